@@ -1,0 +1,1 @@
+"""The three services: token, sync and gateway."""

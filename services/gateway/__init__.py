@@ -1,0 +1,1 @@
+"""HTTP in, gRPC out: no business rule, no table."""

@@ -1,0 +1,1 @@
+"""Owns stores, runs and snapshots."""

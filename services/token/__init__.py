@@ -1,0 +1,1 @@
+"""Owns credentials: OAuth, vault and refresh."""
