@@ -11,7 +11,7 @@ TokhubError
 ├── TryLater         wait retry_after seconds
 │   ├── RefreshInProgress, StorageUnavailable
 │   ├── UpstreamUnavailable, UpstreamRateLimited
-│   └── RateLimited, LockedOut
+│   └── RateLimited, LockedOut, DeadlineExceeded
 └── GiveUp           report it
     ├── UpstreamBadResponse, UpstreamResponseTooLarge, UpstreamCursorLoop
     └── LostResponse, ServerMisconfig, Internal
@@ -50,6 +50,7 @@ class Reason(StrEnum):
     NOT_ALLOWED = "NOT_ALLOWED"
     RATE_LIMITED = "RATE_LIMITED"
     LOCKED_OUT = "LOCKED_OUT"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     SERVER_MISCONFIG = "SERVER_MISCONFIG"
     INTERNAL = "INTERNAL"
 
@@ -219,6 +220,12 @@ class LockedOut(TryLater):
     """Too many failed authentications: wait."""
 
     reason = Reason.LOCKED_OUT
+
+
+class DeadlineExceeded(TryLater):
+    """The time for this request was up: work that had begun goes on, so try again in a moment."""
+
+    reason = Reason.DEADLINE_EXCEEDED
 
 
 class GiveUp(TokhubError):

@@ -1,6 +1,9 @@
 """A value that never shows itself: not in a repr, a format, a pickle or JSON."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 
 class Secret:
@@ -36,3 +39,7 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         message = "a Secret is not pickled"
         raise TypeError(message)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))

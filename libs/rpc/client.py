@@ -1,0 +1,77 @@
+"""Channels between the services: request id on, a deadline on, errors back as they were raised."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from libs.rpc.request_id import METADATA_KEY, current_request_id
+from libs.rpc.server import MAX_MESSAGE_BYTES
+from libs.rpc.status import from_rpc_error
+
+Details = grpc.aio.ClientCallDetails
+Continuation = Callable[[Details, Any], Any]
+
+
+def accompany(details: Details, timeout: float | None) -> Details:
+    """Return the call's details with the request id of this task and a deadline in seconds."""
+    metadata = grpc.aio.Metadata(*(details.metadata or ()))
+    request_id = current_request_id()
+    if request_id and metadata.get(METADATA_KEY) is None:
+        metadata.add(METADATA_KEY, request_id)
+    return Details(
+        method=details.method,
+        timeout=details.timeout or timeout,
+        metadata=metadata,
+        credentials=details.credentials,
+        wait_for_ready=details.wait_for_ready,
+    )
+
+
+class UnaryInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    """For calls with one answer."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+
+    async def intercept_unary_unary(self, continuation: Continuation, details: Details, request: Any) -> Any:
+        """Return the answer, or raise the error that the server raised."""
+        call = await continuation(accompany(details, self._timeout), request)
+        try:
+            return await call
+        except grpc.aio.AioRpcError as failure:
+            raise from_rpc_error(failure) from None
+
+
+class StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
+    """For calls with a stream of answers; a stream has no deadline unless its caller sets one."""
+
+    async def intercept_unary_stream(self, continuation: Continuation, details: Details, request: Any) -> Any:
+        """Return the answers; leaving the iteration cancels the call, which grpc.aio alone does not do."""
+        call = await continuation(accompany(details, None), request)
+        return self._answers(call)
+
+    async def _answers(self, call: Any) -> AsyncIterator[Any]:
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as failure:
+            raise from_rpc_error(failure) from None
+        finally:
+            call.cancel()
+
+
+def open_channel(target: str, *, timeout: float = 30.0) -> grpc.aio.Channel:
+    """Return a channel to a service; timeout is in seconds and holds for unary calls that set none."""
+    return grpc.aio.insecure_channel(
+        target,
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            # A peer that restarts is found again within a second, not after gRPC's two minutes of back-off.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+        ],
+        interceptors=[UnaryInterceptor(timeout), StreamInterceptor()],
+    )

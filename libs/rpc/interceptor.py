@@ -1,0 +1,157 @@
+"""What happens around every call a service answers: request id, deadline, validation, errors, log line, metrics."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+import protovalidate
+import structlog
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from libs.errors import DeadlineExceeded, Internal, InvalidField, TokhubError
+from libs.rpc.request_id import METADATA_KEY, bind_request_id
+from libs.rpc.status import CODES, OPAQUE, to_status
+
+DEFAULT_TIMEOUT = 60.0  # seconds for a unary call whose caller set no deadline
+# Taken off the caller's deadline, so that our own error arrives before gRPC cuts the call without one.
+REPORT_MARGIN = 0.02
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+QUIET = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+
+log = structlog.get_logger()
+
+
+class RpcMetrics:
+    """Counts and times of calls, by method and outcome."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.calls = Counter(
+            "tokhub_rpc_calls", "Calls that ended, by outcome.", ["method", "code", "reason"], registry=registry
+        )
+        self.seconds = Histogram("tokhub_rpc_seconds", "Time a call took, in seconds.", ["method"], registry=registry)
+
+
+@dataclass
+class Ending:
+    """How a call ended."""
+
+    code: str = "OK"
+    reason: str = ""
+    failure: TokhubError | None = None
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps unary and server-streaming methods; the suite has no others."""
+
+    def __init__(self, metrics: RpcMetrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Return the method's handler with everything that happens around it."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or method.startswith(QUIET):
+            return handler
+        codec = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codec)
+        return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codec)
+
+    def _unary(self, method: str, behaviour: Any) -> Callable[[Message, Context], Awaitable[Any]]:
+        async def answer(request: Message, context: Context) -> Any:
+            async with self._around(method, context):
+                validate(request)
+                async with time_limit(context.time_remaining(), DEFAULT_TIMEOUT):
+                    return await behaviour(request, context)
+
+        return answer
+
+    def _stream(self, method: str, behaviour: Any) -> Callable[[Message, Context], AsyncIterator[Any]]:
+        async def answer(request: Message, context: Context) -> AsyncIterator[Any]:
+            async with self._around(method, context):
+                validate(request)
+                async for response in behaviour(request, context):
+                    yield response
+
+        return answer
+
+    @asynccontextmanager
+    async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
+        structlog.contextvars.clear_contextvars()
+        request_id = bind_request_id(offered_request_id(context))
+        started = time.perf_counter()
+        ending = Ending()
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - grpc.aio sends the text of whatever escapes to the caller
+            ending = end_with(error, method)
+        except BaseException:
+            ending = Ending(code="CANCELLED")
+            raise
+        finally:
+            self._report(method, ending, time.perf_counter() - started)
+        if ending.failure:
+            status = rpc_status.to_status(to_status(ending.failure))
+            trailers = (*status.trailing_metadata, (METADATA_KEY, request_id))
+            context.set_trailing_metadata(trailers)
+            await context.abort(status.code, status.details, trailers)
+
+    def _report(self, method: str, ending: Ending, seconds: float) -> None:
+        self._metrics.calls.labels(method, ending.code, ending.reason).inc()
+        self._metrics.seconds.labels(method).observe(seconds)
+        log.info("rpc", method=method, code=ending.code, reason=ending.reason, ms=round(seconds * 1000, 2))
+
+
+def offered_request_id(context: Context) -> str | None:
+    """Return the request id the caller sent, if any."""
+    for key, value in context.invocation_metadata() or ():
+        if key == METADATA_KEY:
+            return str(value)
+    return None
+
+
+def end_with(error: Exception, method: str) -> Ending:
+    """Return the ending for what escaped a method; the unknown is logged and told to nobody else."""
+    if isinstance(error, TokhubError):
+        return Ending(code=code_pb2.Code.Name(CODES[error.reason]), reason=error.reason.value, failure=error)
+    log.error("unhandled exception", method=method, exc_info=error)
+    return Ending(code="INTERNAL", reason=Internal.reason.value, failure=Internal(OPAQUE))
+
+
+def validate(request: Message) -> None:
+    """Hold the request against the rules in its proto; raise InvalidField for the first one broken."""
+    try:
+        protovalidate.validate(request)
+    except protovalidate.ValidationError as error:
+        violation = error.violations[0].proto
+        path = ".".join(element.field_name for element in violation.field.elements) if violation.field else ""
+        raise InvalidField(path or "request", violation.message) from None
+
+
+@asynccontextmanager
+async def time_limit(remaining: float | None, default: float) -> AsyncIterator[None]:
+    """Bound a unary method by its caller's deadline, a little early; raise DeadlineExceeded."""
+    seconds = default if remaining is None else max(remaining - REPORT_MARGIN, 0)
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise DeadlineExceeded from None
