@@ -1,0 +1,102 @@
+"""One HTTP client towards TikTok: bounded in time and size, never redirected, silent about what it sends."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from libs.tiktok.outcomes import NoAnswer, NotSent, TooLarge
+
+MAX_BODY_BYTES = 8 * 1024 * 1024  # decoded; a page of 20 videos is about 20 kB
+CHUNK_BYTES = 64 * 1024
+CONNECT_TIMEOUT = 10.0  # seconds
+
+# Failures before the request left; after anything else TikTok may have acted on it.
+BEFORE_SENDING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A whole answer; the body is decoded but not yet understood."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def json_object(self) -> dict[str, Any] | None:
+        """Return the body as a JSON object, or None when it is anything else."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One request; nothing of it shows in a repr but the method and the path."""
+
+    method: str
+    url: str
+    params: Mapping[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    json_body: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+class Transport:
+    """Sends requests while its context is open.
+
+    Without keep_alive every request has a connection of its own: one that is kept may already be dead at the other
+    end, and a token call that dies on it has an unknown outcome for nothing.
+    """
+
+    def __init__(self, *, connections: int = 300, keep_alive: bool = True) -> None:
+        self._connections = connections
+        self._keep_alive = keep_alive
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=self._connections, force_close=not self._keep_alive)
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, raise_for_status=False
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, request: Request, *, deadline: float) -> Answer:
+        """Return the whole answer within deadline seconds; raise NotSent, NoAnswer or TooLarge."""
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._exchange(request)
+        except BEFORE_SENDING as failure:
+            raise NotSent(f"connecting failed: {type(failure).__name__}") from None
+        except (aiohttp.ClientError, OSError, TimeoutError) as failure:
+            raise NoAnswer(f"no answer: {type(failure).__name__}") from None
+
+    async def _exchange(self, request: Request) -> Answer:
+        exchange = self._session.request(
+            request.method,
+            request.url,
+            params=request.params,
+            headers=request.headers,
+            data=request.form,
+            json=request.json_body,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
+        )
+        async with exchange as response:
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise TooLarge(f"the answer is larger than {MAX_BODY_BYTES} bytes")
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(status=response.status, headers=headers, body=bytes(body))
