@@ -1,0 +1,36 @@
+"""`python -m sandbox`: serve a TikTok to develop against."""
+
+import logging
+import sys
+
+from sandbox.app import create_app
+from sandbox.logs import start_logging
+from sandbox.server import listen, serve
+from sandbox.settings import InvalidSettingError, load_settings
+from sandbox.store import StateFileError
+
+BAD_START = 2
+
+
+def main() -> int:
+    """Serve until asked to stop; one line on stderr if the start is impossible."""
+    try:
+        settings = load_settings()
+        start_logging(settings.log_level)
+        app = create_app(settings)
+        listener = listen(settings.host, settings.port)
+    except (InvalidSettingError, StateFileError) as error:
+        sys.stderr.write(f"{error}\n")
+        return BAD_START
+    except OSError as error:
+        sys.stderr.write(f"SANDBOX_PORT or SANDBOX_HOST cannot be listened on: {error.strerror}\n")
+        return BAD_START
+    host, port = listener.getsockname()[:2]
+    fields = {"host": host, "port": port, "accounts": settings.accounts}
+    logging.getLogger("sandbox").info("Sandbox listening", extra={"fields": fields})
+    serve(app, listener)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Serves the sandbox on one port until SIGINT or SIGTERM, and can hang up on a caller."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sandbox.web.delivery import HANG_UP
+
+DRAIN_SECONDS = 2
+SCHEDULED_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+class HangUpProtocol(HttpToolsProtocol):
+    """HTTP/1.1 whose requests carry a way to close their connection without an answer."""
+
+    def on_message_begin(self) -> None:
+        """Offer the way out beside what every request has."""
+        super().on_message_begin()
+        extensions: dict[str, Any] = {HANG_UP: self.transport.close}
+        self.scope["extensions"] = extensions
+
+
+class Server(uvicorn.Server):
+    """A server that ends with exit code 0 when it is asked to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop serving on a signal, without raising it again at the end."""
+        loop = asyncio.get_running_loop()
+        for number in SCHEDULED_TO_STOP:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in SCHEDULED_TO_STOP:
+                loop.remove_signal_handler(number)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; OSError if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2_048)
+
+
+def serve(app: Starlette, listener: socket.socket) -> None:
+    """Serve until a signal asks to stop, then finish what is under way."""
+    config = uvicorn.Config(
+        app,
+        http=HangUpProtocol,
+        loop="uvloop",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    Server(config).run(sockets=[listener])

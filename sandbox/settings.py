@@ -1,0 +1,104 @@
+"""Everything that can be set: what is fixed at the start, and the switches that may change while it runs."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "SANDBOX_"
+Milliseconds = Annotated[float, Field(ge=0, le=600_000)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _split_commas(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class Switches(BaseModel):
+    """How this TikTok behaves where the real one differs by age or is undocumented; patchable while it runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redirect_uris: Annotated[tuple[str, ...], NoDecode] = (
+        "http://127.0.0.1:3000/auth/tiktok/callback",
+        "http://localhost:3000/auth/tiktok/callback",
+    )
+    app_type: Literal["web", "desktop"] = "web"
+    pkce_base64url: Literal["reject", "accept", "ignore"] = "reject"
+    code_ttl_seconds: Seconds = 300
+    oauth_error_status: Literal["200", "4xx"] = "200"
+    refresh_rotation: Literal["strict", "same", "grace"] = "strict"
+    refresh_grace_seconds: Annotated[float, Field(ge=0)] = 60
+    reuse_revokes_family: bool = False
+    access_ttl_seconds: Seconds = 7_200
+    refresh_ttl_seconds: Seconds = 15_552_000
+    refresh_life: Literal["fixed", "sliding"] = "fixed"
+    display_missing_scope: Literal["scope_not_authorized", "scope_permission_missed"] = "scope_not_authorized"
+    display_error_status: Literal["table", "200"] = "table"
+    rate_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 600
+    rate_window_seconds: Seconds = 60
+    rate_scope: Literal["app", "account"] = "app"
+    retry_after: Literal["absent", "present"] = "absent"
+    latency_token_ms: Milliseconds = 0
+    latency_user_ms: Milliseconds = 0
+    latency_video_ms: Milliseconds = 0
+    latency_jitter: Annotated[float, Field(ge=0, le=1)] = 0.3
+
+    _split_redirect_uris = field_validator("redirect_uris", mode="before")(_split_commas)
+
+    def patched(self, changes: dict[str, Any]) -> "Switches":
+        """Return these switches with `changes` applied; ValidationError if one does not fit."""
+        return Switches.model_validate({**self.model_dump(), **changes})
+
+
+class _SwitchesFromEnvironment(Switches, BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+
+class Settings(BaseSettings):
+    """What is fixed when the sandbox starts."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+    client_key: Annotated[str, Field(min_length=1)] = "sbawtokhubsandbox"
+    client_secret: SecretStr = SecretStr("CNRYsandboxclientsecret")
+    client_secret_file: Path | None = None
+    accounts: Annotated[int, Field(ge=0, le=100_000)] = 300
+    seed: int = 1
+    time_scale: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    state_file: Path | None = None
+    ledger_events: Annotated[int, Field(ge=1, le=10_000_000)] = 20_000
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    switches: Switches = Field(default_factory=_SwitchesFromEnvironment)
+
+    @model_validator(mode="after")
+    def _read_secret_file(self) -> Self:
+        if self.client_secret_file is None:
+            return self
+        try:
+            secret = self.client_secret_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"client_secret_file cannot be read: {error.strerror}") from None
+        object.__setattr__(self, "client_secret", SecretStr(secret))
+        return self
+
+
+class InvalidSettingError(Exception):
+    """An environment variable does not fit; the text is one line that names it and never its value."""
+
+
+def load_settings() -> Settings:
+    """Return the settings of the environment; InvalidSettingError names the first variable that does not fit."""
+    try:
+        return Settings(switches=_SwitchesFromEnvironment())
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"][:1] or ("client_secret_file",)).upper()
+        state = "is set but does not fit" if name in os.environ else "does not fit"
+        raise InvalidSettingError(f"{name} {state}: {first['msg']}") from None
