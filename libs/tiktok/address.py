@@ -1,0 +1,30 @@
+"""Addresses tokens may be sent to: https anywhere, plain http only towards this machine."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def check_url(text: str) -> str:
+    """Return an absolute URL that may be called; raise ValueError."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("must be an absolute http(s) address without user or fragment")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("must be https: plain http is only for this machine")
+    return text
+
+
+def check_origin(text: str) -> str:
+    """Return an origin, scheme and host without a path; raise ValueError."""
+    parts = urlsplit(check_url(text))
+    if parts.path not in ("", "/") or parts.query:
+        raise ValueError("must be an origin: scheme and host, no path")
+    return text.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(check_url)]
+Origin = Annotated[str, AfterValidator(check_origin)]

@@ -1,0 +1,165 @@
+"""Login Kit v2: the consent page's address, and what its token endpoint gives, refuses or fails to say."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from libs.secret import Secret
+from libs.tiktok.transport import Answer, Request, Transport
+
+MAX_SECONDS = 200 * 365 * 86_400  # beyond this a lifetime is not a lifetime
+MAX_TOKEN_CHARS = 4096
+# Words that blame the app or TikTok, never the account.
+APP_ERRORS = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"})
+PASSING_ERRORS = frozenset({"server_error", "temporarily_unavailable", "rate_limit_exceeded"})
+
+
+class Refused(Exception):
+    """TikTok refused the code or the token; word is its error, such as invalid_grant."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(f"TikTok refused: {word}")
+        self.word = word
+
+
+class AppRefused(Exception):
+    """TikTok refused this app: wrong key or secret, or a product that is not enabled."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(f"TikTok refused the app: {word}")
+        self.word = word
+
+
+class Unusable(Exception):
+    """TikTok answered nothing usable: an error of its own, too many requests, or something that is not JSON."""
+
+    def __init__(self, status: int, retry_after: str | None) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """An app as registered in TikTok's developer portal."""
+
+    client_key: str
+    client_secret: Secret
+    redirect_uri: str
+    authorize_url: str
+    api_origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """A token answer; lifetimes are seconds from the answer, as TikTok gave them."""
+
+    account_id: str
+    access_token: Secret
+    access_seconds: int
+    refresh_token: Secret | None
+    refresh_seconds: int | None
+    scopes: tuple[str, ...]
+
+
+def pkce_challenge(verifier: str) -> str:
+    """Return TikTok's S256 challenge: lower-case hex where RFC 7636 has base64url."""
+    return hashlib.sha256(verifier.encode()).hexdigest()
+
+
+def authorize_url(app: App, *, scopes: Sequence[str], state: str, verifier: str | None) -> str:
+    """Return the consent page's address; scopes are comma-separated, the page is always shown."""
+    query = {
+        "client_key": app.client_key,
+        "response_type": "code",
+        "scope": ",".join(scopes),
+        "redirect_uri": app.redirect_uri,
+        "state": state,
+        "disable_auto_auth": "1",
+    }
+    if verifier:
+        query |= {"code_challenge": pkce_challenge(verifier), "code_challenge_method": "S256"}
+    return f"{app.authorize_url}?{urlencode(query)}"
+
+
+class LoginKit:
+    """The token endpoint of one app.
+
+    Methods raise Refused, AppRefused or Unusable for an answer, and CallFailed (NotSent, NoAnswer) without one.
+    """
+
+    def __init__(self, *, app: App, transport: Transport, deadline: float) -> None:
+        self._app = app
+        self._transport = transport
+        self._deadline = deadline
+
+    async def exchange(self, code: Secret, verifier: str | None) -> Tokens:
+        """Spend an authorization code."""
+        form = {
+            "code": code.reveal(),
+            "grant_type": "authorization_code",
+            "redirect_uri": self._app.redirect_uri,
+        }
+        if verifier:
+            form["code_verifier"] = verifier
+        return read_tokens(await self._post("/v2/oauth/token/", form))
+
+    async def refresh(self, refresh_token: Secret) -> Tokens:
+        """Spend a refresh token."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
+        return read_tokens(await self._post("/v2/oauth/token/", form))
+
+    async def revoke(self, access_token: Secret) -> None:
+        """End a grant by its access token, which must not have expired."""
+        answer = await self._post("/v2/oauth/revoke/", {"token": access_token.reveal()})
+        raise_for_error(answer, answer.json_object() or {})
+
+    async def _post(self, path: str, form: dict[str, str]) -> Answer:
+        credentials = {"client_key": self._app.client_key, "client_secret": self._app.client_secret.reveal()}
+        request = Request(method="POST", url=f"{self._app.api_origin}{path}", form=credentials | form)
+        return await self._transport.send(request, deadline=self._deadline)
+
+
+def raise_for_error(answer: Answer, body: dict[str, Any]) -> None:
+    """Raise what an answer says; the body decides before the status, because TikTok refuses with 200 too."""
+    word = body.get("error")
+    if isinstance(word, str) and word and word not in PASSING_ERRORS:
+        raise (AppRefused if word in APP_ERRORS else Refused)(word[:64])
+    if word or not 200 <= answer.status < 300:
+        raise Unusable(answer.status, answer.headers.get("retry-after"))
+
+
+def read_tokens(answer: Answer) -> Tokens:
+    """Return the tokens of an answer, tolerant of what is missing around them."""
+    body = answer.json_object()
+    if body is None:
+        raise Unusable(answer.status, answer.headers.get("retry-after"))
+    raise_for_error(answer, body)
+    access = read_token(body.get("access_token"))
+    if access is None:
+        raise Unusable(answer.status, None)
+    return Tokens(
+        account_id=str(body.get("open_id") or ""),
+        access_token=access,
+        access_seconds=read_seconds(body.get("expires_in")) or 0,
+        refresh_token=read_token(body.get("refresh_token")),
+        refresh_seconds=read_seconds(body.get("refresh_expires_in")),
+        scopes=tuple(scope.strip() for scope in str(body.get("scope") or "").split(",") if scope.strip()),
+    )
+
+
+def read_token(value: Any) -> Secret | None:
+    """Return a token, or None for anything that cannot be one."""
+    text = value.strip() if isinstance(value, str) else ""
+    return Secret(text) if 0 < len(text) <= MAX_TOKEN_CHARS else None
+
+
+def read_seconds(value: Any) -> int | None:
+    """Return a lifetime in seconds, or None when it is missing or no number."""
+    try:
+        seconds = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0), MAX_SECONDS)

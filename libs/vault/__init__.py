@@ -1,0 +1,1 @@
+"""Sealing of secrets with a ring of keys."""
