@@ -1,0 +1,1 @@
+"""PostgreSQL for every service: an embedded server, connections, migrations, roles and notifications."""

@@ -1,0 +1,1 @@
+"""The environment Alembic loads for every service's migrations."""

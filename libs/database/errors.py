@@ -1,0 +1,41 @@
+"""Turns what a database answers when it cannot be used into StorageUnavailable; other errors pass unchanged."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from libs.errors import StorageUnavailable
+
+# PostgreSQL's SQLSTATE classes: connection, authorization, missing database, rollback for concurrency, resources,
+# operator intervention (a timeout, a shutdown) and internal errors; https://www.postgresql.org/docs/current/errcodes-appendix.html
+_CLASSES = ("08", "28", "3D", "40", "53", "57", "XX")
+# A server that became read-only by failover, and a lock that was not given in time.
+_STATES = ("25006", "55P03")
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Raise StorageUnavailable when the body meets an unusable database; the cause stays attached for the log."""
+    try:
+        yield
+    except Exception as error:
+        if _is_unavailable(error):
+            raise StorageUnavailable from error
+        raise
+
+
+def _is_unavailable(error: Exception) -> bool:
+    if isinstance(error, OSError | TimeoutError):
+        return True
+    # SQLAlchemy wraps the driver's error as `orig`; its own pool's timeout has none.
+    origin = getattr(error, "orig", error)
+    if isinstance(origin, asyncpg.InterfaceError):
+        return _says_closed(origin)
+    state = getattr(origin, "sqlstate", None)
+    return isinstance(state, str) and (state[:2] in _CLASSES or state in _STATES)
+
+
+def _says_closed(error: asyncpg.InterfaceError) -> bool:
+    # The driver has one type for a lost connection and for misuse; only its words tell them apart.
+    return "closed" in str(error) or "closing" in str(error)

@@ -1,0 +1,71 @@
+"""Decides as whom the server runs, for PostgreSQL refuses to run as root, and what that account can reach."""
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from libs.errors import ServerMisconfig
+
+# A machine's owner may create `tokhub`; `nobody` exists everywhere. initdb needs an account with a name.
+_UNPRIVILEGED = ("tokhub", "nobody")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The identity of the server's processes; None means that of this process."""
+
+    user: int | None = None
+    group: int | None = None
+
+    @property
+    def extra_groups(self) -> list[int] | None:
+        """No supplementary group is kept when the identity changes."""
+        return None if self.user is None else []
+
+    def own(self, path: Path) -> None:
+        """Give a path to the account."""
+        if self.user is not None and self.group is not None:
+            os.chown(path, self.user, self.group, follow_symlinks=False)
+
+
+def server_account(data: Path) -> Account:
+    """Choose the account: this process's own, the data's owner, or an unprivileged one for root."""
+    if os.geteuid() != 0:
+        return Account()
+    if data.exists() and (owner := data.stat()).st_uid != 0:
+        return Account(owner.st_uid, owner.st_gid)
+    for entry in map(_entry, _UNPRIVILEGED):
+        if entry is not None:
+            return Account(entry.pw_uid, entry.pw_gid)
+    raise ServerMisconfig(
+        "PostgreSQL does not run as root, and this machine has neither a user `tokhub` nor `nobody`: "
+        "create one (`useradd --system tokhub`), or set DATABASE_URL."
+    )
+
+
+def can_enter(directory: Path, account: Account) -> bool:
+    """Tell whether the account can pass through the directory and all above it."""
+    resolved = directory.resolve()
+    return all(_permits(step, account, stat.S_IXOTH) for step in (resolved, *resolved.parents))
+
+
+def can_read(path: Path, account: Account) -> bool:
+    """Tell whether the account can come to a file and read it."""
+    return can_enter(path.parent, account) and _permits(path, account, stat.S_IROTH)
+
+
+def _permits(path: Path, account: Account, wanted: int) -> bool:
+    if account.user is None:
+        return True
+    status = path.stat()
+    shift = 6 if status.st_uid == account.user else 3 if status.st_gid == account.group else 0
+    return (status.st_mode >> shift) & wanted == wanted
+
+
+def _entry(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
