@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sandbox.web.delivery import HANG_UP
 
 DRAIN_SECONDS = 2
+KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that no call meets a closing one
 SCHEDULED_TO_STOP = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -61,5 +62,6 @@ def serve(app: Starlette, listener: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     Server(config).run(sockets=[listener])

@@ -1,6 +1,5 @@
 """Everything that can be set: what is fixed at the start, and the switches that may change while it runs."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -100,5 +99,4 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + "_".join(str(part) for part in first["loc"][:1] or ("client_secret_file",)).upper()
-        state = "is set but does not fit" if name in os.environ else "does not fit"
-        raise InvalidSettingError(f"{name} {state}: {first['msg']}") from None
+        raise InvalidSettingError(f"{name} does not fit: {first['msg']}") from None

@@ -18,6 +18,7 @@ from sandbox.web.answers import Json, new_log_id
 from sandbox.world import World
 
 HERE = Path(__file__).parent
+CLOSED = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
 TICKET_SECONDS = 600
 PEOPLE_ON_PAGE = 24
 PEOPLE_IN_JSON = 20
@@ -229,9 +230,8 @@ class AuthorizeRoutes:
         target = urlsplit(form_target)
         # Browsers hold the redirect after the form to form-action too.
         sources = f"'self' {target.scheme}://{target.netloc}" if form_target else "'none'"
-        policy = f"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action {sources}"
         headers = {
-            "Content-Security-Policy": policy,
+            "Content-Security-Policy": f"{CLOSED}; form-action {sources}",
             "Cache-Control": "no-store",
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",

@@ -182,7 +182,8 @@ class ControlRoutes:
             faults = [Fault.model_validate(item) for item in (body if isinstance(body, list) else [body])]
         except ValidationError as error:
             raise RefusedError(400, "INVALID", _first(error)) from None
-        return JSONResponse({"numbers": [self._world.faults.add(fault) for fault in faults]}, 201)
+        named = [self._with_open_id(fault) for fault in faults]
+        return JSONResponse({"numbers": [self._world.faults.add(fault) for fault in named]}, 201)
 
     async def clear_faults(self, _request: Request) -> Response:
         """Take all faults out."""
@@ -210,6 +211,14 @@ class ControlRoutes:
         self._world.clock.advance(body.advance_seconds)
         self._world.store.save_anchor(self._world.clock.anchor())
         return await self.clock(request)
+
+    def _with_open_id(self, fault: Fault) -> Fault:
+        if fault.open_id == "*":
+            return fault
+        account = self._world.accounts.find(fault.open_id)
+        if account is None:
+            raise RefusedError(404, "NOT_FOUND", "open_id: no account has this open_id or username.")
+        return fault.model_copy(update={"open_id": account.open_id})
 
     def _account(self, request: Request) -> Account:
         account = self._world.accounts.find(request.path_params["open_id"])

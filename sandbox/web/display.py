@@ -1,6 +1,7 @@
 """The Display API: user/info, video/list and video/query with fields, scopes, pages and the sliding rate limit."""
 
 import json
+from math import ceil
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, Field, StrictInt, ValidationError
@@ -120,7 +121,7 @@ class DisplayRoutes:
             return None
         answer = display_error(switches, "rate_limit_exceeded")
         if switches.retry_after == "present":
-            answer.headers["Retry-After"] = str(self._world.clock.real(wait) + 1)
+            answer.headers["Retry-After"] = str(max(1, ceil(wait / self._world.clock.scale)))
         return answer
 
     def _content(self, endpoint: Endpoint, account: Account, ask: "_Ask") -> Answer:
