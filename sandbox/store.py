@@ -24,13 +24,15 @@ class StateStore:
 
     def __init__(self, path: Path | None) -> None:
         try:
+            if path:
+                path.touch(mode=0o600)
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=1)
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             # NORMAL hands every commit to the kernel at once: it outlives kill -9, though not a power cut.
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StateFileError(f"SANDBOX_STATE_FILE cannot be used ({path}): {error}") from None
 
     def close(self) -> None:

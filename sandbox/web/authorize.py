@@ -147,10 +147,7 @@ class AuthorizeRoutes:
     def _send_back(self, wanted: AuthorizationRequest, answer: dict[str, str], *, status: int = 302) -> Response:
         query = urlencode({**answer, "state": wanted.state})
         joint = "&" if "?" in wanted.redirect_uri else "?"
-        response = RedirectResponse("about:blank", status, headers={"Cache-Control": "no-store"})
-        # Written by hand: RedirectResponse would leave the percent-encoding of * and ! to its own taste.
-        response.headers["location"] = f"{wanted.redirect_uri}{joint}{query}"
-        return response
+        return RedirectResponse(f"{wanted.redirect_uri}{joint}{query}", status, {"Cache-Control": "no-store"})
 
     def _check(self, params: QueryParams) -> AuthorizationRequest:
         switches = self._world.board.now
