@@ -1,0 +1,153 @@
+"""Start the token service: read settings, open what it needs, build the core, serve until told to stop."""
+
+import asyncio
+import sys
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from tokhub.token.v1 import token_pb2, token_pb2_grpc
+
+from libs.clock import SystemClock
+from libs.database.migrations import migrate
+from libs.database.pool import Pool, PoolLimits, borrow, open_pool
+from libs.errors import ServerMisconfig, StorageUnavailable
+from libs.logs import configure_logs
+from libs.metrics import serve_metrics
+from libs.process import run
+from libs.rpc.server import Readiness, RpcServer, RpcService
+from libs.settings import EX_CONFIG, load
+from libs.tiktok.login_kit import App, LoginKit
+from libs.tiktok.transport import Transport
+from libs.vault.ring import KeyRing, WrongKeys, parse_keys
+from services.token.adapters.canaries import check_keys
+from services.token.adapters.connections import PostgresConnections
+from services.token.adapters.links import PostgresLinks
+from services.token.adapters.login_kit import LoginKitProvider
+from services.token.core import authorization, refresh
+from services.token.core.authorization import Authorization
+from services.token.core.directory import Directory
+from services.token.core.refresh import Refresher
+from services.token.core.state import States
+from services.token.core.tokens import Tokens
+from services.token.core.vault import Vault
+from services.token.servicers.connection import ConnectionServicer
+from services.token.servicers.token import TokenServicer
+from services.token.settings import TokenSettings
+
+SCHEMA = "credentials"
+MIGRATIONS = Path(__file__).parent / "migrations"
+# Two of these, the pause between them and the save fit into the lease of a refresh; see core/refresh.py.
+TIKTOK_DEADLINE = 15.0  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """The parts a servicer calls, and those that must land before the process ends."""
+
+    tokens: Tokens
+    directory: Directory
+    refresher: Refresher
+    authorizing: Authorization
+
+
+def build_core(settings: TokenSettings, ring: KeyRing, pool: Pool, transport: Transport) -> Core:
+    """Put the core together over its adapters."""
+    clock, vault = SystemClock(), Vault(ring)
+    app = App(
+        client_key=settings.tiktok_client_key,
+        client_secret=settings.tiktok_client_secret,
+        redirect_uri=settings.tiktok_redirect_uri,
+        authorize_url=settings.tiktok_login_authorize_url,
+        api_origin=settings.tiktok_api_base_url,
+    )
+    login_kit = LoginKit(app=app, transport=transport, deadline=TIKTOK_DEADLINE)
+    provider = LoginKitProvider(app=app, login_kit=login_kit, clock=clock, pkce=settings.tiktok_pkce == "on")
+    connections = PostgresConnections(pool=pool, replica=uuid.uuid4().hex)
+    links = PostgresLinks(pool)
+    refresher = Refresher(refresh.Parts(connections=connections, provider=provider, vault=vault, clock=clock))
+    states = States(
+        secret=settings.state_secret, clock=clock, lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds)
+    )
+    parts = authorization.Parts(connections=connections, links=links, provider=provider, vault=vault, clock=clock)
+    return Core(
+        tokens=Tokens(connections=connections, refresher=refresher, vault=vault),
+        directory=Directory(connections),
+        refresher=refresher,
+        authorizing=Authorization(parts, states),
+    )
+
+
+async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
+    """Run until stop is set, then let everything in flight land."""
+    dsn = settings.database_url.reveal()
+    ring = parse_keys(settings.token_enc_key, settings.token_enc_keys)
+    limits = PoolLimits(min_size=settings.db_pool_min, max_size=settings.db_pool_size)
+    await migrate(dsn, MIGRATIONS, SCHEMA)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(dsn, application="tokhub-token", schema=SCHEMA, limits=limits))
+        await check_keys(pool, ring)
+        # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
+        transport = await stack.enter_async_context(Transport(keep_alive=False))
+        core = build_core(settings, ring, pool, transport)
+        stack.push_async_callback(core.refresher.drain)
+        stack.push_async_callback(core.authorizing.drain)
+        registry = CollectorRegistry()
+        stack.enter_context(serve_metrics(settings.token_metrics_port, registry))
+        server = RpcServer(
+            listen=settings.token_listen,
+            services=proto_services(core),
+            registry=registry,
+            readiness=Readiness(
+                checks={"database": lambda: answers(pool), "encryption": lambda: keys_hold(pool, ring)}
+            ),
+        )
+        await stack.enter_async_context(server)
+        await stop.wait()
+
+
+def proto_services(core: Core) -> list[RpcService]:
+    """Return the proto services of this process."""
+    token = TokenServicer(core.tokens)
+    connection = ConnectionServicer(authorization=core.authorizing, directory=core.directory)
+    names = token_pb2.DESCRIPTOR.services_by_name
+    return [
+        RpcService(
+            name=names["TokenService"].full_name,
+            register=lambda server: token_pb2_grpc.add_TokenServiceServicer_to_server(token, server),
+        ),
+        RpcService(
+            name=names["ConnectionService"].full_name,
+            register=lambda server: token_pb2_grpc.add_ConnectionServiceServicer_to_server(connection, server),
+        ),
+    ]
+
+
+async def answers(pool: Pool) -> bool:
+    """Return whether the database answers."""
+    async with borrow(pool) as database:
+        return bool(await database.fetchval("SELECT true"))
+
+
+async def keys_hold(pool: Pool, ring: KeyRing) -> bool:
+    """Return whether every key in use is in the ring."""
+    await check_keys(pool, ring)
+    return True
+
+
+def main() -> None:
+    """Run the service; wrong settings end it with status 78 and one line."""
+    settings = load(TokenSettings)
+    configure_logs("token", settings.log_level)
+    try:
+        run(lambda stop: serve(settings, stop))
+    except (WrongKeys, ServerMisconfig, StorageUnavailable) as error:
+        sys.stderr.write(f"tokhub token service cannot start: {error}\n")
+        sys.exit(EX_CONFIG)
+
+
+if __name__ == "__main__":
+    main()

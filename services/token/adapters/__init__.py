@@ -1,0 +1,1 @@
+"""The ports over PostgreSQL and TikTok."""

@@ -1,0 +1,247 @@
+"""Connections in PostgreSQL: short statements, no transaction open while TikTok is called."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from libs.database.pool import Borrowed, Pool, borrow
+from libs.errors import AccountAlreadyConnected
+from services.token.adapters.rows import COLUMNS, connection_of, held_of
+from services.token.core.connections import Filter, Held, Lease, Seal, Setback
+from services.token.core.vault import SealedTokens
+from services.token.domain.connection import ById, ByOwner, Connection, Need, Reference, Status, Version
+from services.token.domain.grant import Grant
+
+# A token that lives shorter than this is refreshed once in SHORTEST_PAUSE at most, whatever TikTok says of its life.
+SHORT_LIFE = 60.0  # seconds
+SHORTEST_PAUSE = 30.0  # seconds
+REQUESTS_KEPT = "7 days"
+
+FIND_BY_ID = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
+FIND_BY_OWNER = f"SELECT {COLUMNS} FROM connections WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3"
+
+# One atomic statement: of all who are due, the row lets one in, and it notes whose call is on its way.
+CLAIM = """
+    UPDATE connections SET
+        lease_owner = $2, lease_number = lease_number + 1,
+        lease_until = clock_timestamp() + make_interval(secs => $3),
+        intent_generation = generation, intent_owner = $2, intent_at = clock_timestamp()
+    WHERE id = $1
+      AND status IN ('ACTIVE', 'SUSPECT')
+      AND (generation = $4 OR access_expires_at < clock_timestamp() + least(
+              make_interval(secs => $5), (access_expires_at - received_at) / 2))
+      AND (lease_until IS NULL OR lease_until < clock_timestamp())
+      AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
+    RETURNING epoch, generation, refresh_token, failures
+"""
+
+# By epoch and generation and not by lease: a holder that was paused past its lease has tokens nobody else has.
+SAVE = """
+    UPDATE connections SET
+        generation = $3 + 1, access_token = $4, refresh_token = $5,
+        status = 'ACTIVE', reason = '', failures = 0,
+        scopes = CASE WHEN cardinality($6::text[]) > 0 THEN $6 ELSE scopes END,
+        access_given = $7, refresh_given = coalesce($8, refresh_given),
+        received_at = clock_timestamp() - make_interval(secs => $9),
+        access_expires_at = clock_timestamp() + make_interval(secs => $7 - $9),
+        refresh_expires_at = coalesce(clock_timestamp() + make_interval(secs => $8 - $9), refresh_expires_at),
+        next_attempt_at = CASE WHEN $7 < $10 THEN clock_timestamp() + make_interval(secs => $11) END,
+        lease_owner = NULL, lease_until = NULL,
+        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+    WHERE id = $1 AND epoch = $2 AND generation = $3
+    RETURNING 1
+"""
+
+SAVED_BEFORE = "SELECT 1 FROM connections WHERE id = $1 AND epoch = $2 AND generation = $3 AND access_token = $4"
+
+GIVE_BACK = """
+    UPDATE connections SET
+        lease_owner = NULL, lease_until = NULL,
+        intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
+        failures = failures + 1, next_attempt_at = clock_timestamp() + make_interval(secs => $4),
+        status = coalesce($5, status), reason = coalesce($6, reason), updated_at = clock_timestamp()
+    WHERE id = $1 AND epoch = $2 AND generation = $3
+    RETURNING 1
+"""
+
+LOCK_OWNER = """
+    SELECT id, epoch, generation, account_id, status FROM connections
+    WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3 FOR UPDATE
+"""
+
+CONNECT = f"""
+    INSERT INTO connections AS old (
+        id, provider, owner_kind, owner_id, team_id, account_id, status, scopes, epoch, generation,
+        access_token, refresh_token, access_given, refresh_given, received_at, access_expires_at, refresh_expires_at
+    ) VALUES (
+        $1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $8, $9, $10, $11, $12, $13,
+        clock_timestamp() - make_interval(secs => $14),
+        clock_timestamp() + make_interval(secs => $12 - $14), clock_timestamp() + make_interval(secs => $13 - $14)
+    )
+    ON CONFLICT (id) DO UPDATE SET
+        team_id = excluded.team_id, account_id = excluded.account_id, status = 'ACTIVE', reason = '',
+        scopes = excluded.scopes, epoch = excluded.epoch, generation = excluded.generation,
+        access_token = excluded.access_token, refresh_token = excluded.refresh_token,
+        access_given = excluded.access_given, refresh_given = excluded.refresh_given,
+        received_at = excluded.received_at, access_expires_at = excluded.access_expires_at,
+        refresh_expires_at = excluded.refresh_expires_at, lease_owner = NULL, lease_until = NULL,
+        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, failures = 0, next_attempt_at = NULL,
+        connected_at = clock_timestamp(), updated_at = clock_timestamp()
+    RETURNING {COLUMNS}
+"""
+
+LIVE_OWNER = """
+    SELECT owner_kind, owner_id FROM connections
+    WHERE provider = $1 AND account_id = $2 AND status <> 'DISCONNECTED'
+"""
+
+PAGE = f"""
+    SELECT {COLUMNS} FROM connections
+    WHERE number > $1 AND ($3::text IS NULL OR owner_kind = $3)
+      AND (cardinality($4::text[]) = 0 OR owner_id = ANY ($4)) AND (cardinality($5::text[]) = 0 OR status = ANY ($5))
+    ORDER BY number LIMIT $2
+"""
+
+
+class PostgresConnections:
+    """Implements ConnectionsPort over a pool whose search_path is schema credentials; replica names this process."""
+
+    def __init__(self, *, pool: Pool, replica: str) -> None:
+        self._pool = pool
+        self._replica = replica
+
+    async def find(self, reference: Reference) -> Held | None:
+        """Return a connection by id or owner."""
+        async with borrow(self._pool) as database:
+            if isinstance(reference, ById):
+                row = await database.fetchrow(FIND_BY_ID, reference.id)
+            else:
+                row = await database.fetchrow(FIND_BY_OWNER, *owner_key(reference))
+        return held_of(row) if row else None
+
+    async def claim(self, connection_id: UUID, need: Need, *, lease: float) -> Lease | None:
+        """Take the lease when the need is unmet and nobody holds it."""
+        async with borrow(self._pool) as database:
+            row = await database.fetchrow(
+                CLAIM, connection_id, self._replica, lease, need.spent_generation, need.min_ttl
+            )
+        if row is None:
+            return None
+        version = Version(epoch=row["epoch"], generation=row["generation"])
+        return Lease(
+            connection_id=connection_id, version=version, refresh=row["refresh_token"], failures=row["failures"]
+        )
+
+    async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
+        """Store new tokens if the row still has the lease's version; a repeat of a save that worked says so."""
+        key = (lease.connection_id, lease.version.epoch, lease.version.generation)
+        lives = (float(grant.access_seconds), as_float(grant.refresh_seconds), grant.age)
+        async with borrow(self._pool) as database:
+            saved = await database.fetchval(
+                SAVE, *key, sealed.access, sealed.refresh, grant.scopes, *lives, SHORT_LIFE, SHORTEST_PAUSE
+            )
+            if saved is None:
+                after = lease.version.refreshed()
+                saved = await database.fetchval(
+                    SAVED_BEFORE, lease.connection_id, after.epoch, after.generation, sealed.access
+                )
+        return saved is not None
+
+    async def give_back(self, lease: Lease, setback: Setback) -> bool:
+        """End the lease without new tokens."""
+        async with borrow(self._pool) as database:
+            given = await database.fetchval(
+                GIVE_BACK,
+                lease.connection_id,
+                lease.version.epoch,
+                lease.version.generation,
+                setback.pause,
+                setback.status,
+                setback.reason,
+            )
+        return given is not None
+
+    async def connect(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
+        """Store a new grant for an owner under a new epoch."""
+        async with borrow(self._pool) as database:
+            while True:
+                try:
+                    async with database.transaction():
+                        return await write_connection(database, target, team_id, grant, seal)
+                except asyncpg.UniqueViolationError as error:
+                    if error.constraint_name == "connections_live_account":
+                        masked = await self._masked_owner(database, grant)
+                        raise AccountAlreadyConnected(metadata={"owner": masked}) from None
+                    # Somebody made this owner's first row at the same moment: now there is one to lock.
+
+    async def account_is_live(self, grant: Grant) -> bool:
+        """Return whether the account of a grant has a live connection."""
+        async with borrow(self._pool) as database:
+            return await database.fetchrow(LIVE_OWNER, grant.provider, grant.account_id) is not None
+
+    async def page(self, after: int, size: int, chosen: Filter) -> Sequence[Connection]:
+        """Return connections by number."""
+        async with borrow(self._pool) as database:
+            rows = await database.fetch(
+                PAGE, after, size, chosen.owner_kind, list(chosen.owner_ids), list(chosen.statuses)
+            )
+        return [connection_of(row) for row in rows]
+
+    async def answered(self, connection_id: UUID, request_id: str) -> int | None:
+        """Return the generation a refresh request was answered with."""
+        query = "SELECT generation FROM refresh_requests WHERE connection_id = $1 AND request_id = $2"
+        async with borrow(self._pool) as database:
+            generation: int | None = await database.fetchval(query, connection_id, request_id)
+        return generation
+
+    async def record_answer(self, connection_id: UUID, request_id: str, generation: int) -> None:
+        """Remember what a refresh request was answered with, and forget old ones."""
+        insert = "INSERT INTO refresh_requests VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+        forget = "DELETE FROM refresh_requests WHERE answered_at < clock_timestamp() - $1::text::interval"
+        async with borrow(self._pool) as database:
+            await database.execute(insert, connection_id, request_id, generation)
+            await database.execute(forget, REQUESTS_KEPT)
+
+    async def _masked_owner(self, database: Borrowed, grant: Grant) -> str:
+        row = await database.fetchrow(LIVE_OWNER, grant.provider, grant.account_id)
+        return f"{row['owner_kind']} {row['owner_id'][:2]}***" if row else ""
+
+
+async def write_connection(database: Borrowed, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
+    """Write the row of a new grant inside a transaction, the owner's old row locked first."""
+    old = await database.fetchrow(LOCK_OWNER, *owner_key(target))
+    if old and old["status"] != Status.DISCONNECTED and old["account_id"] != grant.account_id:
+        raise AccountAlreadyConnected(
+            f"This {target.owner.kind} is connected to another TikTok account: disconnect that one first."
+        )
+    connection_id = old["id"] if old else uuid4()
+    before = Version(epoch=old["epoch"], generation=old["generation"]) if old else Version(epoch=0, generation=0)
+    version = before.connected()
+    sealed = seal(connection_id, version)
+    row = await database.fetchrow(
+        CONNECT,
+        connection_id,
+        *owner_key(target),
+        team_id,
+        grant.account_id,
+        grant.scopes,
+        version.epoch,
+        version.generation,
+        sealed.access,
+        sealed.refresh,
+        float(grant.access_seconds),
+        as_float(grant.refresh_seconds),
+        grant.age,
+    )
+    return connection_of(row)
+
+
+def owner_key(target: ByOwner) -> tuple[str, str, str]:
+    """Return the columns that name an owner's connection."""
+    return (target.provider, target.owner.kind, target.owner.id)
+
+
+def as_float(seconds: int | None) -> float | None:
+    """Return seconds as make_interval takes them."""
+    return None if seconds is None else float(seconds)

@@ -1,0 +1,42 @@
+"""The columns of a connection and what they mean."""
+
+from typing import Any
+
+from services.token.core.connections import Held
+from services.token.domain.connection import Connection, Owner, OwnerKind, Provider, Status, Version
+
+COLUMNS = """
+    id, number, provider, owner_kind, owner_id, team_id, account_id, status, reason, scopes, epoch, generation,
+    access_token, access_expires_at, refresh_expires_at, connected_at, updated_at,
+    extract(epoch FROM access_expires_at - received_at)::float8 AS access_life,
+    extract(epoch FROM access_expires_at - clock_timestamp())::float8 AS seconds_left,
+    greatest(extract(epoch FROM next_attempt_at - clock_timestamp()), 0)::float8 AS retry_in
+"""
+
+
+def connection_of(row: Any) -> Connection:
+    """Return the connection of a row of COLUMNS."""
+    return Connection(
+        id=row["id"],
+        number=row["number"],
+        provider=Provider(row["provider"]),
+        owner=Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"]),
+        team_id=row["team_id"],
+        account_id=row["account_id"],
+        status=Status(row["status"]),
+        reason=row["reason"],
+        scopes=tuple(row["scopes"]),
+        version=Version(epoch=row["epoch"], generation=row["generation"]),
+        access_expires_at=row["access_expires_at"],
+        refresh_expires_at=row["refresh_expires_at"],
+        access_life=row["access_life"],
+        seconds_left=row["seconds_left"],
+        retry_in=row["retry_in"] or 0.0,
+        connected_at=row["connected_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def held_of(row: Any) -> Held:
+    """Return the connection of a row with its sealed access token."""
+    return Held(connection=connection_of(row), access=row["access_token"])

@@ -1,0 +1,174 @@
+"""Makes connections: sends a person to the consent page and takes what comes back, once."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from libs.clock import Clock
+from libs.errors import (
+    AccountAlreadyConnected,
+    AuthorizationDenied,
+    ScopeMissing,
+    ServerMisconfig,
+    StateReused,
+    TokhubError,
+    UpstreamBadResponse,
+    UpstreamRateLimited,
+    UpstreamUnavailable,
+)
+from libs.secret import Secret
+from services.token.core.connections import ConnectionsPort
+from services.token.core.provider import AppRefused, NotSent, Outcome, ProviderPort, Refused, Unavailable
+from services.token.core.state import Link, States, new_nonce
+from services.token.core.vault import SealedTokens, Vault
+from services.token.domain.connection import ByOwner, Connection, Version
+from services.token.domain.grant import Grant, missing_scopes
+
+NOT_SENT_TRIES = 3
+
+log = structlog.get_logger()
+
+
+class LinksPort(Protocol):
+    """Remembers which links were used. Methods raise StorageUnavailable when the database cannot be used."""
+
+    async def issue(self, link: Link) -> None:
+        """Remember a new link."""
+        ...
+
+    async def spend(self, link_id: UUID) -> bool:
+        """Return True for the first caller who spends the link, False for every other."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invitation:
+    """A consent link, ready to be opened."""
+
+    link: Link
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redirect:
+    """What TikTok appended to the redirect."""
+
+    state: str = field(repr=False)
+    code: str = field(repr=False)
+    error: str
+    nonce: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What authorizing is made of."""
+
+    connections: ConnectionsPort
+    links: LinksPort
+    provider: ProviderPort
+    vault: Vault
+    clock: Clock
+
+
+class Authorization:
+    """Starts and completes authorizations."""
+
+    def __init__(self, parts: Parts, states: States) -> None:
+        self._connections = parts.connections
+        self._links = parts.links
+        self._provider = parts.provider
+        self._vault = parts.vault
+        self._clock = parts.clock
+        self._states = states
+        self._completing: set[asyncio.Task[Connection]] = set()
+
+    async def start(self, target: ByOwner, team_id: int, *, bind: bool) -> Invitation:
+        """Return a link to the consent page, bound to a new browser nonce or to nobody."""
+        nonce = new_nonce() if bind else ""
+        link = self._states.new(target, team_id, nonce)
+        await self._links.issue(link)
+        state = self._states.write(link)
+        url = self._provider.authorize_url(state, self._states.verifier(link))
+        return Invitation(link=link, url=url, state=state, nonce=nonce)
+
+    async def complete(self, redirect: Redirect) -> Connection:
+        """Return the connection made of a redirect; a caller who leaves does not stop it half-way."""
+        task = asyncio.create_task(self._complete(redirect), name="complete authorization")
+        self._completing.add(task)
+        task.add_done_callback(self._completing.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self) -> None:
+        """Wait until every authorization that was begun is complete."""
+        while self._completing:
+            await asyncio.gather(*self._completing, return_exceptions=True)
+
+    async def _complete(self, redirect: Redirect) -> Connection:
+        link = self._states.read(redirect.state, redirect.nonce)
+        if not await self._links.spend(link.id):
+            raise StateReused
+        if redirect.error or not redirect.code:
+            raise AuthorizationDenied(metadata={"error": redirect.error[:64]})
+        grant = await self._exchange(link, Secret(redirect.code))
+        missing = missing_scopes(grant.scopes)
+        if missing:
+            await self._return_unwanted(grant)
+            raise ScopeMissing(metadata={"scopes": ",".join(missing)})
+        return await self._store(link, grant)
+
+    async def _store(self, link: Link, grant: Grant) -> Connection:
+        def seal(connection_id: UUID, version: Version) -> SealedTokens:
+            return self._vault.seal(grant, connection_id, version)
+
+        try:
+            connection = await self._connections.connect(link.target, link.team_id, grant, seal)
+        except AccountAlreadyConnected:
+            await self._return_unwanted(grant)
+            raise
+        log.info("connected", connection=str(connection.id), number=connection.number, epoch=connection.version.epoch)
+        return connection
+
+    async def _exchange(self, link: Link, code: Secret) -> Grant:
+        started = self._clock.monotonic()
+        try:
+            grant = await self._exchange_if_sent(code, self._states.verifier(link))
+        except Outcome as outcome:
+            raise as_error(outcome) from None
+        return grant.aged(self._clock.monotonic() - started)
+
+    async def _exchange_if_sent(self, code: Secret, verifier: str) -> Grant:
+        """Repeat only what never left: a code that was sent may be spent."""
+        for _ in range(NOT_SENT_TRIES - 1):
+            try:
+                return await self._provider.exchange(code, verifier)
+            except NotSent:
+                await self._clock.sleep(0.3)
+        return await self._provider.exchange(code, verifier)
+
+    async def _return_unwanted(self, grant: Grant) -> None:
+        """Give a grant back that is not kept, unless that could end a connection which is."""
+        try:
+            if not await self._connections.account_is_live(grant):
+                await self._provider.revoke(grant.access_token)
+        except (Outcome, TokhubError) as error:
+            log.warning("an unwanted grant could not be given back", error=type(error).__name__)
+
+
+def as_error(outcome: Outcome) -> TokhubError:
+    """Return what a failed exchange means to the person who waits for it."""
+    match outcome:
+        case AppRefused():
+            return ServerMisconfig("TikTok refuses the app's credentials: tell the operator.")
+        case Refused():
+            return UpstreamBadResponse("TikTok no longer accepts this authorization: start again from a new link.")
+        case Unavailable(limited=True):
+            return UpstreamRateLimited(retry_after=outcome.retry_after)
+        case Unavailable() | NotSent():
+            return UpstreamUnavailable("TikTok cannot be reached now: start again from a new link in a moment.")
+        case _:
+            return UpstreamUnavailable("TikTok gave no answer: start again from a new link in a moment.")

@@ -1,0 +1,91 @@
+"""The port to the rows of connections; every time in it is by the database's clock."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from services.token.core.vault import SealedTokens
+from services.token.domain.connection import ByOwner, Connection, Need, OwnerKind, Reference, Status, Version, Why
+from services.token.domain.grant import Grant
+
+Seal = Callable[[UUID, Version], SealedTokens]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A connection with its sealed access token."""
+
+    connection: Connection
+    access: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to refresh one version of one connection, for a while."""
+
+    connection_id: UUID
+    version: Version
+    refresh: bytes = field(repr=False)
+    failures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setback:
+    """What a refresh that brought nothing leaves in the row; pause is in seconds."""
+
+    pause: float
+    status: Status | None = None
+    reason: Why | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which connections to list."""
+
+    owner_kind: OwnerKind | None = None
+    owner_ids: Sequence[str] = ()
+    statuses: Sequence[Status] = ()
+
+
+class ConnectionsPort(Protocol):
+    """Rows of connections. Every method raises StorageUnavailable when the database cannot be used."""
+
+    async def find(self, reference: Reference) -> Held | None:
+        """Return a connection by id or owner."""
+        ...
+
+    async def claim(self, connection_id: UUID, need: Need, *, lease: float) -> Lease | None:
+        """Take the lease for lease seconds when the need is unmet and nobody holds it; else None."""
+        ...
+
+    async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
+        """Store new tokens if the row still has the lease's version, whoever holds the lease by now."""
+        ...
+
+    async def give_back(self, lease: Lease, setback: Setback) -> bool:
+        """End the lease without new tokens, if the row still has its version."""
+        ...
+
+    async def connect(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
+        """Store a new grant for an owner under a new epoch.
+
+        Raises AccountAlreadyConnected when the account is live on another owner, or the owner has another account.
+        """
+        ...
+
+    async def account_is_live(self, grant: Grant) -> bool:
+        """Return whether the account of a grant has a live connection."""
+        ...
+
+    async def page(self, after: int, size: int, chosen: Filter) -> Sequence[Connection]:
+        """Return up to size connections with a number above after, lowest first."""
+        ...
+
+    async def answered(self, connection_id: UUID, request_id: str) -> int | None:
+        """Return the generation that a refresh request was answered with, or None for a new request."""
+        ...
+
+    async def record_answer(self, connection_id: UUID, request_id: str, generation: int) -> None:
+        """Remember what a refresh request was answered with."""
+        ...

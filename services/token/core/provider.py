@@ -1,0 +1,67 @@
+"""The port to a provider's token endpoint, and what can come of a call.
+
+Outcome
+├── NotSent        the provider never saw it: repeating is safe
+├── Unknown        sent, and no whole answer came: it may or may not have been carried out
+├── Refused        the provider refuses this code or token
+├── AppRefused     the provider refuses the app: says nothing about the account
+└── Unavailable    the provider cannot answer now: says nothing about the account
+"""
+
+from typing import Protocol
+
+from libs.secret import Secret
+from services.token.domain.grant import Grant
+
+
+class Outcome(Exception):
+    """A token call that brought no grant."""
+
+
+class NotSent(Outcome):
+    """The request did not reach the provider."""
+
+
+class Unknown(Outcome):
+    """The request was sent and no whole answer came."""
+
+
+class Refused(Outcome):
+    """The provider refused the code or token."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word
+
+
+class AppRefused(Refused):
+    """The provider refused the app itself."""
+
+
+class Unavailable(Outcome):
+    """The provider cannot answer now."""
+
+    def __init__(self, what: str, *, retry_after: float, limited: bool) -> None:
+        super().__init__(what)
+        self.retry_after = retry_after
+        self.limited = limited
+
+
+class ProviderPort(Protocol):
+    """What the core asks of a provider; each method raises an Outcome when it brings nothing."""
+
+    def authorize_url(self, state: str, verifier: str) -> str:
+        """Return the address of the consent page."""
+        ...
+
+    async def exchange(self, code: Secret, verifier: str) -> Grant:
+        """Spend an authorization code, once."""
+        ...
+
+    async def refresh(self, refresh_token: Secret) -> Grant:
+        """Spend a refresh token; a missing new one means the old one stays."""
+        ...
+
+    async def revoke(self, access_token: Secret) -> None:
+        """End a grant."""
+        ...

@@ -1,0 +1,127 @@
+"""The state of a consent link: signed, expiring, and saying whom it is for."""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from libs.clock import Clock
+from libs.errors import StateExpired, StateInvalid
+from libs.secret import Secret
+from services.token.domain.connection import ByOwner, Owner, OwnerKind, Provider
+
+VERSION = 1
+SKEW = timedelta(seconds=60)  # between the clocks of two replicas
+PURPOSE = "connect"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """What a state says; nonce_hash is empty when no browser is bound to it."""
+
+    id: UUID
+    target: ByOwner
+    team_id: int
+    nonce_hash: str
+    expires_at: datetime
+
+
+class States:
+    """Writes and reads states with one secret."""
+
+    def __init__(self, *, secret: Secret, clock: Clock, lifetime: timedelta) -> None:
+        self._key = derive(secret, "state")
+        self._verifier_key = derive(secret, "pkce")
+        self._clock = clock
+        self._lifetime = lifetime
+
+    def new(self, target: ByOwner, team_id: int, nonce: str) -> Link:
+        """Return a link that lives from now on; an empty nonce binds it to no browser."""
+        expires_at = (self._clock.now() + self._lifetime).replace(microsecond=0)
+        return Link(
+            id=uuid4(),
+            target=target,
+            team_id=team_id,
+            nonce_hash=hash_nonce(nonce) if nonce else "",
+            expires_at=expires_at,
+        )
+
+    def write(self, link: Link) -> str:
+        """Return the signed state."""
+        body = {
+            "v": VERSION,
+            "id": link.id.hex,
+            "for": PURPOSE,
+            "provider": link.target.provider.value,
+            "kind": link.target.owner.kind.value,
+            "owner": link.target.owner.id,
+            "team": link.team_id,
+            "nonce": link.nonce_hash,
+            "exp": int(link.expires_at.timestamp()),
+        }
+        payload = encode(json.dumps(body, separators=(",", ":")).encode())
+        return f"{payload}.{self._sign(payload)}"
+
+    def read(self, state: str, nonce: str) -> Link:
+        """Return what a state says; raise StateInvalid when it is not ours or another browser's, StateExpired."""
+        payload, _, signature = state.partition(".")
+        if not hmac.compare_digest(signature.encode(), self._sign(payload).encode()):
+            raise StateInvalid
+        link = parse(payload)
+        if link.nonce_hash and not hmac.compare_digest(link.nonce_hash, hash_nonce(nonce)):
+            raise StateInvalid("This connect link was opened in another browser: start again in this one.")
+        if link.expires_at + SKEW < self._clock.now():
+            raise StateExpired
+        return link
+
+    def verifier(self, link: Link) -> str:
+        """Return the PKCE verifier of a link: 43 characters, the same on every replica, stored nowhere."""
+        return encode(hmac.digest(self._verifier_key, link.id.bytes, "sha256"))
+
+    def _sign(self, payload: str) -> str:
+        return encode(hmac.digest(self._key, payload.encode(), "sha256"))
+
+
+def parse(payload: str) -> Link:
+    """Return the link of a payload whose signature has been checked."""
+    body: dict[str, Any] = json.loads(decode(payload))
+    if body["v"] != VERSION or body["for"] != PURPOSE:
+        raise StateInvalid
+    owner = Owner(kind=OwnerKind(body["kind"]), id=body["owner"])
+    return Link(
+        id=UUID(hex=body["id"]),
+        target=ByOwner(provider=Provider(body["provider"]), owner=owner),
+        team_id=body["team"],
+        nonce_hash=body["nonce"],
+        expires_at=datetime.fromtimestamp(body["exp"], UTC),
+    )
+
+
+def new_nonce() -> str:
+    """Return a nonce for a browser to keep."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_nonce(nonce: str) -> str:
+    """Return the form of a nonce that may be shown to anyone."""
+    return encode(hashlib.sha256(nonce.encode()).digest())
+
+
+def derive(secret: Secret, purpose: str) -> bytes:
+    """Return the key for one purpose."""
+    return hmac.digest(secret.reveal().encode(), f"tokhub/{purpose}/v1".encode(), "sha256")
+
+
+def encode(data: bytes) -> str:
+    """Return base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def decode(text: str) -> bytes:
+    """Return the bytes of base64url without padding."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

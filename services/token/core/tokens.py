@@ -1,0 +1,89 @@
+"""Hands out access tokens that work, and refreshes on request."""
+
+import contextlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from libs.errors import ConnectionNotFound, ServerMisconfig, TryLater
+from libs.secret import Secret
+from libs.vault.ring import CannotOpen
+from services.token.core.connections import ConnectionsPort, Held
+from services.token.core.refresh import Refresher, raise_unless_usable
+from services.token.core.vault import Vault
+from services.token.domain.connection import Connection, Need, Reference
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidToken:
+    """An access token; fresh is False when it is shorter than asked for."""
+
+    connection: Connection
+    access_token: Secret = field(repr=False)
+    fresh: bool
+
+
+class Tokens:
+    """What internal services ask of the token service."""
+
+    def __init__(self, *, connections: ConnectionsPort, refresher: Refresher, vault: Vault) -> None:
+        self._connections = connections
+        self._refresher = refresher
+        self._vault = vault
+
+    async def get_valid(self, reference: Reference, min_ttl: timedelta, rejected: int | None) -> ValidToken:
+        """Return an access token that lives for min_ttl and is not of the rejected generation.
+
+        Raises ConnectionNotFound, ReauthRequired or a TryLater.
+        """
+        held = await self._usable(reference)
+        need = Need(min_ttl=min_ttl.total_seconds(), spent_generation=rejected)
+        if need.met_by(held.connection):
+            return self._opened(held, fresh=True)
+        try:
+            return self._opened(await self._refresher.refresh(held.connection, need), fresh=True)
+        except (TryLater, ServerMisconfig):
+            if held.connection.seconds_left > 0 and held.connection.version.generation != rejected:
+                return self._opened(held, fresh=False)
+            raise
+
+    async def refresh(self, reference: Reference, request_id: str) -> Connection:
+        """Return the connection with tokens newer than before this request; a repeated request_id spends nothing."""
+        held = await self._usable(reference)
+        if await self._connections.answered(held.connection.id, request_id) is not None:
+            return held.connection
+        need = Need(min_ttl=0, spent_generation=held.connection.version.generation)
+        refreshed = await self._refresher.refresh(held.connection, need)
+        generation = refreshed.connection.version.generation
+        # The tokens are safe; without this note a repeat of the request would only refresh once more.
+        with contextlib.suppress(TryLater):
+            await self._connections.record_answer(held.connection.id, request_id, generation)
+        return refreshed.connection
+
+    async def refresh_when_due(self, reference: Reference, request_id: str) -> tuple[Connection, bool]:
+        """Return the connection, refreshed if it is due, and whether this request_id refreshed it."""
+        held = await self._usable(reference)
+        if await self._connections.answered(held.connection.id, request_id) is not None:
+            return held.connection, True
+        if not held.connection.needs_refresh:
+            return held.connection, False
+        return await self.refresh(reference, request_id), True
+
+    async def _usable(self, reference: Reference) -> Held:
+        held = await self._connections.find(reference)
+        if held is None:
+            raise ConnectionNotFound
+        raise_unless_usable(held)
+        return held
+
+    def _opened(self, held: Held, *, fresh: bool) -> ValidToken:
+        connection = held.connection
+        try:
+            token = self._vault.open_access(held.access, connection.id, connection.version)
+        except CannotOpen as error:
+            log.error("stored token does not open", connection=str(connection.id), why=str(error))
+            raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
+        return ValidToken(connection=connection, access_token=token, fresh=fresh)

@@ -1,0 +1,1 @@
+"""What a connection is: values and rules, nothing that waits."""

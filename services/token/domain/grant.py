@@ -1,0 +1,34 @@
+"""A grant: the tokens TikTok gave for one account."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from libs.secret import Secret
+from services.token.domain.connection import Provider
+
+# What is asked for, and without which of it a connection is of no use.
+SCOPES_ASKED = ("user.info.basic", "user.info.profile", "user.info.stats", "video.list")
+SCOPES_REQUIRED = ("user.info.basic", "user.info.stats")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """Tokens with their lifetimes in seconds, counted from when the request for them was sent."""
+
+    provider: Provider
+    account_id: str
+    access_token: Secret
+    access_seconds: int
+    refresh_token: Secret
+    refresh_seconds: int | None
+    scopes: tuple[str, ...]
+    age: float = 0.0
+
+    def aged(self, seconds: float) -> "Grant":
+        """Return the grant with the time since it was asked for."""
+        return replace(self, age=seconds)
+
+
+def missing_scopes(granted: Sequence[str]) -> tuple[str, ...]:
+    """Return the required scopes that were not granted."""
+    return tuple(scope for scope in SCOPES_REQUIRED if scope not in granted)

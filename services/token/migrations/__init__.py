@@ -1,0 +1,1 @@
+"""The tables of schema credentials, one change a file."""

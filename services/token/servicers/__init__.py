@@ -1,0 +1,1 @@
+"""gRPC in, core out: translation only."""

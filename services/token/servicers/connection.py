@@ -1,0 +1,83 @@
+"""ConnectionService: how an owner comes to have a TikTok account, and how it stands."""
+
+from tokhub.token.v1 import token_pb2, token_pb2_grpc
+
+from libs.errors import InvalidField
+from libs.rpc.interceptor import Context
+from services.token.core.authorization import Authorization, Redirect
+from services.token.core.connections import Filter
+from services.token.core.directory import Directory
+from services.token.domain.connection import ByOwner
+from services.token.servicers.translate import (
+    OWNER_KINDS,
+    PROVIDERS,
+    STATUSES,
+    connection_message,
+    owner_of,
+    reference_of,
+    timestamp,
+)
+
+DEFAULT_TEAM = 1
+
+
+class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
+    """Translates and nothing else."""
+
+    def __init__(self, *, authorization: Authorization, directory: Directory) -> None:
+        self._authorization = authorization
+        self._directory = directory
+
+    async def StartAuthorization(
+        self, request: token_pb2.StartAuthorizationRequest, context: Context
+    ) -> token_pb2.StartAuthorizationResponse:
+        """Return a consent link."""
+        target = ByOwner(provider=PROVIDERS[request.provider], owner=owner_of(request.owner))
+        team_id = request.team_id if request.HasField("team_id") else DEFAULT_TEAM
+        bind = request.binding == token_pb2.LINK_BINDING_BROWSER
+        invitation = await self._authorization.start(target, team_id, bind=bind)
+        return token_pb2.StartAuthorizationResponse(
+            authorize_url=invitation.url,
+            state=invitation.state,
+            browser_nonce=invitation.nonce,
+            expire_time=timestamp(invitation.link.expires_at),
+        )
+
+    async def CompleteAuthorization(
+        self, request: token_pb2.CompleteAuthorizationRequest, context: Context
+    ) -> token_pb2.CompleteAuthorizationResponse:
+        """Take a redirect."""
+        redirect = Redirect(state=request.state, code=request.code, error=request.error, nonce=request.browser_nonce)
+        connection = await self._authorization.complete(redirect)
+        return token_pb2.CompleteAuthorizationResponse(connection=connection_message(connection))
+
+    async def GetConnection(
+        self, request: token_pb2.GetConnectionRequest, context: Context
+    ) -> token_pb2.GetConnectionResponse:
+        """Return one connection."""
+        connection = await self._directory.get(reference_of(request.connection))
+        return token_pb2.GetConnectionResponse(connection=connection_message(connection))
+
+    async def ListConnections(
+        self, request: token_pb2.ListConnectionsRequest, context: Context
+    ) -> token_pb2.ListConnectionsResponse:
+        """Return a page of connections."""
+        chosen = Filter(
+            owner_kind=OWNER_KINDS.get(request.owner_kind),
+            owner_ids=tuple(request.owner_ids),
+            statuses=tuple(STATUSES[status] for status in request.statuses),
+        )
+        found, following = await self._directory.page(page_start(request.page_token), request.page_size, chosen)
+        return token_pb2.ListConnectionsResponse(
+            connections=[connection_message(connection) for connection in found],
+            next_page_token="" if following is None else str(following),
+        )
+
+
+def page_start(page_token: str) -> int:
+    """Return the number a page begins after."""
+    if not page_token:
+        return 0
+    if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 19):
+        raise InvalidField("page_token", "is not one of this list: use next_page_token of the page before")
+    return int(page_token)

@@ -1,0 +1,76 @@
+"""Between the messages of token.proto and the core's values."""
+
+from datetime import datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from tokhub.token.v1 import token_pb2
+
+from services.token.domain.connection import (
+    ById,
+    ByOwner,
+    Connection,
+    Owner,
+    OwnerKind,
+    Provider,
+    Reference,
+    Status,
+)
+
+PROVIDERS = {token_pb2.PROVIDER_LOGIN_KIT: Provider.LOGIN_KIT}
+OWNER_KINDS = {
+    token_pb2.OWNER_KIND_STORE: OwnerKind.STORE,
+    token_pb2.OWNER_KIND_USER: OwnerKind.USER,
+}
+STATUSES = {
+    token_pb2.CONNECTION_STATUS_ACTIVE: Status.ACTIVE,
+    token_pb2.CONNECTION_STATUS_SUSPECT: Status.SUSPECT,
+    token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED: Status.REAUTH_REQUIRED,
+    token_pb2.CONNECTION_STATUS_DISCONNECTED: Status.DISCONNECTED,
+}
+PROVIDER_VALUES = {provider: value for value, provider in PROVIDERS.items()}
+OWNER_KIND_VALUES = {kind: value for value, kind in OWNER_KINDS.items()}
+STATUS_VALUES = {status: value for value, status in STATUSES.items()}
+
+
+def reference_of(message: token_pb2.ConnectionReference) -> Reference:
+    """Return what names a connection."""
+    if message.WhichOneof("reference") == "connection_id":
+        return ById(id=UUID(message.connection_id))
+    named = message.owner_connection
+    return ByOwner(provider=PROVIDERS[named.provider], owner=owner_of(named.owner))
+
+
+def owner_of(message: token_pb2.Owner) -> Owner:
+    """Return an owner."""
+    return Owner(kind=OWNER_KINDS[message.kind], id=message.id)
+
+
+def connection_message(connection: Connection) -> token_pb2.Connection:
+    """Return a connection's message."""
+    return token_pb2.Connection(
+        id=str(connection.id),
+        number=connection.number,
+        provider=PROVIDER_VALUES[connection.provider],
+        owner=token_pb2.Owner(kind=OWNER_KIND_VALUES[connection.owner.kind], id=connection.owner.id),
+        team_id=connection.team_id,
+        account_id=connection.account_id,
+        status=STATUS_VALUES[connection.status],
+        reason=connection.reason,
+        scopes=connection.scopes,
+        epoch=connection.version.epoch,
+        generation=connection.version.generation,
+        access_expire_time=timestamp(connection.access_expires_at),
+        refresh_expire_time=timestamp(connection.refresh_expires_at) if connection.refresh_expires_at else None,
+        connect_time=timestamp(connection.connected_at),
+        update_time=timestamp(connection.updated_at),
+        hours_left=round(connection.seconds_left / 3600, 2),
+        needs_refresh=connection.needs_refresh,
+    )
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return a time's message."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message

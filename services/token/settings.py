@@ -1,0 +1,32 @@
+"""What the token service reads from its environment."""
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+
+from libs.secret import Secret
+from libs.settings import ServiceSettings
+from libs.tiktok.address import Origin, Url
+
+
+class TokenSettings(ServiceSettings):
+    """Every field is the variable of its name in capitals; times are in seconds."""
+
+    database_url: Secret
+    token_listen: str = "127.0.0.1:50051"
+    token_metrics_port: int = Field(default=9101, ge=0, le=65535)
+    log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"
+    db_pool_size: int = Field(default=20, ge=2, le=1000)
+    db_pool_min: int = Field(default=2, ge=0, le=1000)
+
+    tiktok_client_key: str = Field(min_length=1, validation_alias=AliasChoices("TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_ID"))
+    tiktok_client_secret: Secret
+    tiktok_redirect_uri: Url
+    tiktok_login_authorize_url: Url = "https://www.tiktok.com/v2/auth/authorize/"
+    tiktok_api_base_url: Origin = "https://open.tiktokapis.com"
+    tiktok_pkce: Literal["on", "off"] = "on"
+
+    token_enc_key: Secret | None = None
+    token_enc_keys: Secret | None = None
+    state_secret: Secret
+    oauth_state_ttl_seconds: int = Field(default=600, ge=10, le=86_400)
