@@ -1,0 +1,1 @@
+"""PostgreSQL, PgQueuer and the token service, behind the core's ports."""

@@ -1,0 +1,1 @@
+"""The tables of the schema reporting; nobody else touches them."""

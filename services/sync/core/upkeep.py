@@ -1,0 +1,58 @@
+"""What has to be done again and again: lost work is found, room for snapshots is made, pool figures are told."""
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Protocol
+
+import structlog
+
+from libs.clock import Clock
+from libs.errors import StorageUnavailable
+from services.sync.core.calendar import Calendar
+
+log = structlog.get_logger()
+
+
+class Orphans(Protocol):
+    """Open items, and the jobs they should have."""
+
+    async def requeue(self) -> int:
+        """Give every open item without a job a new one; return how many had none."""
+        ...
+
+
+class Partitions(Protocol):
+    """Room for the snapshots of a day."""
+
+    async def prepare(self, day: date) -> None:
+        """Make sure that the months around the day have partitions."""
+        ...
+
+
+class Upkeep:
+    """The periodic tasks; each may run in every replica at once."""
+
+    def __init__(self, *, orphans: Orphans, partitions: Partitions, calendar: Calendar) -> None:
+        self._orphans = orphans
+        self._partitions = partitions
+        self._calendar = calendar
+
+    async def requeue_orphans(self) -> None:
+        """Find work that nobody would do."""
+        found = await self._orphans.requeue()
+        if found:
+            log.warning("Items without a job were queued again", items=found)
+
+    async def prepare_partitions(self) -> None:
+        """Make room for this month and the next ones."""
+        await self._partitions.prepare(self._calendar.today())
+
+
+async def repeat(task: Callable[[], Awaitable[None]], *, every: float, clock: Clock) -> None:
+    """Carry the task out every so many seconds, for ever; an unusable database only delays it."""
+    while True:
+        try:
+            await task()
+        except StorageUnavailable as error:
+            log.warning("Upkeep was put off", task=getattr(task, "__name__", ""), error=error.message)
+        await clock.sleep(every)

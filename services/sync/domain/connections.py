@@ -1,0 +1,22 @@
+"""How a subject's TikTok connection stands, as far as a run has to know."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from services.sync.domain.subjects import Subject
+
+
+class Standing(Enum):
+    """What can be done with a connection."""
+
+    USABLE = auto()
+    NEEDS_RECONNECT = auto()
+    DISCONNECTED = auto()
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A subject and how its connection stands."""
+
+    subject: Subject
+    standing: Standing

@@ -1,0 +1,47 @@
+"""Stores, as they were entered, and their newest figures."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreDraft:
+    """A store as somebody enters it."""
+
+    store_code: str
+    store_name: str
+    pic_name: str
+    pic_contact: str | None
+    team_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatestUserStats:
+    """The newest account snapshot, shortened."""
+
+    follower_count: int | None
+    likes_count: int | None
+    video_count: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatestVideoStats:
+    """The newest day of video snapshots, added up."""
+
+    total_videos: int
+    total_views: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """A store with its newest figures; None before the first sync."""
+
+    store_code: str
+    store_name: str
+    pic_name: str
+    pic_contact: str | None
+    team_id: int
+    created_at: datetime
+    last_sync_at: datetime | None
+    user_stats: LatestUserStats | None
+    video_stats: LatestVideoStats | None

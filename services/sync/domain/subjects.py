@@ -1,0 +1,24 @@
+"""Whose account is synced: a store's or a creator's."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SubjectKind(StrEnum):
+    """Kinds of subjects, as they are stored."""
+
+    STORE = "store"
+    USER = "user"
+
+
+@dataclass(frozen=True, order=True)
+class Subject:
+    """A store by its code, or a user of the host application by id."""
+
+    kind: SubjectKind
+    id: str
+
+    @classmethod
+    def store(cls, code: str) -> "Subject":
+        """Return the store with this code."""
+        return cls(SubjectKind.STORE, code)

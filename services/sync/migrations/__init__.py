@@ -1,0 +1,1 @@
+"""The reporting schema, revision by revision."""
