@@ -1,0 +1,123 @@
+"""What surrounds every request: its id, one log line, its numbers, safe headers, an answer to the unforeseen."""
+
+import time
+import traceback
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.errors import Internal
+from libs.rpc.request_id import bind_request_id
+from services.gateway.errors import error_response
+
+HEAD_FLAG = "tokhub.head"
+UNMATCHED = "unmatched"
+# A HEAD there would spend a code that only a GET may spend.
+NO_HEAD = frozenset({"/auth/tiktok/callback"})
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+log = structlog.get_logger()
+
+
+class HttpMetrics:
+    """Counts and times of requests, by route."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "tokhub_http_requests", "Requests that ended.", ["method", "route", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "tokhub_http_seconds", "Time a request took, in seconds.", ["method", "route"], registry=registry
+        )
+
+
+@dataclass
+class Exchange:
+    """One request and how far its answer is."""
+
+    request_id: str
+    send: Send
+    status: int = 0
+
+    async def send_safely(self, message: Message) -> None:
+        """Send a message of the answer, with the id and the safe headers on its first."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in SAFE_HEADERS.items():
+                headers.setdefault(name, value)
+            headers["X-Request-Id"] = self.request_id
+        await self.send(message)
+
+
+class AccessLog:
+    """The outermost layer of the gateway."""
+
+    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request and say so."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        structlog.contextvars.clear_contextvars()
+        exchange = Exchange(bind_request_id(offered_id(scope)), send)
+        started = time.perf_counter()
+        inner = as_get(scope)
+        try:
+            await self._answer(inner, receive, exchange)
+        finally:
+            self._report(scope["method"], inner, exchange, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+        try:
+            await self._app(scope, receive, exchange.send_safely)
+        except Exception as error:  # noqa: BLE001 - the caller gets an answer, the log gets the place
+            log_unforeseen(error)
+            if not exchange.status:
+                await error_response(Internal())(scope, receive, exchange.send_safely)
+
+    def _report(self, method: str, scope: Scope, exchange: Exchange, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", UNMATCHED)
+        self._metrics.requests.labels(method, route, str(exchange.status)).inc()
+        self._metrics.seconds.labels(method, route).observe(seconds)
+        peer = scope["client"][0] if scope.get("client") else ""
+        # The path only: a query may hold a code and a state.
+        log.info(
+            "request", method=method, path=scope["path"], status=exchange.status, ms=round(seconds * 1000, 2), peer=peer
+        )
+
+
+def offered_id(scope: Scope) -> str | None:
+    """Return the one request id the client offered, if any."""
+    offered = Headers(scope=scope).getlist("x-request-id")
+    return offered[0] if len(offered) == 1 else None
+
+
+def as_get(scope: Scope) -> Scope:
+    """Return the scope in which HEAD is answered as GET; the server leaves the body out."""
+    if scope["method"] != "HEAD" or scope["path"] in NO_HEAD:
+        return dict(scope)
+    return {**scope, "method": "GET", HEAD_FLAG: True}
+
+
+def answers_head(scope: Scope) -> bool:
+    """Return whether the answer's body will be left out."""
+    return bool(scope.get(HEAD_FLAG))
+
+
+def log_unforeseen(error: Exception) -> None:
+    """Log where an unforeseen error came from; its text is left out, because it may hold what was being handled."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-12:]]
+    log.error("unhandled exception", error=type(error).__name__, places=places)

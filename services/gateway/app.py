@@ -1,0 +1,133 @@
+"""The gateway as an application: layers, gates, routes and the one error handler."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.routing import Match
+
+from libs.errors import TokhubError
+from services.gateway.access import NO_HEAD, AccessLog, HttpMetrics
+from services.gateway.auth import AdminGate, OAuthGate
+from services.gateway.backends import Backends
+from services.gateway.bodies import BodyLimit
+from services.gateway.errors import error_response, refusal_response, typed
+from services.gateway.following import Follower
+from services.gateway.pages.render import Pages
+from services.gateway.parameters import once_each
+from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes
+from services.gateway.routes.info import NAME, OPENAPI_PATH, InfoRoutes, Life
+from services.gateway.routes.stats import StatsRoutes
+from services.gateway.routes.stores import StoreRoutes
+from services.gateway.routes.sync import SyncRoutes
+
+# The framework's own traces would hold queries, and those hold codes and states.
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+CORS_REQUEST_HEADERS = ["X-API-KEY", "Content-Type", "Prefer", "Last-Event-ID", "X-Request-Id"]
+CORS_ANSWER_HEADERS = ["X-Request-Id", "Location", "Retry-After"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """Who may pass to which routes."""
+
+    admin: AdminGate
+    oauth: OAuthGate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the application is made of."""
+
+    backends: Backends
+    gates: Gates
+    life: Life
+    registry: CollectorRegistry
+    cors_origins: Sequence[str] = ()
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Return the gateway's application."""
+    app = FastAPI(
+        title=NAME,
+        version=parts.life.version,
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
+        middleware=layers(parts),
+    )
+    pages = Pages()
+    routes = add_routes(app, parts, pages)
+    add_error_handlers(app, pages, routes)
+    return app
+
+
+def layers(parts: Parts) -> list[Middleware]:
+    """Return what every request passes through, outermost first."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(parts.cors_origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=CORS_REQUEST_HEADERS,
+        expose_headers=CORS_ANSWER_HEADERS,
+    )
+    access = Middleware(AccessLog, metrics=HttpMetrics(parts.registry))
+    return [access, *([cors] if parts.cors_origins else []), Middleware(BodyLimit)]
+
+
+def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
+    """Declare every route behind its gate, and return them."""
+    backends, life = parts.backends, parts.life
+    follower = Follower(watches=backends.watches, clock=life.clock)
+    public = APIRouter()
+    InfoRoutes(life=life, health=backends.health, registry=parts.registry).add_to(public)
+    admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
+    StoreRoutes(backends=backends).add_to(admin)
+    StatsRoutes(backends=backends).add_to(admin)
+    SyncRoutes(backends=backends, follower=follower, stopping=life.stopping).add_to(admin)
+    oauth = APIRouter(dependencies=[Depends(parts.gates.oauth)])
+    ConnectRoutes(backends=backends, pages=pages).add_to(oauth)
+    for router in (public, admin, oauth):
+        app.include_router(router)
+    declared = (*public.routes, *admin.routes, *oauth.routes)
+    return [route for route in declared if isinstance(route, APIRoute)]
+
+
+def add_error_handlers(app: FastAPI, pages: Pages, routes: Sequence[APIRoute]) -> None:
+    """Answer every error in one place: as a page where a person is looking, else as JSON."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            return refusal_response(with_all_methods(routes, request, error))
+        failure = typed(error)
+        return pages.failed(failure) if request.scope["path"] in PAGE_PATHS else error_response(failure)
+
+    for kind in (TokhubError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)
+
+
+def with_all_methods(routes: Sequence[APIRoute], request: Request, refused: HTTPException) -> HTTPException:
+    """Return a 405 whose Allow names the methods of every route on the path, not only of the first."""
+    if refused.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+        return refused
+    on_path = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in on_path for method in route.methods or ()}
+    methods |= {"HEAD"} if "GET" in methods and request.scope["path"] not in NO_HEAD else set()
+    return HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})

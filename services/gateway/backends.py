@@ -1,0 +1,104 @@
+"""The services behind the gateway, and how they are."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from grpc.aio import Channel
+from grpc_health.v1 import health, health_pb2
+from tokhub.sync.v1 import sync_pb2_grpc
+from tokhub.token.v1 import token_pb2_grpc
+
+from libs.errors import TokhubError, TryLater
+from libs.rpc.client import open_channel
+
+HEALTH_TIMEOUT = 2.0  # seconds
+OK = "ok"
+UNAVAILABLE = "unavailable"
+EVERYTHING = ""  # grpc.health's name for the whole process
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """Where the services listen."""
+
+    token: str
+    sync: str
+
+
+class ServiceHealth:
+    """Asks one service how it and the things it depends on are."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._check = channel.unary_unary(
+            f"/{health.SERVICE_NAME}/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+
+    async def usable(self, name: str = EVERYTHING) -> bool:
+        """Return whether the service, or the dependency of that name, can be used."""
+        request = health_pb2.HealthCheckRequest(service=name)
+        try:
+            answer = await self._check(request, timeout=HEALTH_TIMEOUT)
+        except TryLater:
+            return False
+        except TokhubError:
+            # A dependency the service does not report by name is part of its overall state.
+            return name != EVERYTHING and await self.usable()
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What GET /health lists."""
+
+    token: ServiceHealth
+    sync: ServiceHealth
+
+    async def checks(self) -> Mapping[str, str]:
+        """Return "ok" or "unavailable" for everything the suite needs."""
+        token, sync, token_database, sync_database, encryption = await asyncio.gather(
+            self.token.usable(),
+            self.sync.usable(),
+            self.token.usable("database"),
+            self.sync.usable("database"),
+            self.token.usable("encryption"),
+        )
+        usable = {
+            "database": token_database and sync_database,
+            "encryption": encryption,
+            "token": token,
+            "sync": sync,
+        }
+        return {name: OK if good else UNAVAILABLE for name, good in usable.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backends:
+    """Stubs of the services; watches has a channel of its own, apart from short calls."""
+
+    connections: token_pb2_grpc.ConnectionServiceStub
+    stores: sync_pb2_grpc.StoreServiceStub
+    stats: sync_pb2_grpc.StatsServiceStub
+    sync: sync_pb2_grpc.SyncServiceStub
+    watches: sync_pb2_grpc.SyncServiceStub
+    health: Health
+
+
+@asynccontextmanager
+async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
+    """Open channels to the services while the context is open; services that are down are found when they are up."""
+    async with AsyncExitStack() as stack:
+        token = await stack.enter_async_context(open_channel(targets.token))
+        sync = await stack.enter_async_context(open_channel(targets.sync))
+        watches = await stack.enter_async_context(open_channel(targets.sync))
+        yield Backends(
+            connections=token_pb2_grpc.ConnectionServiceStub(token),
+            stores=sync_pb2_grpc.StoreServiceStub(sync),
+            stats=sync_pb2_grpc.StatsServiceStub(sync),
+            sync=sync_pb2_grpc.SyncServiceStub(sync),
+            watches=sync_pb2_grpc.SyncServiceStub(watches),
+            health=Health(token=ServiceHealth(token), sync=ServiceHealth(sync)),
+        )

@@ -1,0 +1,134 @@
+"""How often an address may ask, and how often it may be wrong; counted here, in this process."""
+
+import ipaddress
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.requests import HTTPConnection
+
+from libs.clock import Clock
+from libs.errors import LockedOut, RateLimited
+
+WINDOW = 60.0  # seconds
+MAX_ADDRESSES = 10_000  # remembered at once; the longest silent is forgotten first
+IPV6_PREFIX = 64  # one subscriber
+
+
+class Budget(Protocol):
+    """What an address may spend."""
+
+    async def spend(self, address: str) -> None:
+        """Take one request from the address's budget, or raise RateLimited."""
+        ...
+
+
+class Lockouts(Protocol):
+    """Which addresses were wrong too often."""
+
+    async def check(self, address: str) -> None:
+        """Raise LockedOut while the address is blocked."""
+        ...
+
+    async def count_failure(self, address: str) -> None:
+        """Count one failed authentication; raise LockedOut when it is one more than allowed."""
+        ...
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Return what the peer is counted by: its IPv4 address, or the /64 of its IPv6 address."""
+    host = connection.client.host if connection.client else ""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
+
+
+class Recollection:
+    """Moments by address, bounded in number of addresses; each moment is forgotten after some seconds."""
+
+    def __init__(self, *, clock: Clock, seconds: float) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._moments: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def recall(self, address: str) -> deque[float]:
+        """Return the moments of an address that are not forgotten yet, oldest first."""
+        moments = self._moments.get(address, deque())
+        while moments and moments[0] <= self._clock.monotonic() - self.seconds:
+            moments.popleft()
+        return moments
+
+    def note(self, address: str) -> None:
+        """Remember this moment."""
+        moments = self.recall(address)
+        moments.append(self._clock.monotonic())
+        self._moments[address] = moments
+        self._moments.move_to_end(address)
+        if len(self._moments) > MAX_ADDRESSES:
+            self._moments.popitem(last=False)
+
+    def forget(self, address: str) -> None:
+        """Forget the moments of an address."""
+        self._moments.pop(address, None)
+
+    def forgotten_in(self, address: str) -> float:
+        """Return the seconds until the oldest moment of an address is forgotten."""
+        return self._moments[address][0] + self.seconds - self._clock.monotonic()
+
+
+class MinuteBudget:
+    """At most so many requests of an address in any 60 seconds."""
+
+    def __init__(self, *, clock: Clock, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._spent = Recollection(clock=clock, seconds=WINDOW)
+
+    async def spend(self, address: str) -> None:
+        """Take one request from the address's budget, or raise RateLimited; refused requests cost nothing."""
+        if len(self._spent.recall(address)) >= self._per_minute:
+            raise RateLimited(retry_after=self._spent.forgotten_in(address))
+        self._spent.note(address)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockoutRule:
+    """How many failures within block_seconds block an address for block_seconds."""
+
+    max_failures: int
+    block_seconds: float
+
+
+class FailureLockouts:
+    """Blocks an address whose authentication failed too often; a right key forgives nothing."""
+
+    def __init__(self, *, clock: Clock, rule: LockoutRule) -> None:
+        self._clock = clock
+        self._rule = rule
+        self._failures = Recollection(clock=clock, seconds=rule.block_seconds)
+        self._blocked: OrderedDict[str, float] = OrderedDict()
+
+    async def check(self, address: str) -> None:
+        """Raise LockedOut while the address is blocked."""
+        left = self._blocked.get(address, 0.0) - self._clock.monotonic()
+        if address in self._blocked and left > 0:
+            raise LockedOut(retry_after=left)
+        self._blocked.pop(address, None)
+
+    async def count_failure(self, address: str) -> None:
+        """Count one failed authentication; raise LockedOut when it is one more than allowed."""
+        await self.check(address)
+        self._failures.note(address)
+        if len(self._failures.recall(address)) >= self._rule.max_failures:
+            self._block(address)
+
+    def _block(self, address: str) -> None:
+        self._failures.forget(address)
+        self._blocked[address] = self._clock.monotonic() + self._rule.block_seconds
+        if len(self._blocked) > MAX_ADDRESSES:
+            self._blocked.popitem(last=False)

@@ -1,0 +1,57 @@
+"""What an error page says, by reason; never a word that came with the request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from libs.errors import Reason
+
+
+@dataclass(frozen=True)
+class Text:
+    """What went wrong, and what to do."""
+
+    problem: str
+    advice: str
+
+
+OPEN_AGAIN = "Open the connect link again and approve on TikTok's page."
+SUPPORT = "Please try again or contact support."
+
+TEXTS: Mapping[Reason, Text] = MappingProxyType(
+    {
+        Reason.STORE_NOT_FOUND: Text("Store not found", "Check the connect link, or ask for a new one."),
+        Reason.INVALID_FIELD: Text(
+            "This link is incomplete or has been changed", "Check the connect link, or ask for a new one."
+        ),
+        Reason.STATE_INVALID: Text(
+            "Invalid state parameter (possible CSRF attack)",
+            "Open the connect link again, and finish in the same browser within ten minutes.",
+        ),
+        Reason.STATE_EXPIRED: Text("This connect link has expired", OPEN_AGAIN),
+        Reason.STATE_REUSED: Text(
+            "This connect link was used already",
+            "If the account is not connected yet, open the connect link again.",
+        ),
+        Reason.AUTHORIZATION_DENIED: Text("The connection was declined on TikTok's page", OPEN_AGAIN),
+        Reason.SCOPE_MISSING: Text(
+            "A required permission was not granted",
+            "Open the connect link again and leave every permission switched on.",
+        ),
+        Reason.ACCOUNT_ALREADY_CONNECTED: Text(
+            "Another TikTok account or another owner is connected here already",
+            "Sign in to TikTok with the account of this store, or have the other connection removed first.",
+        ),
+        Reason.RATE_LIMITED: Text("Too many attempts", "Wait a minute, then open the connect link again."),
+        Reason.UPSTREAM_RATE_LIMITED: Text("TikTok is busy", "Wait a minute, then open the connect link again."),
+        Reason.UPSTREAM_UNAVAILABLE: Text("TikTok cannot be reached at the moment", SUPPORT),
+        Reason.UPSTREAM_BAD_RESPONSE: Text("TikTok gave an answer that cannot be used", SUPPORT),
+        Reason.STORAGE_UNAVAILABLE: Text("The connection cannot be saved at the moment", SUPPORT),
+    }
+)
+FALLBACK = Text("Something went wrong on our side", SUPPORT)
+
+
+def text_for(reason: Reason) -> Text:
+    """Return what the page for a reason says."""
+    return TEXTS.get(reason, FALLBACK)

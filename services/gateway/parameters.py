@@ -1,0 +1,52 @@
+"""Parameters of paths and queries, as their routes declare them."""
+
+from typing import Annotated, TypeAlias
+from uuid import UUID
+
+from fastapi import Path, Query, Request
+from pydantic import BeforeValidator
+
+from libs.errors import InvalidField
+from services.gateway.rules import RULES, STORE_CODE, whole_number
+
+StoreInPath: TypeAlias = Annotated[str, Path(pattern=STORE_CODE, description=RULES["store_code"])]
+StoreInQuery: TypeAlias = Annotated[str, Query(pattern=STORE_CODE, description=RULES["store_code"])]
+Days: TypeAlias = Annotated[
+    int, BeforeValidator(whole_number), Query(ge=1, le=365, description=f"{RULES['days']}, today included")
+]
+Limit: TypeAlias = Annotated[int, BeforeValidator(whole_number), Query(ge=1, le=500, description=RULES["limit"])]
+RunInPath: TypeAlias = Annotated[UUID, Path(description=RULES["run_id"])]
+
+DEFAULT_DAYS = 30
+DEFAULT_LIMIT = 50
+MAX_SEQUENCE = 2**63 - 1
+
+
+async def once_each(request: Request) -> None:
+    """Raise InvalidField for a query that gives a parameter twice: which one counts is anybody's guess."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidField(name[:50], "must be given once")
+
+
+def last_event_id(request: Request) -> int | None:
+    """Return the sequence a client has seen, None when it has seen none; raise InvalidField for anything else."""
+    text = request.headers.get("last-event-id", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(MAX_SEQUENCE)) or int(text) > MAX_SEQUENCE:
+        raise InvalidField("Last-Event-ID", "must be the id of an event of this run")
+    return int(text)
+
+
+def accepts_events(request: Request) -> bool:
+    """Return whether the client asked for server-sent events."""
+    ranges = ",".join(request.headers.getlist("accept")).split(",")
+    return any(part.split(";")[0].strip().lower() == "text/event-stream" for part in ranges)
+
+
+def prefers_async(request: Request) -> bool:
+    """Return whether the client asked not to wait (RFC 7240)."""
+    preferences = ",".join(request.headers.getlist("prefer")).split(",")
+    return any(part.split(";")[0].strip().lower() == "respond-async" for part in preferences)

@@ -1,0 +1,16 @@
+"""The envelopes of 2xx answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+
+def one(data: Any) -> JSONResponse:
+    """Return a single thing."""
+    return JSONResponse({"success": True, "data": data})
+
+
+def many(data: Sequence[Any]) -> JSONResponse:
+    """Return things and how many they are."""
+    return JSONResponse({"success": True, "data": data, "count": len(data)})

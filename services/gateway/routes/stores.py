@@ -1,0 +1,119 @@
+"""Stores and their accounts: GET and POST /admin/stores and below."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import AfterValidator, Field
+from starlette.responses import JSONResponse
+from tokhub.sync.v1 import sync_pb2
+from tokhub.token.v1 import token_pb2
+
+from services.gateway.backends import Backends
+from services.gateway.bodies import Body, documented, json_body
+from services.gateway.parameters import StoreInPath
+from services.gateway.routes.answers import many, one
+from services.gateway.rules import RULES, STORE_CODE, storable
+from services.gateway.shapes.stores import account, by_store, store_detail, store_entry
+
+# A store with the longest texts is 6 KiB: this many stay below gRPC's 4 MiB.
+PAGE = 500
+
+Name = Annotated[str, AfterValidator(storable), Field(min_length=1, max_length=255)]
+
+
+class NewStore(Body):
+    """A store to create."""
+
+    store_code: str = Field(pattern=STORE_CODE, description=RULES["store_code"], examples=["store_jakarta_01"])
+    store_name: Name = Field(description=RULES["store_name"], examples=["Store Jakarta Pusat"])
+    pic_name: Name = Field(description=RULES["pic_name"], examples=["John Doe"])
+    pic_contact: Annotated[str, AfterValidator(storable), Field(max_length=1000)] | None = Field(
+        None, description=RULES["pic_contact"], examples=["john@example.com"]
+    )
+
+
+class StoreRoutes:
+    """Joins what the sync service knows of stores with what the token service knows of their connections."""
+
+    def __init__(self, *, backends: Backends) -> None:
+        self._backends = backends
+
+    def add_to(self, router: APIRouter) -> None:
+        """Declare the routes."""
+        body = documented(NewStore, required=True)
+        router.add_api_route("/admin/stores", self.list_stores, summary="List all stores", tags=["stores"])
+        router.add_api_route(
+            "/admin/stores",
+            self.create_store,
+            methods=["POST"],
+            status_code=201,
+            summary="Create a store",
+            tags=["stores"],
+            openapi_extra=body,
+        )
+        router.add_api_route("/admin/stores/{store_code}", self.get_store, summary="Get a store", tags=["stores"])
+        router.add_api_route(
+            "/admin/stores/{store_code}/accounts",
+            self.list_accounts,
+            summary="List a store's accounts",
+            tags=["stores"],
+        )
+
+    async def list_stores(self) -> JSONResponse:
+        """Answer with every store, its connection and its newest statistics."""
+        data = []
+        page_token = ""
+        while True:
+            request = sync_pb2.ListStoresRequest(page_size=PAGE, page_token=page_token)
+            page = await self._backends.stores.ListStores(request)
+            connections = by_store(await self._connections([store.store_code for store in page.stores]))
+            data += [store_detail(store, connections.get(store.store_code)) for store in page.stores]
+            page_token = page.next_page_token
+            if not page_token:
+                return many(data)
+
+    async def create_store(self, new: Annotated[NewStore, Depends(json_body(NewStore))]) -> JSONResponse:
+        """Answer 201 with the new store and what to do next."""
+        request = sync_pb2.CreateStoreRequest(**new.model_dump())
+        created = await self._backends.stores.CreateStore(request)
+        code = created.store.store_code
+        body = {
+            "success": True,
+            "data": store_entry(created.store),
+            "message": "Store created successfully",
+            "next_step": f"Connect TikTok account at: GET /connect/tiktok?store_code={code}",
+        }
+        return JSONResponse(body, 201, {"Location": f"/admin/stores/{code}"})
+
+    async def get_store(self, store_code: StoreInPath) -> JSONResponse:
+        """Answer with one store, its connection and its newest statistics."""
+        store, connections = await self._store_and_connections(store_code)
+        return one(store_detail(store, by_store(connections).get(store_code)))
+
+    async def list_accounts(self, store_code: StoreInPath) -> JSONResponse:
+        """Answer with the accounts that were ever connected to a store and are still on its row."""
+        store, connections = await self._store_and_connections(store_code)
+        return many([account(connection, store) for connection in connections])
+
+    async def _store_and_connections(self, code: str) -> tuple[sync_pb2.Store, list[token_pb2.Connection]]:
+        found, connections = await asyncio.gather(
+            self._backends.stores.GetStore(sync_pb2.GetStoreRequest(store_code=code)), self._connections([code])
+        )
+        return found.store, connections
+
+    async def _connections(self, codes: Sequence[str]) -> list[token_pb2.Connection]:
+        """Return the connections of these stores, lowest number first."""
+        connections: list[token_pb2.Connection] = []
+        page_token = ""
+        while codes:
+            request = token_pb2.ListConnectionsRequest(
+                page_size=PAGE, page_token=page_token, owner_kind=token_pb2.OWNER_KIND_STORE, owner_ids=codes
+            )
+            page = await self._backends.connections.ListConnections(request)
+            connections += page.connections
+            page_token = page.next_page_token
+            if not page_token:
+                break
+        return connections

@@ -1,0 +1,132 @@
+"""Runs: POST /admin/sync/run in its three forms, a run's state and events, and the sync logs."""
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+from tokhub.sync.v1 import sync_pb2
+
+from libs.errors import UpstreamUnavailable
+from services.gateway.backends import Backends
+from services.gateway.bodies import Body, documented, json_body
+from services.gateway.errors import SyncFailed
+from services.gateway.event_stream import ProgressStream
+from services.gateway.following import BEFORE_ANY, Follower
+from services.gateway.interruption import Interrupted, client_left, unless
+from services.gateway.parameters import (
+    DEFAULT_LIMIT,
+    Limit,
+    RunInPath,
+    StoreInPath,
+    StoreInQuery,
+    accepts_events,
+    last_event_id,
+    prefers_async,
+)
+from services.gateway.routes.answers import many, one
+from services.gateway.rules import RULES, STORE_CODE
+from services.gateway.shapes.runs import JOBS, carried_out, has_ended, run, single_result, summary, sync_log
+
+NO_CONTENT = 204  # tells a browser's EventSource to stop asking
+CLIENT_LEFT = 499  # for the log only: nobody is there to read it
+
+
+class Order(Body):
+    """What to sync."""
+
+    store_code: str | None = Field(None, pattern=STORE_CODE, description=RULES["store_code"])
+    job: Literal["all", "user", "video", "refresh_tokens"] = Field("all", description=RULES["job"])
+
+
+class SyncRoutes:
+    """Starts runs and tells about them; a run goes on whoever listens."""
+
+    def __init__(self, *, backends: Backends, follower: Follower, stopping: asyncio.Event) -> None:
+        self._sync = backends.sync
+        self._follower = follower
+        self._stopping = stopping
+
+    def add_to(self, router: APIRouter) -> None:
+        """Declare the routes."""
+        body = documented(Order, required=False)
+        router.add_api_route(
+            "/admin/sync/run", self.start, methods=["POST"], summary="Run a sync", tags=["sync"], openapi_extra=body
+        )
+        router.add_api_route("/admin/sync/runs/{run_id}", self.get_run, summary="Get a run", tags=["sync"])
+        router.add_api_route("/admin/sync/runs/{run_id}/events", self.events, summary="Watch a run", tags=["sync"])
+        router.add_api_route("/admin/sync/logs", self.logs, summary="Sync logs", tags=["sync"])
+        router.add_api_route(
+            "/admin/stores/{store_code}/sync-logs", self.store_logs, summary="A store's sync logs", tags=["sync"]
+        )
+
+    async def start(self, request: Request, order: Annotated[Order, Depends(json_body(Order))]) -> Response:
+        """Start a run; answer with what it came to, or at once, or with its progress as events."""
+        started = (await self._sync.StartSync(start_request(order))).run
+        headers = {"Location": f"/admin/sync/runs/{started.id}"}
+        if accepts_events(request):
+            return self._stream(started.id, BEFORE_ANY, headers)
+        if prefers_async(request):
+            applied = {"Preference-Applied": "respond-async"}
+            return JSONResponse({"success": True, "data": run(started)}, 202, {**headers, **applied})
+        return await self._result(request, started.id)
+
+    async def get_run(self, run_id: RunInPath) -> JSONResponse:
+        """Answer with a run as it stands."""
+        return one(run((await self._get(str(run_id))).run))
+
+    async def events(self, request: Request, run_id: RunInPath) -> Response:
+        """Answer with a run's progress as events, only those after Last-Event-ID; 204 when none can follow."""
+        seen = last_event_id(request)
+        found = (await self._get(str(run_id))).run
+        if seen is None or seen > found.sequence:
+            return self._stream(found.id, BEFORE_ANY, {})
+        if has_ended(found.state) and seen == found.sequence:
+            return Response(status_code=NO_CONTENT)
+        return self._stream(found.id, seen, {})
+
+    async def logs(self, store_code: StoreInQuery | None = None, limit: Limit = DEFAULT_LIMIT) -> JSONResponse:
+        """Answer with the newest lines of the sync log."""
+        request = sync_pb2.ListSyncLogsRequest(store_code=store_code or "", limit=limit)
+        return many([sync_log(line) for line in (await self._sync.ListSyncLogs(request)).logs])
+
+    async def store_logs(self, store_code: StoreInPath, limit: Limit = DEFAULT_LIMIT) -> JSONResponse:
+        """Answer with the newest lines of one store."""
+        return await self.logs(store_code, limit)
+
+    def _stream(self, run_id: str, seen: int, headers: dict[str, str]) -> ProgressStream:
+        return ProgressStream(self._follower.follow(run_id, seen), stopping=self._stopping, headers=headers)
+
+    async def _get(self, run_id: str) -> sync_pb2.GetRunResponse:
+        return await self._sync.GetRun(sync_pb2.GetRunRequest(run_id=run_id))
+
+    async def _result(self, request: Request, run_id: str) -> Response:
+        try:
+            await unless(self._reach_end(run_id), client_left(request.receive), self._stopping.wait())
+        except Interrupted:
+            if self._stopping.is_set():
+                raise UpstreamUnavailable(
+                    "The gateway is stopping; the run goes on: ask for it by its id", metadata={"run_id": run_id}
+                ) from None
+            return Response(status_code=CLIENT_LEFT)
+        return one(result(await self._get(run_id)))
+
+    async def _reach_end(self, run_id: str) -> None:
+        async for _ in self._follower.follow(run_id):
+            pass
+
+
+def start_request(order: Order) -> sync_pb2.StartSyncRequest:
+    """Return the order as the sync service takes it."""
+    if order.store_code is None:
+        return sync_pb2.StartSyncRequest(job=JOBS[order.job], all=sync_pb2.AllStores())
+    return sync_pb2.StartSyncRequest(job=JOBS[order.job], store_code=order.store_code)
+
+
+def result(ended: sync_pb2.GetRunResponse) -> dict[str, object]:
+    """Return what a run came to, or raise SyncFailed when it could not be carried out."""
+    code = ended.run.store_code
+    if not carried_out(ended.run) or (code and not ended.ended_stores):
+        raise SyncFailed(metadata={"run_id": ended.run.id})
+    return single_result(code, ended.ended_stores) if code else summary(ended.run)

@@ -1,0 +1,35 @@
+"""What a field of a request must be, in the words its refusal uses; documentation and errors share them."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+STORE_CODE = r"^[A-Za-z0-9_-]{1,50}$"
+WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
+
+RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "store_code": "must be 1-50 alphanumeric characters with underscores or hyphens",
+        "store_name": "must be 1-255 characters",
+        "pic_name": "must be 1-255 characters",
+        "pic_contact": "must be a string of at most 1,000 characters",
+        "days": "must be a whole number from 1 to 365",
+        "limit": "must be a whole number from 1 to 500",
+        "job": "must be one of all, user, video, refresh_tokens",
+        "run_id": "must be a UUID",
+    }
+)
+
+
+def whole_number(text: object) -> int:
+    """Return the number that plain digits spell; signs, spaces, exponents and fractions are refused."""
+    if not isinstance(text, str) or not WHOLE_NUMBER.fullmatch(text):
+        raise ValueError("not a whole number")
+    return int(text)
+
+
+def storable(text: str) -> str:
+    """Return the text unless it holds NUL, which PostgreSQL cannot store."""
+    if "\0" in text:
+        raise ValueError("holds NUL")
+    return text

@@ -1,0 +1,74 @@
+"""What the gateway is told by its environment."""
+
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from libs.secret import Secret
+from libs.settings import ServiceSettings
+from services.gateway.auth import AdminKey, Role, WrongKey, admin_key, parse_keys
+
+LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
+
+
+def refuse(problem: str) -> PydanticCustomError:
+    """Return an error whose text is shown behind the variable's name."""
+    return PydanticCustomError("setting", "{problem}", {"problem": problem})
+
+
+def named_keys(value: object) -> object:
+    """Return the keys of ADMIN_API_KEYS."""
+    try:
+        return parse_keys(value) if isinstance(value, str) else value
+    except WrongKey as error:
+        raise refuse(str(error)) from None
+
+
+def origins(value: object) -> object:
+    """Return the origins of a comma-separated list."""
+    if not isinstance(value, str):
+        return value
+    listed = tuple(origin.strip() for origin in value.split(",") if origin.strip())
+    for origin in listed:
+        parts = urlsplit(origin)
+        if f"{parts.scheme}://{parts.netloc}" != origin or parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise refuse("every origin must be scheme://host[:port]; * is not accepted")
+    return listed
+
+
+class GatewaySettings(ServiceSettings):
+    """The gateway's settings; defaults suit one machine."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(3000, ge=0, le=65_535)
+    token_target: str = Field("127.0.0.1:50051")
+    sync_target: str = Field("127.0.0.1:50052")
+    admin_api_keys: Annotated[tuple[AdminKey, ...], BeforeValidator(named_keys)] = ()
+    admin_api_key: Secret | None = Field(None, validate_default=True)
+    cors_origin: Annotated[tuple[str, ...], BeforeValidator(origins)] = ()
+    log_level: LogLevel = "info"
+    rate_limit_admin_per_minute: int = Field(100, ge=1, le=1_000_000)
+    rate_limit_oauth_per_minute: int = Field(10, ge=1, le=1_000_000)
+    auth_max_failures: int = Field(5, ge=1, le=1_000_000)
+    auth_block_seconds: float = Field(900, ge=1, le=86_400)
+
+    @field_validator("admin_api_key")
+    @classmethod
+    def some_key(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
+        """Refuse a start without any key, and a key too weak to be one."""
+        try:
+            if value:
+                admin_key("admin", Role.ADMIN, value.reveal())
+        except WrongKey as error:
+            raise refuse(str(error)) from None
+        if not value and not info.data.get("admin_api_keys", (True,)):
+            raise refuse("set it (or ADMIN_API_KEYS) to a random key of at least 32 characters")
+        return value
+
+    @property
+    def keys(self) -> tuple[AdminKey, ...]:
+        """All keys that open the operators' routes."""
+        single = self.admin_api_key
+        return (*self.admin_api_keys, *([admin_key("admin", Role.ADMIN, single.reveal())] if single else []))

@@ -1,0 +1,1 @@
+"""The JSON of the gateway as pure functions of the services' messages."""
