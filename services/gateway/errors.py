@@ -88,10 +88,10 @@ def word(error: TokhubError) -> str:
 
 
 def error_body(code: str, message: str, extra: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the body of every error answer."""
+    """Return the body of every error answer; messages end without a full stop over HTTP."""
     return {
         "success": False,
-        "error": {"code": code, "message": message, **(extra or {})},
+        "error": {"code": code, "message": message.removesuffix("."), **(extra or {})},
         "requestId": current_request_id(),
     }
 

@@ -1,0 +1,163 @@
+"""Starts the fake services on gRPC sockets and the gateway on an HTTP one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import grpc
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from prometheus_client import CollectorRegistry
+from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+from tokhub.token.v1 import token_pb2, token_pb2_grpc
+
+from libs.clock import SystemClock
+from libs.rpc.server import Readiness, RpcServer, RpcService
+from services.gateway.app import Gates, Parts, create_app
+from services.gateway.auth import AdminGate, OAuthGate, parse_keys
+from services.gateway.backends import Targets, open_backends
+from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
+from services.gateway.routes.info import Life
+from services.gateway.server import Listen, bind, server_of
+from tests.gateway.fake_services import FakeConnections, FakeStats, FakeStores, FakeSync, Scripted
+
+ADMIN_KEY = "CNRYadmin-key-0123456789-0123456789-0123"
+READ_KEY = "CNRYread-key-0123456789-0123456789-01234"
+KEYS = f"ops:admin:{ADMIN_KEY},viewer:read:{READ_KEY}"
+ADMIN = {"X-API-KEY": ADMIN_KEY}
+READ = {"X-API-KEY": READ_KEY}
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, put forward by the test."""
+
+    def __init__(self) -> None:
+        self.shift = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.shift
+
+
+@dataclass
+class Suite:
+    """The services behind the gateway and whether their dependencies can be used."""
+
+    stores: FakeStores = field(default_factory=lambda: FakeStores(Scripted()))
+    connections: FakeConnections = field(default_factory=FakeConnections)
+    usable: dict[str, bool] = field(default_factory=lambda: {"database": True, "encryption": True})
+
+    def __post_init__(self) -> None:
+        self.stats = FakeStats(self.stores)
+        self.sync = FakeSync(self.stores, self.connections)
+
+
+@dataclass
+class Limits:
+    admin: int = 10_000
+    oauth: int = 10_000
+    max_failures: int = 5
+    block_seconds: float = 900
+
+
+@dataclass
+class Gateway:
+    url: str
+    port: int
+    suite: Suite
+    clock: ShiftedClock
+    stopping: asyncio.Event
+    client: httpx.AsyncClient
+
+
+def rpc_service(grpc_module: ModuleType, descriptor: Any, servicer: Any) -> RpcService:
+    register = getattr(grpc_module, f"add_{descriptor.name}Servicer_to_server")
+
+    def add(server: grpc.aio.Server) -> None:
+        register(servicer, server)
+
+    return RpcService(name=descriptor.full_name, register=add)
+
+
+def sync_server(suite: Suite, listen: str = "127.0.0.1:0") -> RpcServer:
+    names = sync_pb2.DESCRIPTOR.services_by_name
+    servicers = {"StoreService": suite.stores, "StatsService": suite.stats, "SyncService": suite.sync}
+    return RpcServer(
+        listen=listen,
+        services=[rpc_service(sync_pb2_grpc, names[name], servicer) for name, servicer in servicers.items()],
+        registry=CollectorRegistry(),
+        readiness=readiness(suite, "database"),
+    )
+
+
+def token_server(suite: Suite) -> RpcServer:
+    descriptor = token_pb2.DESCRIPTOR.services_by_name["ConnectionService"]
+    return RpcServer(
+        listen="127.0.0.1:0",
+        services=[rpc_service(token_pb2_grpc, descriptor, suite.connections)],
+        registry=CollectorRegistry(),
+        readiness=readiness(suite, "database", "encryption"),
+    )
+
+
+def readiness(suite: Suite, *names: str) -> Readiness:
+    def check(name: str) -> Any:
+        async def usable() -> bool:
+            return suite.usable[name]
+
+        return usable
+
+    return Readiness(checks={name: check(name) for name in names})
+
+
+def gates(clock: ShiftedClock, limits: Limits) -> Gates:
+    rule = LockoutRule(max_failures=limits.max_failures, block_seconds=limits.block_seconds)
+    admin = MinuteBudget(clock=clock, per_minute=limits.admin)
+    oauth = MinuteBudget(clock=clock, per_minute=limits.oauth)
+    lockouts = FailureLockouts(clock=clock, rule=rule)
+    return Gates(admin=AdminGate(keys=parse_keys(KEYS), budget=admin, lockouts=lockouts), oauth=OAuthGate(budget=oauth))
+
+
+@asynccontextmanager
+async def serve_gateway(suite: Suite, targets: Targets, limits: Limits | None = None) -> AsyncIterator[Gateway]:
+    """Serve the gateway before these services on a free port."""
+    clock, stopping = ShiftedClock(), asyncio.Event()
+    life = Life(version="0.1.0", clock=clock, started=clock.monotonic(), stopping=stopping)
+    async with AsyncExitStack() as stack:
+        backends = await stack.enter_async_context(open_backends(targets))
+        app = create_app(
+            Parts(
+                backends=backends,
+                gates=gates(clock, limits or Limits()),
+                life=life,
+                registry=CollectorRegistry(),
+                cors_origins=("http://localhost:5173",),
+            )
+        )
+        listener = stack.enter_context(bind(Listen(host="127.0.0.1", port=0)))
+        port = listener.getsockname()[1]
+        server = server_of(app)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        url = f"http://127.0.0.1:{port}"
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=AiohttpTransport(trust_env=False), base_url=url, timeout=10)
+        )
+        while not server.started:
+            await asyncio.sleep(0.005)
+        yield Gateway(url, port, suite, clock, stopping, client)
+        stopping.set()
+        await client.aclose()
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def serve_suite(limits: Limits | None = None) -> AsyncIterator[Gateway]:
+    """Serve the fake services and the gateway before them."""
+    suite = Suite()
+    async with token_server(suite) as token, sync_server(suite) as sync:
+        targets = Targets(token=f"127.0.0.1:{token.port}", sync=f"127.0.0.1:{sync.port}")
+        async with serve_gateway(suite, targets, limits) as gateway:
+            yield gateway
