@@ -14,7 +14,7 @@ from services.token.domain.connection import ById, ByOwner, Connection, Need, Re
 from services.token.domain.grant import Grant
 
 # A token that lives shorter than this is refreshed once in SHORTEST_PAUSE at most, whatever TikTok says of its life.
-SHORT_LIFE = 60.0  # seconds
+SHORT_LIFE = 60  # seconds
 SHORTEST_PAUSE = 30.0  # seconds
 REQUESTS_KEPT = "7 days"
 
@@ -42,11 +42,12 @@ SAVE = """
         generation = $3 + 1, access_token = $4, refresh_token = $5,
         status = 'ACTIVE', reason = '', failures = 0,
         scopes = CASE WHEN cardinality($6::text[]) > 0 THEN $6 ELSE scopes END,
-        access_given = $7, refresh_given = coalesce($8, refresh_given),
-        received_at = clock_timestamp() - make_interval(secs => $9),
-        access_expires_at = clock_timestamp() + make_interval(secs => $7 - $9),
-        refresh_expires_at = coalesce(clock_timestamp() + make_interval(secs => $8 - $9), refresh_expires_at),
-        next_attempt_at = CASE WHEN $7 < $10 THEN clock_timestamp() + make_interval(secs => $11) END,
+        access_given = $7::bigint, refresh_given = coalesce($8::bigint, refresh_given),
+        received_at = clock_timestamp() - make_interval(secs => $9::float8),
+        access_expires_at = clock_timestamp() + make_interval(secs => $7::bigint - $9::float8),
+        refresh_expires_at = coalesce(
+            clock_timestamp() + make_interval(secs => $8::bigint - $9::float8), refresh_expires_at),
+        next_attempt_at = CASE WHEN $7::bigint < $10::bigint THEN clock_timestamp() + make_interval(secs => $11) END,
         lease_owner = NULL, lease_until = NULL,
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1 AND epoch = $2 AND generation = $3
@@ -75,9 +76,10 @@ CONNECT = f"""
         id, provider, owner_kind, owner_id, team_id, account_id, status, scopes, epoch, generation,
         access_token, refresh_token, access_given, refresh_given, received_at, access_expires_at, refresh_expires_at
     ) VALUES (
-        $1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $8, $9, $10, $11, $12, $13,
-        clock_timestamp() - make_interval(secs => $14),
-        clock_timestamp() + make_interval(secs => $12 - $14), clock_timestamp() + make_interval(secs => $13 - $14)
+        $1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $8, $9, $10, $11, $12::bigint, $13::bigint,
+        clock_timestamp() - make_interval(secs => $14::float8),
+        clock_timestamp() + make_interval(secs => $12::bigint - $14::float8),
+        clock_timestamp() + make_interval(secs => $13::bigint - $14::float8)
     )
     ON CONFLICT (id) DO UPDATE SET
         team_id = excluded.team_id, account_id = excluded.account_id, status = 'ACTIVE', reason = '',
@@ -136,7 +138,7 @@ class PostgresConnections:
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
         """Store new tokens if the row still has the lease's version; a repeat of a save that worked says so."""
         key = (lease.connection_id, lease.version.epoch, lease.version.generation)
-        lives = (float(grant.access_seconds), as_float(grant.refresh_seconds), grant.age)
+        lives = (grant.access_seconds, grant.refresh_seconds, grant.age)
         async with borrow(self._pool) as database:
             saved = await database.fetchval(
                 SAVE, *key, sealed.access, sealed.refresh, grant.scopes, *lives, SHORT_LIFE, SHORTEST_PAUSE
@@ -230,8 +232,8 @@ async def write_connection(database: Borrowed, target: ByOwner, team_id: int, gr
         version.generation,
         sealed.access,
         sealed.refresh,
-        float(grant.access_seconds),
-        as_float(grant.refresh_seconds),
+        grant.access_seconds,
+        grant.refresh_seconds,
         grant.age,
     )
     return connection_of(row)
@@ -240,8 +242,3 @@ async def write_connection(database: Borrowed, target: ByOwner, team_id: int, gr
 def owner_key(target: ByOwner) -> tuple[str, str, str]:
     """Return the columns that name an owner's connection."""
     return (target.provider, target.owner.kind, target.owner.id)
-
-
-def as_float(seconds: int | None) -> float | None:
-    """Return seconds as make_interval takes them."""
-    return None if seconds is None else float(seconds)

@@ -1,0 +1,88 @@
+"""A token service's parts over a real PostgreSQL and a TikTok that keeps count."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import pytest
+
+from libs.database.migrations import migrate
+from libs.database.pool import Pool, open_pool
+from libs.secret import Secret
+from libs.vault.ring import KeyRing
+from services.token.__main__ import MIGRATIONS, SCHEMA
+from services.token.adapters.connections import PostgresConnections
+from services.token.core import refresh
+from services.token.core.refresh import Refresher
+from services.token.core.tokens import Tokens
+from services.token.core.vault import Vault
+from services.token.domain.connection import ById, ByOwner, Connection, Owner, OwnerKind, Provider
+from tests.fixtures_postgres import TemplateDatabase
+from tests.token.counting_provider import CountingProvider, QuickClock
+
+KEY = bytes(range(32))
+
+
+def store(code: str) -> ByOwner:
+    return ByOwner(provider=Provider.LOGIN_KIT, owner=Owner(kind=OwnerKind.STORE, id=code))
+
+
+@dataclass
+class Replica:
+    """One token service's core."""
+
+    connections: PostgresConnections
+    refresher: Refresher
+    tokens: Tokens
+
+
+class House:
+    """One database and one TikTok, with as many replicas as a test asks for."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.provider = CountingProvider()
+        self.vault = Vault(KeyRing({"k1": KEY}, active="k1"))
+
+    def replica(self, name: str = "replica-1") -> Replica:
+        connections = PostgresConnections(pool=self.pool, replica=name)
+        refresher = Refresher(
+            refresh.Parts(connections=connections, provider=self.provider, vault=self.vault, clock=QuickClock())
+        )
+        tokens = Tokens(connections=connections, refresher=refresher, vault=self.vault)
+        return Replica(connections=connections, refresher=refresher, tokens=tokens)
+
+    async def connect(self, code: str = "shop-1", *, account: str | None = None, life: int = 7200) -> Connection:
+        grant = replace(self.provider.mint(account or f"account of {code}"), access_seconds=life)
+        connections = PostgresConnections(pool=self.pool, replica="setup")
+        return await connections.connect(
+            store(code), 1, grant, lambda identity, version: self.vault.seal(grant, identity, version)
+        )
+
+    async def expire(self, connection: Connection) -> None:
+        await self.pool.execute(
+            "UPDATE connections SET access_expires_at = clock_timestamp() - interval '1 s' WHERE id = $1", connection.id
+        )
+
+    async def stored_refresh_token(self, connection_id: UUID) -> Secret:
+        held = await self.replica().connections.find(ById(id=connection_id))
+        sealed = await self.pool.fetchval("SELECT refresh_token FROM connections WHERE id = $1", connection_id)
+        assert held is not None
+        return self.vault.open_refresh(sealed, connection_id, held.connection.version)
+
+
+async def migrate_token(dsn: str) -> None:
+    await migrate(dsn, MIGRATIONS, SCHEMA)
+
+
+@pytest.fixture
+async def token_dsn(template_database: TemplateDatabase) -> str:
+    """The address of a migrated token database."""
+    return await template_database("token", migrate_token)
+
+
+@pytest.fixture
+async def house(token_dsn: str) -> AsyncIterator[House]:
+    """A database, a TikTok, and replicas on demand."""
+    async with open_pool(token_dsn, application="test", schema=SCHEMA) as pool:
+        yield House(pool)

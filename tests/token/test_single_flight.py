@@ -1,0 +1,211 @@
+"""However many ask, TikTok is asked once, and what it gave is kept."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from libs.errors import ReauthRequired, UpstreamUnavailable
+from services.token.__main__ import TIKTOK_DEADLINE
+from services.token.core.refresh import LEASE, SECOND_TRY_AFTER
+from services.token.domain.connection import Need
+from tests.token.conftest import House, store
+
+MINUTE = timedelta(seconds=60)
+
+
+async def test_a_valid_token_costs_no_refresh(house: House) -> None:
+    await house.connect()
+
+    valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+
+    assert (True, 0) == (valid.fresh, house.provider.refreshes)
+
+
+async def test_callers_of_one_process_share_one_refresh(house: House) -> None:
+    await house.expire(await house.connect())
+    tokens = house.replica().tokens
+
+    answers = await asyncio.gather(*(tokens.get_valid(store("shop-1"), MINUTE, None) for _ in range(50)))
+
+    assert 1 == house.provider.refreshes
+    assert 1 == len({answer.access_token for answer in answers})
+
+
+async def test_replicas_share_one_refresh_through_the_lease(house: House) -> None:
+    await house.expire(await house.connect())
+    replicas = [house.replica(f"replica-{n}") for n in range(3)]
+
+    answers = await asyncio.gather(
+        *(one.tokens.get_valid(store("shop-1"), MINUTE, None) for one in replicas for _ in range(10))
+    )
+
+    assert (1, []) == (house.provider.refreshes, house.provider.dead_presented)
+    assert 1 == len({answer.access_token for answer in answers})
+
+
+async def test_only_one_of_many_claims_gets_the_lease(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    need = Need(min_ttl=60)
+
+    leases = await asyncio.gather(
+        *(house.replica(f"r{n}").connections.claim(connection.id, need, lease=LEASE) for n in range(20))
+    )
+
+    assert 1 == sum(lease is not None for lease in leases)
+
+
+async def test_a_lease_ends_by_the_databases_clock(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    need = Need(min_ttl=60)
+    first = await house.replica("dies").connections.claim(connection.id, need, lease=0.05)
+    await asyncio.sleep(0.1)
+
+    second = await house.replica("takes over").connections.claim(connection.id, need, lease=LEASE)
+
+    assert first is not None
+    assert second is not None
+
+
+async def test_a_holder_paused_past_its_lease_still_saves_its_rotation(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    house.provider.gate.clear()
+    paused = asyncio.create_task(house.replica("paused").tokens.get_valid(store("shop-1"), MINUTE, None))
+    await house.provider.arrived.wait()
+    await house.pool.execute("UPDATE connections SET lease_until = clock_timestamp() - interval '1 s'")
+    with pytest.raises(ReauthRequired):
+        await house.replica("thief").tokens.get_valid(store("shop-1"), MINUTE, None)
+
+    house.provider.gate.set()
+    valid = await paused
+
+    assert valid.fresh
+    assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
+
+
+async def test_a_caller_that_leaves_does_not_stop_the_refresh(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    house.provider.gate.clear()
+    replica = house.replica()
+    caller = asyncio.create_task(replica.tokens.get_valid(store("shop-1"), MINUTE, None))
+    await house.provider.arrived.wait()
+    caller.cancel()
+    house.provider.gate.set()
+    await replica.refresher.drain()
+
+    assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
+
+
+async def test_a_new_connect_beats_a_refresh_on_its_way(house: House) -> None:
+    connection = await house.connect(account="same account")
+    await house.expire(connection)
+    house.provider.gate.clear()
+    late = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE, None))
+    await house.provider.arrived.wait()
+    newer = await house.connect(account="same account")
+    token_of_newer = await house.stored_refresh_token(connection.id)
+
+    house.provider.gate.set()
+    answer = await late
+
+    assert newer.version == answer.connection.version
+    assert token_of_newer == await house.stored_refresh_token(connection.id)
+
+
+async def test_a_disconnect_beats_a_refresh_and_its_tokens_are_revoked(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    house.provider.gate.clear()
+    late = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE, None))
+    await house.provider.arrived.wait()
+    await house.pool.execute("UPDATE connections SET status = 'DISCONNECTED', epoch = epoch + 1")
+
+    house.provider.gate.set()
+    with pytest.raises(ReauthRequired):
+        await late
+
+    assert 1 == len(house.provider.revoked)
+
+
+async def test_new_tokens_wait_out_a_database_that_refuses_writes(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    house.provider.gate.clear()
+    caller = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE, None))
+    await house.provider.arrived.wait()
+    await house.pool.execute("""
+        CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$
+    """)
+    await house.pool.execute(
+        "CREATE TRIGGER full_disk BEFORE UPDATE ON connections FOR EACH ROW EXECUTE FUNCTION full()"
+    )
+    house.provider.gate.set()
+    await asyncio.sleep(0.2)
+    assert not caller.done()
+
+    await house.pool.execute("DROP TRIGGER full_disk ON connections")
+    await caller
+
+    assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
+
+
+async def test_a_save_repeated_after_a_lost_commit_answer_is_no_conflict(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    connections = house.replica().connections
+    lease = await connections.claim(connection.id, Need(min_ttl=60), lease=LEASE)
+    assert lease is not None
+    grant = house.provider.mint("account of shop-1")
+    sealed = house.vault.seal(grant, connection.id, lease.version.refreshed())
+
+    assert [True, True] == [await connections.save(lease, grant, sealed) for _ in range(2)]
+
+
+async def test_callers_who_met_a_401_cause_one_refresh(house: House) -> None:
+    connection = await house.connect()
+    rejected = connection.version.generation
+    tokens = house.replica().tokens
+
+    answers = await asyncio.gather(*(tokens.get_valid(store("shop-1"), MINUTE, rejected) for _ in range(16)))
+
+    assert 1 == house.provider.refreshes
+    assert {rejected + 1} == {answer.connection.version.generation for answer in answers}
+
+
+async def test_a_late_401_of_an_old_generation_refreshes_nothing(house: House) -> None:
+    connection = await house.connect()
+    tokens = house.replica().tokens
+    await tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
+
+    await tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
+
+    assert 1 == house.provider.refreshes
+
+
+async def test_a_token_that_never_lives_long_is_not_refreshed_in_a_loop(house: House) -> None:
+    await house.connect(life=0)
+    house.provider.life = 0
+    tokens = house.replica().tokens
+
+    answer = await tokens.get_valid(store("shop-1"), MINUTE, None)
+    with pytest.raises(UpstreamUnavailable):
+        await tokens.get_valid(store("shop-1"), MINUTE, None)
+
+    assert (1, True) == (house.provider.refreshes, answer.fresh)
+
+
+async def test_more_life_than_a_token_has_is_not_asked_for(house: House) -> None:
+    await house.connect(life=1800)
+
+    await house.replica().tokens.get_valid(store("shop-1"), timedelta(hours=1), None)
+
+    assert 0 == house.provider.refreshes
+
+
+def test_deadlines_leave_room_inside_the_lease() -> None:
+    assert 2 * TIKTOK_DEADLINE + SECOND_TRY_AFTER[1] + 5 < LEASE
