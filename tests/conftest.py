@@ -1,8 +1,8 @@
-"""What holds for every test: a clean environment, and the fixtures of the real PostgreSQL."""
+"""What holds for every test: a clean environment, and the fixtures of the real PostgreSQL and the sandbox."""
 
 import os
 
-pytest_plugins = ["tests.fixtures_postgres"]
+pytest_plugins = ["tests.fixtures_postgres", "tests.fixtures_sandbox"]
 
 # The settings of tokhub and of PostgreSQL's clients; a developer's own must not decide how a test ends.
 _SETTINGS = (

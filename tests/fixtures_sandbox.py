@@ -1,0 +1,75 @@
+"""A real `python -m sandbox` for tests: one process per pytest process, with accounts enough for every test."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+# No answer is held back unless a test asks for it, and no limit is reached by tests running side by side.
+_ENVIRONMENT = {"SANDBOX_PORT": "0", "SANDBOX_ACCOUNTS": "2000", "SANDBOX_RATE_LIMIT": "1000000"}
+
+
+class SandboxProcess:
+    """A TikTok on this machine; control is a client of its control API and of everything else it serves.
+
+    Switches, faults for every account and the clock are shared by all tests of the process: use faults of one account
+    where they will do, and undo the rest. A token may be spent by any app that has the key and the secret.
+    """
+
+    client_key = "sbawtokhubsandbox"
+    client_secret = "CNRYsandboxclientsecret"
+    redirect_uri = "http://127.0.0.1:3000/auth/tiktok/callback"
+
+    def __init__(self, url: str, control: httpx.Client) -> None:
+        self.url = url
+        self.authorize_url = f"{url}/v2/auth/authorize/"
+        self.control = control
+        self._numbers = count(1)
+
+    def next_account(self) -> str:
+        """Return the username of an account that no other test has."""
+        return f"store_{next(self._numbers):04}"
+
+    def open_id(self, account: str) -> str:
+        """Return TikTok's id of an account for this app."""
+        found = self.control.get("/sandbox/accounts", params={"q": account}).json()["accounts"]
+        return next(str(one["open_id"]) for one in found if one["username"] == account)
+
+    def consent(self, authorize_url: str, account: str, *, without: tuple[str, ...] = ()) -> dict[str, str]:
+        """Let the account's owner agree on the page, permissions in `without` switched off; return what comes back."""
+        page = self.control.get(authorize_url, headers={"Accept": "application/json"}).raise_for_status().json()
+        scopes = [scope for scope in page["scopes"] if scope not in without]
+        form = {"ticket": page["ticket"], "account": account, "scopes": scopes, "decision": "authorize"}
+        answer = self.control.post(page["consent_url"], data=form)
+        return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+    def fault(self, kind: str, account: str, **more: object) -> None:
+        """Script a fault for the next calls of one account."""
+        fault = {"kind": kind, "open_id": account, **more}
+        self.control.post("/sandbox/faults", json=fault).raise_for_status()
+
+    def ledger(self, account: str) -> dict[str, object]:
+        """Return the counters of one account, its grants and the refresh token that works now."""
+        found: dict[str, object] = self.control.get(f"/sandbox/ledger/accounts/{account}").raise_for_status().json()
+        return found
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[SandboxProcess]:
+    """The running sandbox of this pytest process."""
+    root = Path(__file__).parents[1]
+    environment = {"PATH": os.environ["PATH"], **_ENVIRONMENT}
+    command = (sys.executable, "-m", "sandbox")
+    with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        url = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+        with httpx.Client(base_url=url, trust_env=False) as control:
+            yield SandboxProcess(url, control)
+        process.terminate()
