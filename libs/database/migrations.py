@@ -1,5 +1,6 @@
 """Brings a service's schema to this release's revision, once, however many replicas start together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,11 +17,12 @@ from sqlalchemy.schema import CreateSchema
 
 from libs.database import alembic_environment
 from libs.database.errors import storage_errors
-from libs.errors import ServerMisconfig
+from libs.errors import ServerMisconfig, StorageUnavailable
 
 # One lock for all schemas of a database: migrations are rare, and those of two services may touch shared catalogs.
 _LOCK = 0x746F6B687562
 _LOCK_SECONDS = 60
+_RETRY_SECONDS = 0.1
 
 
 async def migrate(dsn: str, script_location: Path, schema: str) -> None:
@@ -32,8 +34,7 @@ async def migrate(dsn: str, script_location: Path, schema: str) -> None:
     """
     with storage_errors():
         async with _connected(dsn, schema) as connection:
-            # Of the session, so that a migration may leave the transaction, as an index built concurrently must.
-            await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+            await _lock(connection)
             await _create_schema(connection, schema)
             await connection.commit()
             await connection.run_sync(_upgrade, script_location, schema)
@@ -44,7 +45,8 @@ async def _connected(dsn: str, schema: str) -> AsyncIterator[AsyncConnection]:
     settings = {
         "application_name": f"tokhub-migrate-{schema}",
         "search_path": schema,
-        "lock_timeout": f"{_LOCK_SECONDS}s",
+        # A table that is in use keeps the start waiting, not everybody who queues behind the migration.
+        "lock_timeout": "10s",
         "statement_timeout": "0",
         "timezone": "UTC",
     }
@@ -56,6 +58,20 @@ async def _connected(dsn: str, schema: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:
         yield connection
+
+
+async def _lock(connection: AsyncConnection) -> None:
+    # Of the session, so that a migration may leave the transaction, and asked for again and again: an index that is
+    # built concurrently waits for every open transaction, also for one that waits for this lock.
+    try:
+        async with asyncio.timeout(_LOCK_SECONDS):
+            while not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
+                await connection.rollback()
+                await asyncio.sleep(_RETRY_SECONDS)
+    except TimeoutError:
+        raise StorageUnavailable(
+            f"Another process has migrated this database for {_LOCK_SECONDS} seconds: start again when it is done."
+        ) from None
 
 
 async def _create_schema(connection: AsyncConnection, schema: str) -> None:

@@ -55,13 +55,17 @@ def _start(cluster: Cluster, sockets: Path, settings: Mapping[str, str]) -> Post
     while True:
         port = _free_port(cluster.port_file)
         said_before = cluster.log.stat().st_size if cluster.log.exists() else 0
-        process = _spawn(cluster, port, {"unix_socket_directories": f'"{sockets}"', **settings})
+        process = _spawn(cluster, port, {"unix_socket_directories": _list_item(sockets), **settings})
         if _becomes_ready(process, cluster.data):
             return Postmaster(process, port)
         said = cluster.log.read_bytes()[said_before:].decode(errors="replace").strip()
         if time.monotonic() > give_up or not any(cause in said for cause in _PASSING):
             raise ServerMisconfig(f"PostgreSQL did not start in {cluster.home}, see {cluster.log}: {said[-1000:]}")
         time.sleep(10 * _POLL_SECONDS)
+
+
+def _list_item(path: Path) -> str:
+    return '"' + str(path).replace('"', '""') + '"'
 
 
 def _spawn(cluster: Cluster, port: int, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
