@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -60,8 +61,15 @@ class House:
         )
 
     async def expire(self, connection: Connection) -> None:
+        await self.leave(connection, left=timedelta(seconds=-1))
+
+    async def leave(self, connection: Connection, *, left: timedelta) -> None:
+        """Let the access token be as old as it must be to have so much left of two hours."""
         await self.pool.execute(
-            "UPDATE connections SET access_expires_at = clock_timestamp() - interval '1 s' WHERE id = $1", connection.id
+            "UPDATE connections SET access_expires_at = clock_timestamp() + $2::interval, "
+            "received_at = clock_timestamp() + $2::interval - interval '2 h' WHERE id = $1",
+            connection.id,
+            left,
         )
 
     async def stored_refresh_token(self, connection_id: UUID) -> Secret:

@@ -26,6 +26,7 @@ class CountingProvider:
         self._alive: dict[str, str] = {}
         self.presented: list[str] = []
         self.dead_presented: list[str] = []
+        self.verifiers: list[str] = []
         self.refreshes = 0
         self.revoked: list[str] = []
         self.fail_before: list[Outcome] = []
@@ -60,6 +61,8 @@ class CountingProvider:
     async def exchange(self, code: Secret, verifier: str) -> Grant:
         if self.fail_before:
             raise self.fail_before.pop(0)
+        self.verifiers.append(verifier)
+        self.arrived.set()
         await asyncio.sleep(0)
         return self.mint(self.on_exchange(code.reveal()))
 

@@ -19,7 +19,7 @@ async def test_a_valid_token_costs_no_refresh(house: House) -> None:
 
     valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
 
-    assert (True, 0) == (valid.fresh, house.provider.refreshes)
+    assert (valid.fresh, house.provider.refreshes) == (True, 0)
 
 
 async def test_callers_of_one_process_share_one_refresh(house: House) -> None:
@@ -28,8 +28,8 @@ async def test_callers_of_one_process_share_one_refresh(house: House) -> None:
 
     answers = await asyncio.gather(*(tokens.get_valid(store("shop-1"), MINUTE, None) for _ in range(50)))
 
-    assert 1 == house.provider.refreshes
-    assert 1 == len({answer.access_token for answer in answers})
+    assert house.provider.refreshes == 1
+    assert len({answer.access_token for answer in answers}) == 1
 
 
 async def test_replicas_share_one_refresh_through_the_lease(house: House) -> None:
@@ -40,8 +40,8 @@ async def test_replicas_share_one_refresh_through_the_lease(house: House) -> Non
         *(one.tokens.get_valid(store("shop-1"), MINUTE, None) for one in replicas for _ in range(10))
     )
 
-    assert (1, []) == (house.provider.refreshes, house.provider.dead_presented)
-    assert 1 == len({answer.access_token for answer in answers})
+    assert (house.provider.refreshes, house.provider.dead_presented) == (1, [])
+    assert len({answer.access_token for answer in answers}) == 1
 
 
 async def test_only_one_of_many_claims_gets_the_lease(house: House) -> None:
@@ -53,7 +53,7 @@ async def test_only_one_of_many_claims_gets_the_lease(house: House) -> None:
         *(house.replica(f"r{n}").connections.claim(connection.id, need, lease=LEASE) for n in range(20))
     )
 
-    assert 1 == sum(lease is not None for lease in leases)
+    assert sum(lease is not None for lease in leases) == 1
 
 
 async def test_a_lease_ends_by_the_databases_clock(house: House) -> None:
@@ -128,7 +128,7 @@ async def test_a_disconnect_beats_a_refresh_and_its_tokens_are_revoked(house: Ho
     with pytest.raises(ReauthRequired):
         await late
 
-    assert 1 == len(house.provider.revoked)
+    assert len(house.provider.revoked) == 1
 
 
 async def test_new_tokens_wait_out_a_database_that_refuses_writes(house: House) -> None:
@@ -163,7 +163,7 @@ async def test_a_save_repeated_after_a_lost_commit_answer_is_no_conflict(house: 
     grant = house.provider.mint("account of shop-1")
     sealed = house.vault.seal(grant, connection.id, lease.version.refreshed())
 
-    assert [True, True] == [await connections.save(lease, grant, sealed) for _ in range(2)]
+    assert [await connections.save(lease, grant, sealed) for _ in range(2)] == [True, True]
 
 
 async def test_callers_who_met_a_401_cause_one_refresh(house: House) -> None:
@@ -173,7 +173,7 @@ async def test_callers_who_met_a_401_cause_one_refresh(house: House) -> None:
 
     answers = await asyncio.gather(*(tokens.get_valid(store("shop-1"), MINUTE, rejected) for _ in range(16)))
 
-    assert 1 == house.provider.refreshes
+    assert house.provider.refreshes == 1
     assert {rejected + 1} == {answer.connection.version.generation for answer in answers}
 
 
@@ -184,7 +184,7 @@ async def test_a_late_401_of_an_old_generation_refreshes_nothing(house: House) -
 
     await tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
 
-    assert 1 == house.provider.refreshes
+    assert house.provider.refreshes == 1
 
 
 async def test_a_token_that_never_lives_long_is_not_refreshed_in_a_loop(house: House) -> None:
@@ -196,7 +196,7 @@ async def test_a_token_that_never_lives_long_is_not_refreshed_in_a_loop(house: H
     with pytest.raises(UpstreamUnavailable):
         await tokens.get_valid(store("shop-1"), MINUTE, None)
 
-    assert (1, True) == (house.provider.refreshes, answer.fresh)
+    assert (house.provider.refreshes, answer.fresh) == (1, True)
 
 
 async def test_more_life_than_a_token_has_is_not_asked_for(house: House) -> None:
@@ -204,7 +204,7 @@ async def test_more_life_than_a_token_has_is_not_asked_for(house: House) -> None
 
     await house.replica().tokens.get_valid(store("shop-1"), timedelta(hours=1), None)
 
-    assert 0 == house.provider.refreshes
+    assert house.provider.refreshes == 0
 
 
 def test_deadlines_leave_room_inside_the_lease() -> None:

@@ -4,7 +4,8 @@ Outcome
 ├── NotSent        the provider never saw it: repeating is safe
 ├── Unknown        sent, and no whole answer came: it may or may not have been carried out
 ├── Refused        the provider refuses this code or token
-├── AppRefused     the provider refuses the app: says nothing about the account
+│   ├── Lost       it had rotated the token in an answer that never came
+│   └── AppRefused the provider refuses the app: says nothing about the account
 └── Unavailable    the provider cannot answer now: says nothing about the account
 """
 
@@ -32,6 +33,10 @@ class Refused(Outcome):
     def __init__(self, word: str) -> None:
         super().__init__(word)
         self.word = word
+
+
+class Lost(Refused):
+    """The provider refused a token whose first use had no answer: it had been rotated, and the answer is lost."""
 
 
 class AppRefused(Refused):

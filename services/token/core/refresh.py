@@ -23,9 +23,10 @@ from libs.errors import (
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
+from libs.secret import Secret
 from libs.vault.ring import CannotOpen
 from services.token.core.connections import ConnectionsPort, Held, Lease, Setback
-from services.token.core.provider import AppRefused, NotSent, ProviderPort, Refused, Unavailable, Unknown
+from services.token.core.provider import AppRefused, Lost, NotSent, ProviderPort, Refused, Unavailable, Unknown
 from services.token.core.vault import Vault
 from services.token.domain.connection import ById, Connection, Need, Status, Why
 from services.token.domain.grant import Grant
@@ -123,13 +124,7 @@ class Refresher:
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
         started = self._clock.monotonic()
         try:
-            try:
-                grant = await self._provider.refresh(token)
-            except Unknown:
-                # One repeat only: a server with reuse detection may end the whole grant at more.
-                await self._clock.sleep(random.uniform(*SECOND_TRY_AFTER))  # noqa: S311 - jitter
-                started = self._clock.monotonic()
-                grant = await self._provider.refresh(token)
+            grant = await self._present(token)
         except Unknown:
             await self._suspect(lease)
         except AppRefused as outcome:
@@ -143,6 +138,19 @@ class Refresher:
             await self._wait(lease, kind(retry_after=max(outcome.retry_after, pause_after(lease.failures))))
         else:
             await self._save(lease, grant.aged(self._clock.monotonic() - started))
+
+    async def _present(self, token: Secret) -> Grant:
+        """Spend a token, with one repeat after an unknown outcome: a server may end the whole grant at more."""
+        try:
+            return await self._provider.refresh(token)
+        except Unknown:
+            await self._clock.sleep(random.uniform(*SECOND_TRY_AFTER))  # noqa: S311 - jitter
+        try:
+            return await self._provider.refresh(token)
+        except AppRefused:
+            raise
+        except Refused as outcome:
+            raise Lost(outcome.word) from None
 
     async def _save(self, lease: Lease, grant: Grant) -> None:
         """Save new tokens, for as long as it takes: nobody else has them."""
@@ -185,7 +193,7 @@ class Refresher:
         held = await self._connections.find(ById(id=lease.connection_id))
         if held is None or held.connection.version != lease.version:
             return
-        lost = held.connection.reason == Why.LOST_RESPONSE
+        lost = isinstance(outcome, Lost) or held.connection.reason == Why.LOST_RESPONSE
         reason = Why.LOST_RESPONSE if lost else Why.REFUSED
         log.warning("connection refused", connection=str(lease.connection_id), word=outcome.word, reason=reason)
         await self._give_back(lease, Setback(pause=0, status=Status.REAUTH_REQUIRED, reason=reason))

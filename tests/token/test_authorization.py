@@ -1,0 +1,181 @@
+"""A consent becomes one connection, of the right account, for the right owner."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from libs.errors import (
+    AccountAlreadyConnected,
+    AuthorizationDenied,
+    ScopeMissing,
+    StateInvalid,
+    StateReused,
+    TokhubError,
+    UpstreamBadResponse,
+    UpstreamUnavailable,
+)
+from libs.secret import Secret
+from services.token.adapters.connections import PostgresConnections
+from services.token.adapters.links import PostgresLinks
+from services.token.core import authorization
+from services.token.core.authorization import Authorization, Invitation, Redirect
+from services.token.core.provider import NotSent, Outcome, Refused, Unknown
+from services.token.core.state import States
+from services.token.domain.connection import Connection, Status
+from services.token.domain.grant import SCOPES_ASKED
+from tests.token.conftest import House, store
+from tests.token.counting_provider import QuickClock
+
+
+@pytest.fixture
+def authorizing(house: House) -> Authorization:
+    parts = authorization.Parts(
+        connections=PostgresConnections(pool=house.pool, replica="r"),
+        links=PostgresLinks(house.pool),
+        provider=house.provider,
+        vault=house.vault,
+        clock=QuickClock(),
+    )
+    states = States(secret=Secret("s" * 32), clock=QuickClock(), lifetime=timedelta(minutes=10))
+    return Authorization(parts, states)
+
+
+def redirect(invitation: Invitation, code: str = "code", error: str = "", nonce: str | None = None) -> Redirect:
+    return Redirect(state=invitation.state, code=code, error=error, nonce=invitation.nonce if nonce is None else nonce)
+
+
+async def connect(authorizing: Authorization, owner: str = "shop-1", code: str = "code") -> Connection:
+    return await authorizing.complete(redirect(await authorizing.start(store(owner), 1, bind=True), code))
+
+
+async def test_a_consent_becomes_an_active_connection(authorizing: Authorization) -> None:
+    connection = await connect(authorizing)
+
+    assert (Status.ACTIVE, store("shop-1").owner, SCOPES_ASKED) == (
+        connection.status,
+        connection.owner,
+        connection.scopes,
+    )
+
+
+async def test_a_link_works_once_however_many_use_it_at_once(authorizing: Authorization) -> None:
+    invitation = await authorizing.start(store("shop-1"), 1, bind=True)
+
+    results = await asyncio.gather(
+        *(authorizing.complete(redirect(invitation)) for _ in range(20)), return_exceptions=True
+    )
+
+    assert sum(isinstance(result, Connection) for result in results) == 1
+    assert sum(isinstance(result, StateReused) for result in results) == 19
+
+
+async def test_another_browsers_link_is_not_spent(authorizing: Authorization) -> None:
+    invitation = await authorizing.start(store("shop-1"), 1, bind=True)
+    with pytest.raises(StateInvalid):
+        await authorizing.complete(redirect(invitation, nonce="another browser"))
+
+    assert (await authorizing.complete(redirect(invitation))).status is Status.ACTIVE
+
+
+async def test_a_refusal_on_tiktoks_page_connects_nothing(authorizing: Authorization, house: House) -> None:
+    invitation = await authorizing.start(store("shop-1"), 1, bind=True)
+
+    with pytest.raises(AuthorizationDenied):
+        await authorizing.complete(redirect(invitation, code="", error="access_denied"))
+
+    assert await house.pool.fetchval("SELECT count(*) FROM connections") == 0
+
+
+async def test_the_same_account_again_begins_a_new_epoch(authorizing: Authorization) -> None:
+    first, second = [await connect(authorizing) for _ in range(2)]
+
+    assert first.id == second.id
+    assert first.version.epoch + 1 == second.version.epoch
+    assert first.version.generation < second.version.generation
+
+
+async def test_an_account_lives_on_one_owner_at_a_time(authorizing: Authorization, house: House) -> None:
+    house.provider.on_exchange = lambda _: "the account"
+    await connect(authorizing, "shop-1")
+
+    with pytest.raises(AccountAlreadyConnected) as caught:
+        await connect(authorizing, "other-shop")
+
+    assert caught.value.metadata["owner"] == "store sh***"
+    assert house.provider.revoked == []
+
+
+async def test_a_live_store_keeps_its_account(authorizing: Authorization, house: House) -> None:
+    await connect(authorizing, code="first")
+
+    with pytest.raises(AccountAlreadyConnected):
+        await connect(authorizing, code="second")
+
+    assert len(house.provider.revoked) == 1
+    assert await house.pool.fetchval("SELECT account_id FROM connections") == "account of first"
+
+
+async def test_a_disconnected_store_may_take_another_account(authorizing: Authorization, house: House) -> None:
+    await connect(authorizing, code="first")
+    await house.pool.execute("UPDATE connections SET status = 'DISCONNECTED', epoch = epoch + 1")
+
+    assert (await connect(authorizing, code="second")).account_id == "account of second"
+
+
+async def test_an_account_left_by_a_disconnected_owner_is_free(authorizing: Authorization, house: House) -> None:
+    house.provider.on_exchange = lambda _: "the account"
+    await connect(authorizing, "shop-1")
+    await house.pool.execute("UPDATE connections SET status = 'DISCONNECTED'")
+
+    assert (await connect(authorizing, "other-shop")).owner.id == "other-shop"
+
+
+async def test_two_first_connects_of_one_owner_at_once_make_one_row(authorizing: Authorization, house: House) -> None:
+    house.provider.on_exchange = lambda _: "the account"
+
+    await asyncio.gather(*(connect(authorizing) for _ in range(5)))
+
+    assert await house.pool.fetchval("SELECT count(*) FROM connections") == 1
+
+
+async def test_a_missing_permission_is_named_and_the_grant_given_back(authorizing: Authorization, house: House) -> None:
+    house.provider.scopes = ("user.info.basic", "video.list")
+
+    with pytest.raises(ScopeMissing) as caught:
+        await connect(authorizing)
+
+    assert caught.value.metadata["scopes"] == "user.info.stats"
+    assert len(house.provider.revoked) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (Refused("invalid_grant"), UpstreamBadResponse),
+        (Unknown("cut"), UpstreamUnavailable),
+    ],
+)
+async def test_a_code_that_was_sent_is_never_sent_again(
+    authorizing: Authorization, house: House, outcome: Outcome, error: type[TokhubError]
+) -> None:
+    house.provider.fail_before = [outcome]
+
+    with pytest.raises(error):
+        await connect(authorizing)
+
+
+async def test_a_code_that_never_left_is_sent_again(authorizing: Authorization, house: House) -> None:
+    house.provider.fail_before = [NotSent("refused"), NotSent("refused")]
+
+    assert Status.ACTIVE is (await connect(authorizing)).status
+
+
+async def test_a_browser_that_leaves_does_not_lose_the_grant(authorizing: Authorization, house: House) -> None:
+    invitation = await authorizing.start(store("shop-1"), 1, bind=True)
+    caller = asyncio.create_task(authorizing.complete(redirect(invitation)))
+    await house.provider.arrived.wait()
+    caller.cancel()
+    await authorizing.drain()
+
+    assert await house.pool.fetchval("SELECT count(*) FROM connections") == 1
