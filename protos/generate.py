@@ -1,6 +1,6 @@
 """Generate the Python stubs and the lint image from the .proto files, the same bytes every time.
 
-Usage: python protos/generate.py [--image FILE]. Without an option the stubs are written beside their sources.
+Usage: python protos/generate.py [--image FILE | --check]. Without an option the stubs are written beside their sources.
 The rules of buf/validate come out of the installed protovalidate package, so no copy of them is kept here.
 """
 
@@ -42,23 +42,39 @@ def run_protoc(descriptors: Path, files: Sequence[str], outputs: Sequence[str]) 
         raise SystemExit(status)
 
 
-def generate_stubs(descriptors: Path) -> None:
-    """Write messages, services and their types beside each source."""
+def generate_stubs(descriptors: Path, target: Path) -> None:
+    """Write messages, services and their types below target, each where its source is below protos."""
     run_protoc(
         descriptors,
         ["buf/validate/validate.proto"],
-        [f"--python_out={PROTOS}", f"--mypy_out=quiet,readable_stubs:{PROTOS}"],
+        [f"--python_out={target}", f"--mypy_out=quiet,readable_stubs:{target}"],
     )
     run_protoc(
         descriptors,
         sources(),
         [
-            f"--python_out={PROTOS}",
-            f"--mypy_out=quiet:{PROTOS}",
-            f"--grpc_python_out={PROTOS}",
-            f"--mypy_grpc_out=quiet,only_async:{PROTOS}",
+            f"--python_out={target}",
+            f"--mypy_out=quiet:{target}",
+            f"--grpc_python_out={target}",
+            f"--mypy_grpc_out=quiet,only_async:{target}",
         ],
     )
+
+
+def stubs(folder: Path) -> dict[str, bytes]:
+    """Return every generated file below a folder by its name there."""
+    found = (path for path in folder.rglob("*_pb2*.py*") if path.suffix in {".py", ".pyi"})
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def check_stubs(descriptors: Path, scratch: Path) -> None:
+    """Raise SystemExit naming the stubs that are not what the .proto files say."""
+    scratch.mkdir()
+    generate_stubs(descriptors, scratch)
+    fresh, present = stubs(scratch), stubs(PROTOS)
+    stale = sorted(name for name in fresh.keys() | present.keys() if fresh.get(name) != present.get(name))
+    if stale:
+        raise SystemExit(f"These stubs do not fit their .proto files, run `make protos`: {', '.join(stale)}")
 
 
 def write_image(descriptors: Path, target: Path) -> None:
@@ -70,14 +86,17 @@ def main(arguments: Sequence[str]) -> None:
     """Generate what the command line asks for."""
     parser = argparse.ArgumentParser(description="Generate the gRPC stubs.")
     parser.add_argument("--image", type=Path, help="write the lint image to this file instead of the stubs")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a stub is stale")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         descriptors = Path(folder) / "validate.binpb"
         write_validate_descriptor(descriptors)
         if options.image:
             write_image(descriptors, options.image)
+        elif options.check:
+            check_stubs(descriptors, Path(folder) / "stubs")
         else:
-            generate_stubs(descriptors)
+            generate_stubs(descriptors, PROTOS)
 
 
 if __name__ == "__main__":

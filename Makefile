@@ -1,0 +1,76 @@
+# `make` alone prints what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint protos requirements bench clean clean-state browser
+
+BIN := .venv/bin
+# Tools look each other up: protoc its plugins, buf its own.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The first Python at hand that is new enough; empty when there is none.
+PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.14 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+
+COMPILE := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+install: .venv/runtime ## Install what `make run` needs into .venv; nothing outside it is touched
+
+run: .venv/runtime ## Start everything on this machine with demo stores (STORES=300), and serve (SERVE=0: only sync)
+	@python -m deploy.local
+
+test: .venv/dev browser ## Run the whole test suite, the browser's part included
+	@pytest -n 2
+
+lint: .venv/dev ## Check style, types, walls between the rooms, protos, stubs and requirements
+	ruff check .
+	ruff format --check .
+	mypy --strict .
+	lint-imports
+	python protos/generate.py --check
+	@mkdir -p build
+	python protos/generate.py --image build/image.binpb
+	buf lint build/image.binpb --path tokhub --config buf.yaml
+	@! grep -n '://' requirements/*.txt || { echo "A requirements file holds an address: make requirements" >&2; exit 1; }
+
+protos: .venv/dev ## Generate the gRPC stubs beside the .proto files
+	@python protos/generate.py
+
+requirements: .venv/dev ## Pin all dependencies again, with hashes and without addresses
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) --group build -c requirements/runtime.txt -o requirements/build.txt
+	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
+	@! grep -n '://' requirements/*.txt
+
+bench: .venv/runtime ## Measure, when there is something to measure in benchmarks/
+	@if [ -f benchmarks/__main__.py ]; then python -m benchmarks; \
+	else echo "benchmarks/ holds no program yet: there is nothing to measure."; fi
+
+clean: ## Remove .venv, caches and build output; the state in .tokhub stays
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-state: ## Remove .tokhub: the embedded database, generated secrets and logs of `make run`
+	@sh deploy/local/remove_state.sh .tokhub
+
+browser: .venv/dev
+	@sh deploy/browser.sh
+
+.venv/runtime: requirements/runtime.txt requirements/build.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "tokhub needs Python 3.11 or newer, and neither python3.11 nor python3 is: install one, or make PYTHON=/path/to/it" >&2; \
+		exit 1; fi
+	@echo "Installing what tokhub needs into .venv (once; about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+.venv/dev: .venv/runtime requirements/dev.txt
+	@echo "Installing the tools for tests and checks into .venv (once; about a minute)"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
