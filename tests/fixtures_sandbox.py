@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -55,9 +56,9 @@ class SandboxProcess:
         fault = {"kind": kind, "open_id": account, **more}
         self.control.post("/sandbox/faults", json=fault).raise_for_status()
 
-    def ledger(self, account: str) -> dict[str, object]:
+    def ledger(self, account: str) -> dict[str, Any]:
         """Return the counters of one account, its grants and the refresh token that works now."""
-        found: dict[str, object] = self.control.get(f"/sandbox/ledger/accounts/{account}").raise_for_status().json()
+        found: dict[str, Any] = self.control.get(f"/sandbox/ledger/accounts/{account}").raise_for_status().json()
         return found
 
 
