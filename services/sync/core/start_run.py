@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import Protocol
 
-from libs.errors import ConnectionNotFound, RunAlreadyActive, StoreNotFound
+from libs.errors import ConnectionNotFound, StoreNotFound
 from services.sync.core.calendar import Calendar
 from services.sync.domain.connections import Connection, Standing
 from services.sync.domain.runs import Run, RunPlan, Scope, plan_items
@@ -31,19 +31,15 @@ class KnownStores(Protocol):
         ...
 
 
-class RunRows(Protocol):
+class Runs(Protocol):
     """Where runs are kept."""
 
-    async def by_idempotency_key(self, key: str) -> Run | None:
-        """Return the run that was started with the key."""
-        ...
-
-    async def active(self, scope: Scope) -> Run | None:
-        """Return the run of this scope that has not ended."""
+    async def already_started(self, scope: Scope, idempotency_key: str | None) -> Run | None:
+        """Return the run that was started with the key; RunAlreadyActive when another one of the scope is active."""
         ...
 
     async def create(self, plan: RunPlan) -> Run:
-        """Store the run, its items and their jobs; RunAlreadyActive; the same key gives the same run."""
+        """Store the run, its items and their jobs; what already_started says holds against races too."""
         ...
 
 
@@ -63,7 +59,7 @@ class RunStarter:
         *,
         connections: Connections,
         stores: KnownStores,
-        runs: RunRows,
+        runs: Runs,
         partitions: Partitions,
         calendar: Calendar,
     ) -> None:
@@ -75,10 +71,8 @@ class RunStarter:
 
     async def start(self, scope: Scope, idempotency_key: str | None) -> Run:
         """Return the run; StoreNotFound, ConnectionNotFound, RunAlreadyActive with metadata run_id."""
-        if idempotency_key and (known := await self._runs.by_idempotency_key(idempotency_key)):
+        if known := await self._runs.already_started(scope, idempotency_key):
             return known
-        if active := await self._runs.active(scope):
-            raise RunAlreadyActive(metadata={"run_id": active.id})
         connections = await self._connections_within(scope)
         today = self._calendar.today()
         await self._partitions.prepare(today)

@@ -49,10 +49,12 @@ class Upkeep:
 
 
 async def repeat(task: Callable[[], Awaitable[None]], *, every: float, clock: Clock) -> None:
-    """Carry the task out every so many seconds, for ever; an unusable database only delays it."""
+    """Carry the task out every so many seconds, for ever; whatever fails is tried again the next time."""
     while True:
         try:
             await task()
         except StorageUnavailable as error:
-            log.warning("Upkeep was put off", task=getattr(task, "__name__", ""), error=error.message)
+            log.warning("Upkeep was put off", task=task.__qualname__, error=error.message)
+        except Exception:
+            log.exception("Upkeep failed", task=task.__qualname__)
         await clock.sleep(every)

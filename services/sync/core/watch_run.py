@@ -186,9 +186,11 @@ class RunWatch:
         run, ended = change.run, change.ended
         if ended is None or change.after > after:
             # This watcher is behind the shared reading: it gets its own, page by page.
-            while len(ended := await self._ended(run, after)) == MOST_ENDED:
+            ended = await self._ended(run, after)
+            while len(ended) == MOST_ENDED:
                 after = ended[-1].sequence
                 yield Progress(run=run, sequence=after, ended=ended, eta=change.eta)
+                ended = await self._ended(run, after)
         fresh = tuple(subject for subject in ended if subject.sequence > after)
         yield Progress(run=run, sequence=run.sequence, ended=fresh, eta=change.eta)
 

@@ -8,7 +8,8 @@ from services.sync.domain.items import Ending
 from services.sync.domain.jobs import Job, parts_of
 from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.subjects import Subject
-from services.sync.domain.wording import NEEDS_RECONNECT
+
+NEEDS_RECONNECT = "Skipped: the TikTok account must be connected again"
 
 
 @dataclass(frozen=True)

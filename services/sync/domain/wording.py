@@ -1,8 +1,8 @@
 """The sentences of the sync log that people read and search for."""
 
 from libs.tiktok.display_objects import Account
-
-NEEDS_RECONNECT = "Skipped: the TikTok account must be connected again"
+from services.sync.domain.jobs import Job
+from services.sync.domain.runs import JobCounts
 
 
 def account_synced(account: Account) -> str:
@@ -28,11 +28,9 @@ def token_not_due() -> str:
     return "Token is still valid: no refresh was due"
 
 
-def job_ended(*, succeeded: int, total: int, failed: int, skipped: int) -> str:
+def job_ended(counts: JobCounts) -> str:
     """Say how one job ended over all stores."""
-    return f"Synced {succeeded}/{total} stores, {failed} failed, {skipped} skipped"
-
-
-def refresh_ended(*, refreshed: int, total: int, failed: int, skipped: int) -> str:
-    """Say how the refresh of all tokens ended."""
-    return f"Refreshed {refreshed}/{total} tokens, {failed} failed, {skipped} skipped"
+    ended = f"{counts.failed} failed, {counts.skipped} skipped"
+    if counts.job is Job.REFRESH_TOKENS:
+        return f"Refreshed {counts.refreshed}/{counts.total} tokens, {ended}"
+    return f"Synced {counts.succeeded}/{counts.total} stores, {ended}"

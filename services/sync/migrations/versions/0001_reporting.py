@@ -39,6 +39,7 @@ CREATE TABLE tiktok_user_daily (
     display_name    text,
     avatar_url      text,
     username        text,
+    run_id          uuid,
     fetched_at      timestamptz NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT now()
 ) PARTITION BY RANGE (snapshot_date)
@@ -55,6 +56,7 @@ CREATE TABLE tiktok_video_daily (
     comment_count  bigint,
     share_count    bigint,
     description    text,
+    run_id         uuid,
     fetched_at     timestamptz NOT NULL,
     created_at     timestamptz NOT NULL DEFAULT now()
 ) PARTITION BY RANGE (snapshot_date)

@@ -1,0 +1,248 @@
+"""Start the sync service: read settings, open what it needs, build the core, serve and work until told to stop."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import structlog
+from prometheus_client import CollectorRegistry
+from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+
+from libs.clock import SystemClock
+from libs.database.migrations import migrate
+from libs.database.notify import NotificationListener
+from libs.database.pool import PoolLimits, open_pool
+from libs.errors import ServerMisconfig, StorageUnavailable
+from libs.logs import configure_logs
+from libs.metrics import serve_metrics
+from libs.process import run
+from libs.rpc.client import open_channel
+from libs.rpc.server import Readiness, RpcServer, RpcService
+from libs.settings import EX_CONFIG, load
+from libs.tiktok.display import DisplayClient
+from libs.tiktok.transport import Transport
+from services.sync.adapters.hints import RunHints
+from services.sync.adapters.orphans import Orphans
+from services.sync.adapters.postgres.budget import SharedBudget
+from services.sync.adapters.postgres.channels import CHANNEL
+from services.sync.adapters.postgres.database import Database
+from services.sync.adapters.postgres.item_rows import ItemRows
+from services.sync.adapters.postgres.log_rows import LogRows
+from services.sync.adapters.postgres.partitions import Partitions
+from services.sync.adapters.postgres.run_creation import RunCreation
+from services.sync.adapters.postgres.run_rows import RunRows
+from services.sync.adapters.postgres.snapshot_reads import SnapshotReads
+from services.sync.adapters.postgres.snapshot_writes import SnapshotWrites
+from services.sync.adapters.postgres.store_rows import StoreRows
+from services.sync.adapters.queue import Concurrency, JobQueue, QueueConsumer
+from services.sync.adapters.token_service import ConnectionClient, TokenClient
+from services.sync.core.account_calls import AccountCalls
+from services.sync.core.calendar import Calendar
+from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
+from services.sync.core.progress_log import ProgressLog
+from services.sync.core.show_run import RunViewer
+from services.sync.core.start_run import RunStarter
+from services.sync.core.stats import Stats
+from services.sync.core.stores import Stores
+from services.sync.core.upkeep import Upkeep, repeat
+from services.sync.core.watch_run import RunWatch
+from services.sync.core.work_item import ItemWorker
+from services.sync.domain.jobs import Job
+from services.sync.domain.retry import RetryRule
+from services.sync.servicers.stats import StatsServicer
+from services.sync.servicers.stores import StoreServicer
+from services.sync.servicers.sync import SyncServicer
+from services.sync.settings import SyncSettings
+
+SCHEMA = "reporting"
+MIGRATIONS = Path(__file__).parent / "migrations"
+FINISH_WITHIN = 10.0  # seconds that items at work have for the page in hand
+ORPHANS_EVERY, PARTITIONS_EVERY, FIGURES_EVERY = 10.0, 3_600.0, 60.0  # seconds
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What the core reaches the world through."""
+
+    database: Database
+    tokens: TokenClient
+    connections: ConnectionClient
+    display: DisplayClient
+    hints: RunHints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """The parts that servicers, the queue and the upkeep call."""
+
+    stores: Stores
+    stats: Stats
+    starter: RunStarter
+    watch: RunWatch
+    viewer: RunViewer
+    worker: ItemWorker
+    upkeep: Upkeep
+
+
+def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) -> Core:
+    """Put the core together over its adapters."""
+    clock, database, queue = SystemClock(), outside.database, JobQueue()
+    calendar = Calendar(clock=clock, zone=ZoneInfo(settings.tz))
+    store_rows, run_rows, partitions = StoreRows(database), RunRows(database), Partitions(database)
+    runs = RunCreation(database=database, runs=run_rows, queue=queue)
+    return Core(
+        stores=Stores(rows=store_rows),
+        stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
+        starter=RunStarter(
+            connections=outside.connections,
+            stores=store_rows,
+            runs=runs,
+            partitions=partitions,
+            calendar=calendar,
+        ),
+        watch=RunWatch(rows=run_rows, hints=outside.hints, clock=clock),
+        viewer=RunViewer(rows=run_rows),
+        worker=build_worker(settings, outside, stop),
+        upkeep=Upkeep(orphans=Orphans(database=database, queue=queue), partitions=partitions, calendar=calendar),
+    )
+
+
+def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) -> ItemWorker:
+    """Put together what works on items."""
+    clock, database = SystemClock(), outside.database
+    budget = SharedBudget(database=database, clock=clock, calls_per_minute=settings.tiktok_rate_limit_per_minute)
+    accounts = AccountCalls(tokens=outside.tokens, budget=budget, display=outside.display)
+    snapshots = SnapshotWrites(database)
+    return ItemWorker(
+        items=ItemRows(database),
+        jobs={
+            Job.USER: UserJob(accounts=accounts, snapshots=snapshots, clock=clock),
+            Job.VIDEO: VideoJob(accounts=accounts, snapshots=snapshots, clock=clock, is_stopping=stop.is_set),
+            Job.REFRESH_TOKENS: RefreshJob(refresher=outside.tokens),
+        },
+        retry=RetryRule(),
+        progress=ProgressLog(clock=clock),
+        draw=random.random,
+    )
+
+
+async def open_outside(settings: SyncSettings, stack: AsyncExitStack) -> Outside:
+    """Open connections to everything the service needs."""
+    dsn = settings.database_url.reveal()
+    limits = PoolLimits(
+        min_size=min(settings.db_pool_min, settings.db_pool_size),
+        max_size=settings.db_pool_size,
+        # Items of a run end one behind the other; the start of a large run writes all of its items.
+        statement_timeout=15.0,
+        lock_timeout=10.0,
+    )
+    pool = await stack.enter_async_context(open_pool(dsn, application="tokhub-sync", schema=SCHEMA, limits=limits))
+    hints = RunHints()
+    listener = NotificationListener(
+        dsn, handlers={CHANNEL: hints.announce}, on_gap=hints.announce_all, clock=SystemClock()
+    )
+    await stack.enter_async_context(listener)
+    channel = await stack.enter_async_context(open_channel(settings.token_target))
+    transport = await stack.enter_async_context(Transport())
+    return Outside(
+        database=Database(pool),
+        tokens=TokenClient(channel),
+        connections=ConnectionClient(channel),
+        display=DisplayClient(origin=settings.tiktok_api_base_url, sender=transport),
+        hints=hints,
+    )
+
+
+@asynccontextmanager
+async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[RpcServer]:
+    """Serve and work while the context is open; set stop before leaving it, so that the pages in hand are stored."""
+    dsn = settings.database_url.reveal()
+    await migrate(dsn, MIGRATIONS, SCHEMA)
+    async with AsyncExitStack() as stack:
+        outside = await open_outside(settings, stack)
+        core = build_core(settings, outside, stop)
+        await core.upkeep.prepare_partitions()
+        for task, seconds in (
+            (core.upkeep.requeue_orphans, ORPHANS_EVERY),
+            (core.upkeep.prepare_partitions, PARTITIONS_EVERY),
+            (outside.database.report, FIGURES_EVERY),
+        ):
+            stack.callback(asyncio.create_task(repeat(task, every=seconds, clock=SystemClock())).cancel)
+        consumer = QueueConsumer(
+            dsn=dsn,
+            work=core.worker.work,
+            concurrency=Concurrency(
+                user=settings.sync_concurrency,
+                video=settings.video_sync_concurrency,
+                refresh=settings.refresh_concurrency,
+            ),
+            stop=stop,
+        )
+        stack.push_async_callback(finish, asyncio.create_task(consumer.run()))
+        registry = CollectorRegistry()
+        stack.enter_context(serve_metrics(settings.sync_metrics_port, registry))
+        server = RpcServer(
+            listen=settings.sync_listen,
+            services=proto_services(core),
+            registry=registry,
+            readiness=Readiness(checks={"database": outside.database.answers}),
+        )
+        yield await stack.enter_async_context(server)
+
+
+async def serve(settings: SyncSettings, stop: asyncio.Event) -> None:
+    """Run until stop is set."""
+    async with serving(settings, stop):
+        await stop.wait()
+
+
+async def finish(consuming: asyncio.Task[None]) -> None:
+    """Wait for the items at work, then cut them off: another worker goes on from their cursors."""
+    _, unfinished = await asyncio.wait({consuming}, timeout=FINISH_WITHIN)
+    if unfinished:
+        log.warning("Items at work were cut off")
+        consuming.cancel()
+        await asyncio.wait({consuming})
+
+
+def proto_services(core: Core) -> list[RpcService]:
+    """Return the proto services of this process."""
+    stores, stats = StoreServicer(core.stores), StatsServicer(core.stats)
+    sync = SyncServicer(starter=core.starter, watch=core.watch, viewer=core.viewer, stats=core.stats)
+    names = sync_pb2.DESCRIPTOR.services_by_name
+    return [
+        RpcService(
+            name=names["StoreService"].full_name,
+            register=lambda server: sync_pb2_grpc.add_StoreServiceServicer_to_server(stores, server),
+        ),
+        RpcService(
+            name=names["StatsService"].full_name,
+            register=lambda server: sync_pb2_grpc.add_StatsServiceServicer_to_server(stats, server),
+        ),
+        RpcService(
+            name=names["SyncService"].full_name,
+            register=lambda server: sync_pb2_grpc.add_SyncServiceServicer_to_server(sync, server),
+        ),
+    ]
+
+
+def main() -> None:
+    """Run the service; wrong settings end it with status 78 and one line."""
+    settings = load(SyncSettings)
+    configure_logs("sync", settings.log_level)
+    try:
+        run(lambda stop: serve(settings, stop))
+    except (ServerMisconfig, StorageUnavailable) as error:
+        sys.stderr.write(f"tokhub sync service cannot start: {error}\n")
+        sys.exit(EX_CONFIG)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Open items that have no job any more are given one; PgQueuer's own log is kept short."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from libs.database.pool import Borrowed
+from services.sync.adapters.postgres.database import Database
+from services.sync.domain.items import ItemKey
+from services.sync.domain.jobs import Job
+from services.sync.domain.subjects import Subject, SubjectKind
+
+MOST = 1_000  # items a look
+
+# Younger ones may be on their way: a job is deleted after its item has ended, not before.
+FIND = """
+SELECT item.run_id, item.job, item.subject_kind, item.subject_id, run.subject_id IS NOT NULL AS is_urgent
+FROM sync_items item JOIN sync_runs run ON run.id = item.run_id
+WHERE item.state <> 'ended' AND item.updated_at < clock_timestamp() - interval '10 seconds'
+  AND NOT EXISTS (
+    SELECT FROM pgqueuer queued
+    WHERE queued.dedupe_key = concat_ws('/', item.run_id, item.job, item.subject_kind, item.subject_id)
+      AND queued.status IN ('queued', 'picked'))
+ORDER BY item.updated_at LIMIT $1
+"""
+
+PRUNE = """
+DELETE FROM pgqueuer_log WHERE id IN (
+    SELECT id FROM pgqueuer_log WHERE created < now() - interval '1 day' ORDER BY id LIMIT 10000)
+"""
+
+
+class JobQueue(Protocol):
+    """Adds jobs."""
+
+    async def enqueue(self, connection: Borrowed, keys: Sequence[ItemKey], *, is_urgent: bool) -> None:
+        """Add a job for each item that has none."""
+        ...
+
+
+class Orphans:
+    """Finds lost work."""
+
+    def __init__(self, *, database: Database, queue: JobQueue) -> None:
+        self._database = database
+        self._queue = queue
+
+    async def requeue(self) -> int:
+        """Give every open item without a job a new one; return how many had none."""
+        async with self._database.transaction() as connection:
+            await connection.execute(PRUNE)
+            rows = await connection.fetch(FIND, MOST)
+            for is_urgent in (True, False):
+                keys = [
+                    ItemKey(
+                        str(row["run_id"]),
+                        Job(row["job"]),
+                        Subject(SubjectKind(row["subject_kind"]), row["subject_id"]),
+                    )
+                    for row in rows
+                    if row["is_urgent"] is is_urgent
+                ]
+                await self._queue.enqueue(connection, keys, is_urgent=is_urgent)
+        return len(rows)

@@ -1,0 +1,119 @@
+"""The tables sync_runs and sync_run_jobs, read."""
+
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+
+from services.sync.adapters.postgres.database import Database
+from services.sync.adapters.postgres.run_ending import to_counts
+from services.sync.domain.jobs import PARTS, Job
+from services.sync.domain.outcomes import Outcome, RunState, worst
+from services.sync.domain.runs import EndedSubject, JobCounts, Run, Scope
+from services.sync.domain.subjects import Subject, SubjectKind
+
+READ = """
+SELECT run.*, (SELECT jsonb_agg(to_jsonb(part)) FROM sync_run_jobs part WHERE part.run_id = run.id) AS parts
+FROM sync_runs run
+"""
+
+ENDED = """
+SELECT closing.subject_kind, closing.subject_id, closing.ended_sequence, items.*
+FROM sync_items closing
+CROSS JOIN LATERAL (
+    SELECT array_agg(job ORDER BY job) AS jobs,
+           array_agg(outcome ORDER BY job) AS outcomes,
+           array_agg(reason ORDER BY job) AS reasons,
+           array_agg(message ORDER BY job) AS messages,
+           sum(records)::bigint AS records,
+           max(ended_at) - min(coalesce(first_started_at, ended_at)) AS duration
+    FROM sync_items item
+    WHERE item.run_id = closing.run_id
+      AND item.subject_kind = closing.subject_kind AND item.subject_id = closing.subject_id
+) items
+WHERE closing.run_id = $1 AND closing.closes_subject
+  AND closing.ended_sequence > $2 AND closing.ended_sequence <= $3
+ORDER BY closing.ended_sequence LIMIT $4
+"""
+
+
+class RunRows:
+    """Reads runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, run_id: str) -> Run | None:
+        """Return the run."""
+        return await self._one("WHERE id = $1::uuid", run_id)
+
+    async def by_idempotency_key(self, key: str) -> Run | None:
+        """Return the run that was started with the key."""
+        return await self._one("WHERE idempotency_key = $1", key)
+
+    async def active(self, scope: Scope) -> Run | None:
+        """Return the run of this scope that has not ended."""
+        return await self._one("WHERE scope_key = $1 AND state IN ('queued', 'running')", scope.key)
+
+    async def ended(self, run_id: str, *, after: int, upto: int, limit: int) -> tuple[EndedSubject, ...]:
+        """Return the subjects that ended at changes in (after, upto], in order."""
+        async with self._database.borrow() as connection:
+            rows = await connection.fetch(ENDED, run_id, after, upto, limit)
+        return tuple(to_ended(row) for row in rows)
+
+    async def _one(self, condition: str, value: str) -> Run | None:
+        async with self._database.borrow() as connection:
+            row = await connection.fetchrow(f"{READ} {condition}", value)
+        return to_run(row) if row else None
+
+
+def to_run(row: asyncpg.Record) -> Run:
+    """Return the run in a row of READ."""
+    return Run(
+        id=str(row["id"]),
+        scope=Scope(Job(row["job"]), to_subject(row)),
+        state=RunState(row["state"]),
+        total=row["total"],
+        processed=row["processed"],
+        succeeded=row["succeeded"],
+        failed=row["failed"],
+        skipped=row["skipped"],
+        videos=row["videos"],
+        jobs=to_jobs(row["parts"] or []),
+        sequence=row["sequence"],
+        snapshot_date=row["snapshot_date"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def to_subject(row: asyncpg.Record) -> Subject | None:
+    """Return a run's only subject; None when it covers all."""
+    return Subject(SubjectKind(row["subject_kind"]), row["subject_id"]) if row["subject_kind"] else None
+
+
+def to_jobs(parts: list[Any]) -> tuple[JobCounts, ...]:
+    """Return the counts by job, in the order in which jobs are listed."""
+    counts = {part["job"]: to_counts(part) for part in parts}
+    return tuple(counts[job] for job in PARTS if job in counts)
+
+
+def to_ended(row: asyncpg.Record) -> EndedSubject:
+    """Return the subject in a row of ENDED: the jobs that came out worst speak for it."""
+    items = sorted(
+        zip(row["jobs"], row["outcomes"], row["reasons"], row["messages"], strict=True),
+        key=lambda item: PARTS.index(Job(item[0])),
+    )
+    outcome = worst(Outcome(item[1]) for item in items)
+    telling = [item for item in items if item[1] == outcome]
+    duration: timedelta = row["duration"]
+    return EndedSubject(
+        subject=Subject(SubjectKind(row["subject_kind"]), row["subject_id"]),
+        outcome=outcome,
+        reason=telling[0][2],
+        message="; ".join(dict.fromkeys(item[3] for item in telling)),
+        sequence=row["ended_sequence"],
+        records=row["records"],
+        duration=duration,
+    )

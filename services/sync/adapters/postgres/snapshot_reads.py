@@ -1,0 +1,48 @@
+"""The daily snapshots, read."""
+
+from datetime import date
+
+from services.sync.adapters.postgres.database import Database
+from services.sync.domain.snapshots import UserSnapshot, VideoPosition, VideoSnapshot
+
+ACCOUNTS = """
+SELECT id, store_code, snapshot_date, follower_count, following_count, likes_count, video_count,
+       display_name, avatar_url, created_at
+FROM tiktok_user_daily
+WHERE subject_kind = 'store' AND subject_id = $1 AND snapshot_date >= $2
+ORDER BY snapshot_date DESC
+"""
+
+VIDEOS = """
+SELECT id, store_code, snapshot_date, video_id, view_count, like_count, comment_count, share_count,
+       description, created_at
+FROM tiktok_video_daily
+WHERE subject_kind = 'store' AND subject_id = $1 AND snapshot_date >= $2 AND snapshot_date <= $3
+  AND (snapshot_date < $3 OR video_id > $4)
+ORDER BY snapshot_date DESC, video_id LIMIT $5
+"""
+
+# Before the first row: every day is older and every id is higher.
+START = VideoPosition(date.max, "")
+
+
+class SnapshotReads:
+    """Reads stores' snapshots."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accounts(self, store_code: str, *, since: date) -> list[UserSnapshot]:
+        """Return a store's account snapshots, newest day first."""
+        async with self._database.borrow() as connection:
+            rows = await connection.fetch(ACCOUNTS, store_code, since)
+        return [UserSnapshot(**row) for row in rows]
+
+    async def videos(
+        self, store_code: str, *, since: date, after: VideoPosition | None, limit: int
+    ) -> list[VideoSnapshot]:
+        """Return a store's video snapshots behind the position, newest day first, then by video."""
+        position = after or START
+        async with self._database.borrow() as connection:
+            rows = await connection.fetch(VIDEOS, store_code, since, position.snapshot_date, position.video_id, limit)
+        return [VideoSnapshot(**row) for row in rows]

@@ -1,0 +1,156 @@
+"""PgQueuer brings items to workers, at least once; which delivery counts is decided by the items' fences."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver, AsyncpgPoolDriver
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.errors import RetryRequested
+from pgqueuer.domain.models import Job as QueuedJob
+from pgqueuer.ports.driver import Driver
+
+from libs.database.pool import Borrowed, Pool, PoolLimits, open_pool
+from libs.errors import StorageUnavailable
+from libs.rpc.request_id import bind_request_id
+from services.sync.adapters.queue_schema import queue_settings
+from services.sync.domain.items import ItemKey
+from services.sync.domain.jobs import Job
+from services.sync.domain.subjects import Subject, SubjectKind
+
+# A dead worker's jobs are delivered again after the one plus the other.
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+DEQUEUE_TIMEOUT = timedelta(seconds=2)
+BATCH = 20  # jobs a dequeue; finished ones are reported after 0.1 s or in batches of this size
+OFF = timedelta(0)  # PgQueuer's own statistics: ours are in sync_runs
+RESTART_AFTER = 1.0  # seconds
+CONNECTIONS = PoolLimits(min_size=2, max_size=4)
+
+URGENT, USUAL = 1, 0
+
+Work = Callable[[ItemKey], Awaitable[float | None]]
+log = structlog.get_logger()
+
+
+def queries_over(driver: Driver) -> Queries:
+    """Return PgQueuer's queries, in our schema whatever the environment says."""
+    settings = queue_settings()
+    return Queries(
+        driver,
+        qbe=QueryBuilderEnvironment(settings),
+        qbq=QueryQueueBuilder(settings),
+        qbs=QuerySchedulerBuilder(settings),
+    )
+
+
+def job_name_of(key: ItemKey) -> str:
+    """Return the one name an item's job has: while a job of this name is queued or at work, there is no second."""
+    return f"{key.run_id}/{key.job}/{key.subject.kind}/{key.subject.id}"
+
+
+def to_payload(key: ItemKey) -> bytes:
+    """Return what a job says about its item; the job's entrypoint says the rest."""
+    return json.dumps({"run_id": key.run_id, "kind": key.subject.kind, "id": key.subject.id}).encode()
+
+
+def to_key(job: QueuedJob) -> ItemKey:
+    """Return the item of a job."""
+    content = json.loads(job.payload or b"{}")
+    return ItemKey(content["run_id"], Job(job.entrypoint), Subject(SubjectKind(content["kind"]), content["id"]))
+
+
+class JobQueue:
+    """Adds jobs."""
+
+    async def enqueue(self, connection: Borrowed, keys: Sequence[ItemKey], *, is_urgent: bool) -> None:
+        """Add a job for each item that has none, within the connection's transaction."""
+        if not keys:
+            return
+        # A borrowed connection has the methods of a connection, but is not one to the type checker.
+        await queries_over(AsyncpgDriver(connection)).enqueue(  # type: ignore[arg-type]
+            [key.job.value for key in keys],
+            [to_payload(key) for key in keys],
+            [URGENT if is_urgent else USUAL] * len(keys),
+            dedupe_key=[job_name_of(key) for key in keys],
+            on_conflict="skip",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concurrency:
+    """Items of each job at work at once, over all replicas."""
+
+    user: int
+    video: int
+    refresh: int
+
+    def by_job(self) -> Mapping[Job, int]:
+        """Return the limits by job."""
+        return {Job.USER: self.user, Job.VIDEO: self.video, Job.REFRESH_TOKENS: self.refresh}
+
+
+class QueueConsumer:
+    """Takes jobs and has them worked on, until it is told to stop; what then is at work is waited for."""
+
+    def __init__(self, *, dsn: str, work: Work, concurrency: Concurrency, stop: asyncio.Event) -> None:
+        self._dsn = dsn
+        self._work = work
+        self._concurrency = concurrency
+        self._stop = stop
+
+    async def run(self) -> None:
+        """Consume; an unusable database only interrupts."""
+        while not self._stop.is_set():
+            try:
+                async with open_pool(self._dsn, application="tokhub-sync-queue", limits=CONNECTIONS) as pool:
+                    await self._consume(pool)
+            except Exception as error:  # noqa: BLE001 - PgQueuer ends with whatever its connection raised
+                log.warning("The queue was interrupted", error=type(error).__name__)
+                await wait_for(self._stop, RESTART_AFTER)
+
+    async def _consume(self, pool: Pool) -> None:
+        manager = QueueManager(queries_over(AsyncpgPoolDriver(pool)), queue_settings().channel)
+        for job, limit in self._concurrency.by_job().items():
+            manager.entrypoint(job.value, concurrency_limit=limit, accepts_context=False)(self._handle)
+        stopping = asyncio.create_task(forward(self._stop, manager.shutdown))
+        try:
+            await manager.run(
+                dequeue_timeout=DEQUEUE_TIMEOUT,
+                batch_size=BATCH,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                log_aggregation_interval=OFF,
+                shutdown_on_listener_failure=True,
+            )
+        finally:
+            stopping.cancel()
+
+    async def _handle(self, job: QueuedJob) -> None:
+        key = to_key(job)
+        # Calls to the token service carry the run's id into its log.
+        bind_request_id(key.run_id)
+        try:
+            again_in = await self._work(key)
+        except StorageUnavailable as error:
+            again_in = error.retry_after
+        if again_in is not None:
+            raise RetryRequested(timedelta(seconds=again_in))
+
+
+async def forward(source: asyncio.Event, target: asyncio.Event) -> None:
+    """Set the target once the source is set."""
+    await source.wait()
+    target.set()
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, at most so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,97 @@
+"""The token service over gRPC: who is connected, and tokens that work."""
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from tokhub.token.v1 import token_pb2, token_pb2_grpc
+
+from libs.errors import ConnectionNotFound
+from libs.secret import Secret
+from services.sync.domain.connections import Connection, Standing
+from services.sync.domain.subjects import Subject, SubjectKind
+from services.sync.domain.tokens import AccessToken
+
+PAGE = 1_000
+# Longer than the longest wait for a slot of the budget plus the call itself.
+MIN_TTL = Duration(seconds=120)
+
+KINDS = {
+    SubjectKind.STORE: token_pb2.OWNER_KIND_STORE,
+    SubjectKind.USER: token_pb2.OWNER_KIND_USER,
+}
+STANDINGS = {
+    token_pb2.CONNECTION_STATUS_ACTIVE: Standing.USABLE,
+    token_pb2.CONNECTION_STATUS_SUSPECT: Standing.USABLE,
+    token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED: Standing.NEEDS_RECONNECT,
+    token_pb2.CONNECTION_STATUS_DISCONNECTED: Standing.DISCONNECTED,
+}
+
+
+def reference_to(subject: Subject) -> token_pb2.ConnectionReference:
+    """Return how the token service is told whose connection is meant."""
+    return token_pb2.ConnectionReference(
+        owner_connection=token_pb2.OwnerConnection(
+            provider=token_pb2.PROVIDER_LOGIN_KIT,
+            owner=token_pb2.Owner(kind=KINDS[subject.kind], id=subject.id),
+        )
+    )
+
+
+class TokenClient:
+    """Asks for tokens; errors come as the token service raised them."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = token_pb2_grpc.TokenServiceStub(channel)
+
+    async def valid(self, subject: Subject) -> AccessToken:
+        """Return a token that works now."""
+        return await self._get(token_pb2.GetValidTokenRequest(connection=reference_to(subject), min_ttl=MIN_TTL))
+
+    async def replacing(self, subject: Subject, generation: int) -> AccessToken:
+        """Return another token than the one TikTok rejected."""
+        return await self._get(
+            token_pb2.GetValidTokenRequest(
+                connection=reference_to(subject), min_ttl=MIN_TTL, rejected_generation=generation
+            )
+        )
+
+    async def refresh_when_due(self, subject: Subject, request_id: str) -> bool:
+        """Return whether a token was refreshed; the same request_id never refreshes twice."""
+        answer = await self._stub.RefreshToken(
+            token_pb2.RefreshTokenRequest(
+                connection=reference_to(subject), request_id=request_id, rule=token_pb2.REFRESH_RULE_WHEN_DUE
+            )
+        )
+        return answer.refreshed
+
+    async def _get(self, request: token_pb2.GetValidTokenRequest) -> AccessToken:
+        answer = await self._stub.GetValidToken(request)
+        return AccessToken(Secret(answer.access_token), answer.generation, frozenset(answer.scopes))
+
+
+class ConnectionClient:
+    """Asks which subjects are connected."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = token_pb2_grpc.ConnectionServiceStub(channel)
+
+    async def of_stores(self) -> tuple[Connection, ...]:
+        """Return the Login Kit connections of all stores."""
+        found: list[Connection] = []
+        request = token_pb2.ListConnectionsRequest(page_size=PAGE, owner_kind=token_pb2.OWNER_KIND_STORE)
+        while True:
+            answer = await self._stub.ListConnections(request)
+            found += [
+                Connection(Subject.store(row.owner.id), STANDINGS.get(row.status, Standing.NEEDS_RECONNECT))
+                for row in answer.connections
+                if row.provider == token_pb2.PROVIDER_LOGIN_KIT
+            ]
+            if not answer.next_page_token:
+                return tuple(found)
+            request.page_token = answer.next_page_token
+
+    async def of(self, subject: Subject) -> Connection:
+        """Return one subject's connection; ConnectionNotFound when there never was one."""
+        answer = await self._stub.GetConnection(token_pb2.GetConnectionRequest(connection=reference_to(subject)))
+        if not answer.HasField("connection"):
+            raise ConnectionNotFound
+        return Connection(subject, STANDINGS.get(answer.connection.status, Standing.NEEDS_RECONNECT))

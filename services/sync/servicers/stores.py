@@ -1,0 +1,43 @@
+"""StoreService: the stores whose accounts are synced."""
+
+from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+
+from libs.rpc.interceptor import Context
+from services.sync.core.stores import USUAL_PAGE, Stores
+from services.sync.domain.stores import StoreDraft
+from services.sync.servicers.page_tokens import store_behind, store_token
+from services.sync.servicers.translate import store_message
+
+USUAL_TEAM = 1
+
+
+class StoreServicer(sync_pb2_grpc.StoreServiceServicer):
+    """Translates and nothing else."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def CreateStore(self, request: sync_pb2.CreateStoreRequest, context: Context) -> sync_pb2.CreateStoreResponse:
+        """Create a store."""
+        draft = StoreDraft(
+            store_code=request.store_code,
+            store_name=request.store_name,
+            pic_name=request.pic_name,
+            pic_contact=request.pic_contact if request.HasField("pic_contact") else None,
+            team_id=request.team_id if request.HasField("team_id") else USUAL_TEAM,
+        )
+        return sync_pb2.CreateStoreResponse(store=store_message(await self._stores.create(draft)))
+
+    async def GetStore(self, request: sync_pb2.GetStoreRequest, context: Context) -> sync_pb2.GetStoreResponse:
+        """Return one store."""
+        return sync_pb2.GetStoreResponse(store=store_message(await self._stores.get(request.store_code)))
+
+    async def ListStores(self, request: sync_pb2.ListStoresRequest, context: Context) -> sync_pb2.ListStoresResponse:
+        """Return a page of stores."""
+        size = request.page_size or USUAL_PAGE
+        stores = await self._stores.page(after=store_behind(request.page_token), limit=size + 1)
+        shown, more = stores[:size], len(stores) > size
+        return sync_pb2.ListStoresResponse(
+            stores=[store_message(store) for store in shown],
+            next_page_token=store_token(shown[-1].store_code) if more else "",
+        )

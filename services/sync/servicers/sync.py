@@ -1,0 +1,54 @@
+"""SyncService: runs, their progress, and the sync log."""
+
+from collections.abc import AsyncIterator
+
+from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+
+from libs.rpc.interceptor import Context
+from services.sync.core.show_run import RunViewer
+from services.sync.core.start_run import RunStarter
+from services.sync.core.stats import Stats
+from services.sync.core.watch_run import RunWatch
+from services.sync.servicers.translate import ended_message, log_message, progress_message, run_message, scope_of
+
+
+class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
+    """Translates and nothing else."""
+
+    def __init__(self, *, starter: RunStarter, watch: RunWatch, viewer: RunViewer, stats: Stats) -> None:
+        self._starter = starter
+        self._watch = watch
+        self._viewer = viewer
+        self._stats = stats
+
+    async def StartSync(self, request: sync_pb2.StartSyncRequest, context: Context) -> sync_pb2.StartSyncResponse:
+        """Start a run."""
+        run = await self._starter.start(scope_of(request), request.idempotency_key or None)
+        return sync_pb2.StartSyncResponse(run=run_message(run))
+
+    async def WatchSync(
+        self, request: sync_pb2.WatchSyncRequest, context: Context
+    ) -> AsyncIterator[sync_pb2.WatchSyncResponse]:
+        """Stream the progress of a run."""
+        async for progress in self._watch.watch(request.run_id, request.after_sequence):
+            yield sync_pb2.WatchSyncResponse(progress=progress_message(progress))
+
+    async def RunSync(
+        self, request: sync_pb2.RunSyncRequest, context: Context
+    ) -> AsyncIterator[sync_pb2.RunSyncResponse]:
+        """Start a run and stream its progress."""
+        run = await self._starter.start(scope_of(request), request.idempotency_key or None)
+        async for progress in self._watch.watch(run.id, 0):
+            yield sync_pb2.RunSyncResponse(progress=progress_message(progress))
+
+    async def GetRun(self, request: sync_pb2.GetRunRequest, context: Context) -> sync_pb2.GetRunResponse:
+        """Return one run."""
+        run, ended = await self._viewer.show(request.run_id)
+        return sync_pb2.GetRunResponse(run=run_message(run), ended_stores=[ended_message(one) for one in ended])
+
+    async def ListSyncLogs(
+        self, request: sync_pb2.ListSyncLogsRequest, context: Context
+    ) -> sync_pb2.ListSyncLogsResponse:
+        """Return the newest lines of the sync log."""
+        lines = await self._stats.logs(store_code=request.store_code or None, limit=request.limit)
+        return sync_pb2.ListSyncLogsResponse(logs=[log_message(line) for line in lines])

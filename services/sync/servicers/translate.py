@@ -1,0 +1,201 @@
+"""Between the messages of sync.proto and the domain's values."""
+
+from datetime import datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from tokhub.sync.v1 import sync_pb2
+
+from services.sync.domain.jobs import Job
+from services.sync.domain.logs import SyncLog
+from services.sync.domain.outcomes import Outcome, RunState
+from services.sync.domain.progress import Progress
+from services.sync.domain.runs import EndedSubject, JobCounts, Run, Scope
+from services.sync.domain.snapshots import UserSnapshot, VideoSnapshot
+from services.sync.domain.stores import LatestUserStats, LatestVideoStats, Store
+from services.sync.domain.subjects import Subject
+
+JOBS = {
+    sync_pb2.JOB_ALL: Job.ALL,
+    sync_pb2.JOB_USER: Job.USER,
+    sync_pb2.JOB_VIDEO: Job.VIDEO,
+    sync_pb2.JOB_REFRESH_TOKENS: Job.REFRESH_TOKENS,
+}
+JOB_VALUES = {job: value for value, job in JOBS.items()}
+STATE_VALUES = {
+    RunState.QUEUED: sync_pb2.RUN_STATE_QUEUED,
+    RunState.RUNNING: sync_pb2.RUN_STATE_RUNNING,
+    RunState.SUCCEEDED: sync_pb2.RUN_STATE_SUCCEEDED,
+    RunState.PARTIAL: sync_pb2.RUN_STATE_PARTIAL,
+    RunState.FAILED: sync_pb2.RUN_STATE_FAILED,
+}
+OUTCOME_VALUES = {
+    Outcome.SUCCESS: sync_pb2.OUTCOME_SUCCESS,
+    Outcome.FAILED: sync_pb2.OUTCOME_FAILED,
+    Outcome.SKIPPED: sync_pb2.OUTCOME_SKIPPED,
+}
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return a point in time; nothing stays nothing."""
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def duration(span: timedelta | None) -> Duration | None:
+    """Return a span of time; nothing stays nothing."""
+    if span is None:
+        return None
+    message = Duration()
+    message.FromTimedelta(span)
+    return message
+
+
+def scope_of(request: sync_pb2.StartSyncRequest | sync_pb2.RunSyncRequest) -> Scope:
+    """Return what a run shall cover."""
+    one = request.WhichOneof("scope") == "store_code"
+    return Scope(JOBS[request.job], Subject.store(request.store_code) if one else None)
+
+
+def store_message(store: Store) -> sync_pb2.Store:
+    """Return a store's message."""
+    return sync_pb2.Store(
+        store_code=store.store_code,
+        store_name=store.store_name,
+        pic_name=store.pic_name,
+        pic_contact=store.pic_contact,
+        team_id=store.team_id,
+        create_time=timestamp(store.created_at),
+        last_sync_time=timestamp(store.last_sync_at),
+        latest_user_stats=latest_user_message(store.user_stats) if store.user_stats else None,
+        latest_video_stats=latest_video_message(store.video_stats) if store.video_stats else None,
+    )
+
+
+def latest_user_message(stats: LatestUserStats) -> sync_pb2.LatestUserStats:
+    """Return the newest account figures."""
+    return sync_pb2.LatestUserStats(
+        follower_count=stats.follower_count, likes_count=stats.likes_count, video_count=stats.video_count
+    )
+
+
+def latest_video_message(stats: LatestVideoStats) -> sync_pb2.LatestVideoStats:
+    """Return the newest day of videos, added up."""
+    return sync_pb2.LatestVideoStats(total_videos=stats.total_videos, total_views=stats.total_views)
+
+
+def user_stats_message(row: UserSnapshot) -> sync_pb2.UserStats:
+    """Return an account snapshot's message."""
+    return sync_pb2.UserStats(
+        id=row.id,
+        store_code=row.store_code,
+        snapshot_date=row.snapshot_date.isoformat(),
+        follower_count=row.follower_count,
+        following_count=row.following_count,
+        likes_count=row.likes_count,
+        video_count=row.video_count,
+        display_name=row.display_name,
+        avatar_url=row.avatar_url,
+        create_time=timestamp(row.created_at),
+    )
+
+
+def video_stats_message(row: VideoSnapshot) -> sync_pb2.VideoStats:
+    """Return a video snapshot's message."""
+    return sync_pb2.VideoStats(
+        id=row.id,
+        store_code=row.store_code,
+        snapshot_date=row.snapshot_date.isoformat(),
+        video_id=row.video_id,
+        view_count=row.view_count,
+        like_count=row.like_count,
+        comment_count=row.comment_count,
+        share_count=row.share_count,
+        description=row.description,
+        create_time=timestamp(row.created_at),
+    )
+
+
+def counts_message(counts: JobCounts) -> sync_pb2.JobProgress:
+    """Return one job's counts."""
+    return sync_pb2.JobProgress(
+        job=JOB_VALUES[counts.job],
+        total=counts.total,
+        processed=counts.processed,
+        succeeded=counts.succeeded,
+        failed=counts.failed,
+        skipped=counts.skipped,
+        refreshed=counts.refreshed,
+    )
+
+
+def run_message(run: Run) -> sync_pb2.Run:
+    """Return a run's message."""
+    return sync_pb2.Run(
+        id=run.id,
+        job=JOB_VALUES[run.scope.job],
+        store_code=run.scope.subject.id if run.scope.subject else "",
+        state=STATE_VALUES[run.state],
+        total=run.total,
+        processed=run.processed,
+        succeeded=run.succeeded,
+        failed=run.failed,
+        skipped=run.skipped,
+        videos=run.videos,
+        jobs=[counts_message(counts) for counts in run.jobs],
+        sequence=run.sequence,
+        create_time=timestamp(run.created_at),
+        start_time=timestamp(run.started_at),
+        finish_time=timestamp(run.finished_at),
+    )
+
+
+def ended_message(ended: EndedSubject) -> sync_pb2.EndedStore:
+    """Return the message about a store that has ended."""
+    return sync_pb2.EndedStore(
+        store_code=ended.subject.id,
+        outcome=OUTCOME_VALUES[ended.outcome],
+        reason=ended.reason,
+        message=ended.message,
+        sequence=ended.sequence,
+        records=ended.records,
+        duration=duration(ended.duration),
+    )
+
+
+def progress_message(progress: Progress) -> sync_pb2.Progress:
+    """Return a progress message."""
+    run = progress.run
+    return sync_pb2.Progress(
+        run_id=run.id,
+        sequence=progress.sequence,
+        job=JOB_VALUES[run.scope.job],
+        state=STATE_VALUES[run.state],
+        total=run.total,
+        processed=run.processed,
+        succeeded=run.succeeded,
+        failed=run.failed,
+        skipped=run.skipped,
+        videos=run.videos,
+        percent=run.percent,
+        eta=duration(progress.eta),
+        ended_stores=[ended_message(ended) for ended in progress.ended],
+        jobs=[counts_message(counts) for counts in run.jobs],
+    )
+
+
+def log_message(line: SyncLog) -> sync_pb2.SyncLog:
+    """Return a sync log line's message."""
+    return sync_pb2.SyncLog(
+        id=line.id,
+        store_code=line.store_code,
+        job_name=line.job_name,
+        status=OUTCOME_VALUES[line.status],
+        message=line.message,
+        raw_error=line.raw_error,
+        duration_ms=line.duration_ms,
+        run_time=timestamp(line.run_time),
+    )

@@ -1,0 +1,47 @@
+"""What the sync service reads from its environment."""
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from libs.secret import Secret
+from libs.settings import ServiceSettings
+from libs.tiktok.address import Origin
+
+MOST_AT_WORK = 1_000
+
+
+def check_zone(name: str) -> str:
+    """Return the name of a time zone that exists; raise ValueError."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone such as UTC or Asia/Jakarta") from None
+    return name
+
+
+AtWork = Annotated[int, Field(ge=1, le=MOST_AT_WORK)]
+
+
+class SyncSettings(ServiceSettings):
+    """Every field is the variable of its name in capitals."""
+
+    database_url: Secret
+    sync_listen: str = "127.0.0.1:50052"
+    token_target: str = "127.0.0.1:50051"
+    sync_metrics_port: int = Field(default=9102, ge=0, le=65_535)
+    log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"
+    # An item uses a connection for a few milliseconds at a time.
+    db_pool_size: int = Field(default=20, ge=2, le=1_000)
+    db_pool_min: int = Field(default=2, ge=0, le=1_000)
+
+    # Items of a job at work at once, over all replicas; the smallest useful number is calls per second times latency.
+    sync_concurrency: AtWork = 30
+    video_sync_concurrency: AtWork = 20
+    refresh_concurrency: AtWork = 20
+    # Calls a minute for each endpoint, over all replicas; TikTok's own limit.
+    tiktok_rate_limit_per_minute: int = Field(default=600, ge=1, le=1_000_000)
+    tiktok_api_base_url: Origin = "https://open.tiktokapis.com"
+    # The zone in which days are counted.
+    tz: Annotated[str, AfterValidator(check_zone)] = "UTC"
