@@ -33,7 +33,7 @@ CLAIM = """
               make_interval(secs => $5), (access_expires_at - received_at) / 2))
       AND (lease_until IS NULL OR lease_until < clock_timestamp())
       AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
-    RETURNING epoch, generation, refresh_token, failures
+    RETURNING epoch, generation, refresh_token, failures, reason
 """
 
 # By epoch and generation and not by lease: a holder that was paused past its lease has tokens nobody else has.
@@ -130,9 +130,12 @@ class PostgresConnections:
             )
         if row is None:
             return None
-        version = Version(epoch=row["epoch"], generation=row["generation"])
         return Lease(
-            connection_id=connection_id, version=version, refresh=row["refresh_token"], failures=row["failures"]
+            connection_id=connection_id,
+            version=Version(epoch=row["epoch"], generation=row["generation"]),
+            refresh=row["refresh_token"],
+            failures=row["failures"],
+            reason=row["reason"],
         )
 
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:

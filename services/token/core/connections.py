@@ -22,12 +22,13 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The right to refresh one version of one connection, for a while."""
+    """The right to refresh one version of one connection, for a while; failures and reason are of refreshes before."""
 
     connection_id: UUID
     version: Version
     refresh: bytes = field(repr=False)
     failures: int
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -189,14 +189,11 @@ class Refresher:
         )
 
     async def _condemn(self, lease: Lease, outcome: Refused) -> None:
-        """Believe a refusal only if the row still holds the token that was refused."""
-        held = await self._connections.find(ById(id=lease.connection_id))
-        if held is None or held.connection.version != lease.version:
-            return
-        lost = isinstance(outcome, Lost) or held.connection.reason == Why.LOST_RESPONSE
+        """Believe a refusal only if the row still holds the token that was refused: somebody may have rotated it."""
+        lost = isinstance(outcome, Lost) or lease.reason == Why.LOST_RESPONSE
         reason = Why.LOST_RESPONSE if lost else Why.REFUSED
-        log.warning("connection refused", connection=str(lease.connection_id), word=outcome.word, reason=reason)
-        await self._give_back(lease, Setback(pause=0, status=Status.REAUTH_REQUIRED, reason=reason))
+        if await self._connections.give_back(lease, Setback(pause=0, status=Status.REAUTH_REQUIRED, reason=reason)):
+            log.warning("connection refused", connection=str(lease.connection_id), word=outcome.word, reason=reason)
 
     async def _blame_app(self, lease: Lease, outcome: Refused) -> None:
         await self._give_back(lease, Setback(pause=pause_after(lease.failures)))
