@@ -72,9 +72,12 @@ def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def parse_json(body: bytes) -> Any:
     """Return the value of strict UTF-8 JSON, or raise InvalidField."""
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=once_each, parse_constant=refuse_constant)
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=once_each, parse_constant=refuse_constant)
+        # Half a surrogate pair is JSON, but no text: nothing behind this can store or repeat it.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise InvalidField("request body", "must be valid JSON: UTF-8, each key once, no NaN") from None
+    return value
 
 
 def read_as(model: type[Model], body: bytes) -> Model:

@@ -47,7 +47,12 @@ class FakeStores(sync_pb2_grpc.StoreServiceServicer):
         self.rows: dict[str, sync_pb2.Store] = {}
 
     def add(self, code: str, **values: Any) -> sync_pb2.Store:
-        entry = {"store_name": f"Store {code}", "pic_name": "John Doe", "team_id": 1, "create_time": NEW_YEAR}
+        entry: dict[str, Any] = {
+            "store_name": f"Store {code}",
+            "pic_name": "John Doe",
+            "team_id": 1,
+            "create_time": NEW_YEAR,
+        }
         self.rows[code] = sync_pb2.Store(store_code=code, **(entry | values))
         return self.rows[code]
 
@@ -56,7 +61,7 @@ class FakeStores(sync_pb2_grpc.StoreServiceServicer):
             raise StoreNotFound
         return self.rows[code]
 
-    async def CreateStore(self, request: sync_pb2.CreateStoreRequest, _context: Any) -> sync_pb2.CreateStoreResponse:
+    async def CreateStore(self, request: sync_pb2.CreateStoreRequest, _context: Any) -> sync_pb2.CreateStoreResponse:  # noqa: N802 - the proto names the method
         self.script.begin()
         if request.store_code in self.rows:
             raise StoreExists
@@ -64,11 +69,11 @@ class FakeStores(sync_pb2_grpc.StoreServiceServicer):
         store = self.add(request.store_code, store_name=request.store_name, pic_name=request.pic_name, **contact)
         return sync_pb2.CreateStoreResponse(store=store)
 
-    async def GetStore(self, request: sync_pb2.GetStoreRequest, _context: Any) -> sync_pb2.GetStoreResponse:
+    async def GetStore(self, request: sync_pb2.GetStoreRequest, _context: Any) -> sync_pb2.GetStoreResponse:  # noqa: N802 - the proto names the method
         self.script.begin()
         return sync_pb2.GetStoreResponse(store=self.find(request.store_code))
 
-    async def ListStores(self, request: sync_pb2.ListStoresRequest, _context: Any) -> sync_pb2.ListStoresResponse:
+    async def ListStores(self, request: sync_pb2.ListStoresRequest, _context: Any) -> sync_pb2.ListStoresResponse:  # noqa: N802 - the proto names the method
         self.script.begin()
         codes = sorted(code for code in self.rows if code > request.page_token)
         page = codes[: request.page_size or 100]
@@ -83,14 +88,14 @@ class FakeStats(sync_pb2_grpc.StatsServiceServicer):
         self.videos: list[sync_pb2.VideoStats] = []
         self.days_asked: list[int] = []
 
-    async def ListUserStats(
+    async def ListUserStats(  # noqa: N802 - the proto names the method
         self, request: sync_pb2.ListUserStatsRequest, _context: Any
     ) -> sync_pb2.ListUserStatsResponse:
         self.stores.find(request.store_code)
         self.days_asked.append(request.days)
         return sync_pb2.ListUserStatsResponse(stats=[day for day in self.users if day.store_code == request.store_code])
 
-    async def ListVideoStats(
+    async def ListVideoStats(  # noqa: N802 - the proto names the method
         self, request: sync_pb2.ListVideoStatsRequest, _context: Any
     ) -> sync_pb2.ListVideoStatsResponse:
         self.stores.find(request.store_code)
@@ -161,14 +166,17 @@ class FakeRun:
                 message = self.progress(after)
             yield message
             while not has_ended(message.state):
-                async with self.changed:
-                    await self.changed.wait_for(lambda: self.row.sequence > message.sequence)
-                    message = self.progress(message.sequence)
+                message = await self.after(message.sequence)
                 yield message
         finally:
             self.watchers -= 1
             self.watches_left += 1
             await self._tell()
+
+    async def after(self, sequence: int) -> sync_pb2.Progress:
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.row.sequence > sequence)
+            return self.progress(sequence)
 
     async def _tell(self) -> None:
         async with self.changed:
@@ -180,6 +188,7 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         self.stores = stores
         self.connections = connections
         self.runs: dict[str, FakeRun] = {}
+        self.started: asyncio.Queue[FakeRun] = asyncio.Queue()
         self.logs: list[sync_pb2.SyncLog] = []
         self.limits_asked: list[int] = []
         self.cancelled: list[str] = []
@@ -195,7 +204,7 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         self.runs[run.row.id] = run
         return run
 
-    async def StartSync(self, request: sync_pb2.StartSyncRequest, _context: Any) -> sync_pb2.StartSyncResponse:
+    async def StartSync(self, request: sync_pb2.StartSyncRequest, _context: Any) -> sync_pb2.StartSyncResponse:  # noqa: N802 - the proto names the method
         self.stores.script.begin()
         code = request.store_code
         if code:
@@ -205,12 +214,13 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         if active := self.active((request.job, code)):
             raise RunAlreadyActive(metadata={"run_id": active.row.id})
         run = self.begin(request.job, code)
+        self.started.put_nowait(run)
         answer = sync_pb2.StartSyncResponse(run=run.row)
         if self.plan:
             await self.plan(run)
         return answer
 
-    async def WatchSync(
+    async def WatchSync(  # noqa: N802 - the proto names the method
         self, request: sync_pb2.WatchSyncRequest, _context: Any
     ) -> AsyncIterator[sync_pb2.WatchSyncResponse]:
         if request.run_id not in self.runs:
@@ -221,19 +231,19 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
                 self.break_watches -= 1
                 return
 
-    async def RunSync(
+    async def RunSync(  # noqa: N802 - the proto names the method
         self, _request: sync_pb2.RunSyncRequest, _context: Any
     ) -> AsyncIterator[sync_pb2.RunSyncResponse]:
         raise AssertionError("the gateway never calls RunSync")
         yield sync_pb2.RunSyncResponse()
 
-    async def GetRun(self, request: sync_pb2.GetRunRequest, _context: Any) -> sync_pb2.GetRunResponse:
+    async def GetRun(self, request: sync_pb2.GetRunRequest, _context: Any) -> sync_pb2.GetRunResponse:  # noqa: N802 - the proto names the method
         if request.run_id not in self.runs:
             raise RunNotFound
         run = self.runs[request.run_id]
         return sync_pb2.GetRunResponse(run=run.row, ended_stores=run.ended if run.row.store_code else [])
 
-    async def ListSyncLogs(self, request: sync_pb2.ListSyncLogsRequest, _context: Any) -> sync_pb2.ListSyncLogsResponse:
+    async def ListSyncLogs(self, request: sync_pb2.ListSyncLogsRequest, _context: Any) -> sync_pb2.ListSyncLogsResponse:  # noqa: N802 - the proto names the method
         self.limits_asked.append(request.limit)
         if request.store_code:
             self.stores.find(request.store_code)
@@ -250,7 +260,7 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         self.completions: list[token_pb2.CompleteAuthorizationRequest] = []
 
     def connect(self, code: str, number: int, **values: Any) -> token_pb2.Connection:
-        entry = {
+        entry: dict[str, Any] = {
             "account_id": f"open_{code}",
             "status": token_pb2.CONNECTION_STATUS_ACTIVE,
             "connect_time": NEW_YEAR + timedelta(days=1, hours=10),
@@ -265,7 +275,7 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         self.rows.append(connection)
         return connection
 
-    async def StartAuthorization(
+    async def StartAuthorization(  # noqa: N802 - the proto names the method
         self, request: token_pb2.StartAuthorizationRequest, _context: Any
     ) -> token_pb2.StartAuthorizationResponse:
         self.script.begin()
@@ -276,7 +286,7 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
             authorize_url=f"{AUTHORIZE}?client_key=k&state={state}", state=state, browser_nonce=nonce
         )
 
-    async def CompleteAuthorization(
+    async def CompleteAuthorization(  # noqa: N802 - the proto names the method
         self, request: token_pb2.CompleteAuthorizationRequest, _context: Any
     ) -> token_pb2.CompleteAuthorizationResponse:
         self.completions.append(request)
@@ -291,12 +301,12 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         self.used.add(request.state)
         return token_pb2.CompleteAuthorizationResponse(connection=self.connect(link.owner.id, len(self.rows) + 1))
 
-    async def GetConnection(
+    async def GetConnection(  # noqa: N802 - the proto names the method
         self, _request: token_pb2.GetConnectionRequest, _context: Any
     ) -> token_pb2.GetConnectionResponse:
         raise ConnectionNotFound
 
-    async def ListConnections(
+    async def ListConnections(  # noqa: N802 - the proto names the method
         self, request: token_pb2.ListConnectionsRequest, _context: Any
     ) -> token_pb2.ListConnectionsResponse:
         mine = [

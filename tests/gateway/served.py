@@ -144,13 +144,15 @@ async def serve_gateway(suite: Suite, targets: Targets, limits: Limits | None = 
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=AiohttpTransport(trust_env=False), base_url=url, timeout=10)
         )
-        while not server.started:
-            await asyncio.sleep(0.005)
+        await client.get("/")
         yield Gateway(url, port, suite, clock, stopping, client)
         stopping.set()
         await client.aclose()
-        server.should_exit = True
-        await serving
+        # Not the graceful way, which has a test of its own: that one waits.
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        for each in server.servers:
+            each.close()
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from tokhub.sync.v1 import sync_pb2
 
@@ -160,7 +161,7 @@ async def test_an_impossible_last_event_id_is_refused(gateway: Gateway, seen: st
     run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
 
     path = f"/admin/sync/runs/{run.row.id}/events"
-    answer = await gateway.client.get(path, headers=ADMIN | {"Last-Event-ID": seen.encode()})
+    answer = await gateway.client.get(path, headers=httpx.Headers(ADMIN | {"Last-Event-ID": seen}, encoding="utf-8"))
 
     assert answer.status_code == 400
 

@@ -1,12 +1,13 @@
 from datetime import UTC, datetime
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.sync.v1 import sync_pb2
 
 from tests.gateway.served import ADMIN, Gateway
 
 STORE = "store_jakarta_01"
-WRITTEN = datetime(2026, 1, 24, 2, tzinfo=UTC)
+WRITTEN = Timestamp(seconds=int(datetime(2026, 1, 24, 2, tzinfo=UTC).timestamp()))
 
 
 async def test_user_stats_have_every_field_of_a_day(gateway: Gateway) -> None:

@@ -201,9 +201,7 @@ async def test_a_wrong_order_starts_nothing(gateway: Gateway, body: object, mess
 
 async def test_a_client_that_leaves_does_not_end_the_run(gateway: Gateway) -> None:
     waiting = asyncio.create_task(order(gateway))
-    while not gateway.suite.sync.runs:
-        await asyncio.sleep(0.01)
-    run = next(iter(gateway.suite.sync.runs.values()))
+    run = await gateway.suite.sync.started.get()
     await run.watched()
 
     waiting.cancel()
@@ -216,9 +214,7 @@ async def test_a_client_that_leaves_does_not_end_the_run(gateway: Gateway) -> No
 async def test_a_watch_that_breaks_is_taken_up_again(gateway: Gateway) -> None:
     gateway.suite.sync.break_watches = 2
     waiting = asyncio.create_task(order(gateway))
-    while not gateway.suite.sync.runs:
-        await asyncio.sleep(0.01)
-    run = next(iter(gateway.suite.sync.runs.values()))
+    run = await gateway.suite.sync.started.get()
     await run.unwatched()
     await run.finish(jobs=[sync_pb2.JobProgress(job=sync_pb2.JOB_USER)])
 
@@ -227,8 +223,7 @@ async def test_a_watch_that_breaks_is_taken_up_again(gateway: Gateway) -> None:
 
 async def test_a_stopping_gateway_says_that_the_run_goes_on(gateway: Gateway) -> None:
     waiting = asyncio.create_task(order(gateway))
-    while not gateway.suite.sync.runs:
-        await asyncio.sleep(0.01)
+    await gateway.suite.sync.started.get()
     gateway.stopping.set()
 
     answer = await waiting

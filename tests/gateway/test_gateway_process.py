@@ -1,0 +1,129 @@
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tokhub.sync.v1 import sync_pb2
+
+from libs.settings import WrongSetting, parse
+from services.gateway.settings import GatewaySettings
+from tests.gateway.served import ADMIN, ADMIN_KEY, READ_KEY, Suite, sync_server, token_server
+
+ROOT = Path(__file__).parents[2]
+
+
+async def launch(**settings: str) -> Process:
+    environment = {"PATH": os.environ["PATH"], "PORT": "0", **settings}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.gateway", cwd=ROOT, env=environment, stdout=PIPE, stderr=PIPE
+    )
+
+
+async def line_with(process: Process, message: str) -> dict[str, Any]:
+    assert process.stdout
+    async with asyncio.timeout(20):
+        async for line in process.stdout:
+            event: dict[str, Any] = json.loads(line)
+            if event["msg"] == message:
+                return event
+    raise AssertionError(f"no line says {message}")
+
+
+@asynccontextmanager
+async def running(suite: Suite) -> AsyncIterator[tuple[Process, str]]:
+    async with token_server(suite) as token, sync_server(suite) as sync:
+        targets = {"TOKEN_TARGET": f"127.0.0.1:{token.port}", "SYNC_TARGET": f"127.0.0.1:{sync.port}"}
+        process = await launch(ADMIN_API_KEY=ADMIN_KEY, **targets)
+        try:
+            port = (await line_with(process, "serving"))["port"]
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+async def test_sigterm_says_goodbye_before_it_goes() -> None:
+    suite = Suite()
+    run = suite.sync.begin(sync_pb2.JOB_ALL)
+    async with running(suite) as (process, url), httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        assert (await client.get("/health")).status_code == 200
+        async with client.stream("GET", f"/admin/sync/runs/{run.row.id}/events", headers=ADMIN) as events:
+            await run.watched()
+            process.send_signal(signal.SIGTERM)
+            rest = [line async for line in events.aiter_lines()]
+        farewell = await client.get("/health")
+        code = await asyncio.wait_for(process.wait(), 10)
+
+    assert [line for line in rest if line.startswith("id:")] in ([], ["id: 0"])
+    assert farewell.status_code == 503
+    assert code == 0
+
+
+async def test_a_request_is_one_json_line_without_its_query() -> None:
+    async with running(Suite()) as (process, url), httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        path = "/auth/tiktok/callback"
+        answer = await client.get(f"{path}?state=CNRYstate&code=CNRYcode", headers={"X-Request-Id": "abc"})
+        event = await line_with(process, "request")
+
+    assert answer.status_code == 400
+    assert event["service"] == "gateway"
+    assert (event["method"], event["path"], event["status"], event["request_id"]) == ("GET", path, 400, "abc")
+    assert "CNRY" not in json.dumps(event)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, "ADMIN_API_KEY: set it"),
+        ({"ADMIN_API_KEY": "short"}, "ADMIN_API_KEY: key admin must have at least 32 characters"),
+        ({"ADMIN_API_KEY": ADMIN_KEY, "PORT": "x"}, "PORT: "),
+    ],
+)
+async def test_a_wrong_setting_stops_the_start_with_one_line(settings: dict[str, str], line: str) -> None:
+    process = await launch(**settings)
+
+    _, errors = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode == 78
+    assert errors.decode().startswith(f"tokhub cannot start: {line}")
+    assert errors.count(b"\n") == 1
+
+
+def test_keys_of_both_variables_count(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text(f"{ADMIN_KEY}\n")
+    environment = {"ADMIN_API_KEY_FILE": str(secret), "ADMIN_API_KEYS": f"viewer:read:{READ_KEY}"}
+
+    settings = parse(GatewaySettings, environment)
+
+    assert [key.name for key in settings.keys] == ["viewer", "admin"]
+    assert ADMIN_KEY not in repr(settings)
+    assert READ_KEY not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ADMIN_API_KEYS", f"a:root:{READ_KEY}"),
+        ("CORS_ORIGIN", "*"),
+        ("CORS_ORIGIN", "http://a.example/path"),
+        ("RATE_LIMIT_ADMIN_PER_MINUTE", "0"),
+        ("AUTH_MAX_FAILURES", "-1"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_shown(variable: str, value: str) -> None:
+    with pytest.raises(WrongSetting) as refused:
+        parse(GatewaySettings, {"ADMIN_API_KEY": ADMIN_KEY, variable: value})
+
+    assert str(refused.value).startswith(f"{variable}: ")
+    assert READ_KEY not in str(refused.value)
