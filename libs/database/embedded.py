@@ -8,7 +8,6 @@ from typing import Self
 from urllib.parse import quote
 
 from libs.database.postgres.cluster import DATABASE, SUPERUSER, Cluster
-from libs.database.postgres.place import sole_holder
 from libs.database.postgres.process import Postmaster, running_server
 
 _SETTINGS: Mapping[str, str] = MappingProxyType(
@@ -45,8 +44,7 @@ class EmbeddedPostgres:
         if self._server is not None:
             raise RuntimeError("the embedded PostgreSQL is started already")
         with ExitStack() as undo:
-            cluster = Cluster.at(self._directory)
-            undo.enter_context(sole_holder(cluster.home))
+            cluster = undo.enter_context(Cluster.at(self._directory))
             cluster.initialise(durable=self._settings["fsync"] == "on")
             sockets = undo.enter_context(cluster.socket_directory())
             self._server = undo.enter_context(running_server(cluster, sockets, self._settings))

@@ -28,8 +28,9 @@ def storage_errors() -> Iterator[None]:
 def _is_unavailable(error: Exception) -> bool:
     if isinstance(error, OSError | TimeoutError):
         return True
-    # SQLAlchemy wraps the driver's error as `orig`; its own pool's timeout has none.
-    origin = getattr(error, "orig", error)
+    # SQLAlchemy raises an error of its own about a translation of the driver's error.
+    translation = getattr(error, "orig", None)
+    origin = error if translation is None else translation.__cause__
     if isinstance(origin, asyncpg.InterfaceError):
         return _says_closed(origin)
     state = getattr(origin, "sqlstate", None)

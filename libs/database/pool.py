@@ -46,7 +46,7 @@ async def open_pool(
             timeout=limits.connect_timeout,
             command_timeout=limits.statement_timeout + 1.0,
             init=_read_json,
-            reset=_roll_back,
+            reset=_leave_as_it_is,
             server_settings=_server_settings(application, schema, limits),
         )
     try:
@@ -89,9 +89,9 @@ async def _read_json(connection: Any) -> None:
         await connection.set_type_codec(name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 
-async def _roll_back(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    if connection.is_in_transaction():
-        await connection.reset()
+async def _leave_as_it_is(_connection: object) -> None:
+    # In place of the driver's reset statements; a transaction left open it has rolled back before.
+    return
 
 
 async def _close(pool: Pool, patience: float) -> None:

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 HOLDER = Path(__file__).parent / "hold_server.py"
-ROOT = Path(__file__).parents[2]
 
 Holder = tuple[subprocess.Popen[str], str]
 
@@ -32,10 +32,12 @@ def hold_server() -> Iterator[Callable[..., Holder]]:
 
         def hold(*arguments: str | Path) -> Holder:
             command = [sys.executable, HOLDER, *arguments]
-            environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
+            # Leaving it closes the process's input, at which it stops the server in order.
             stack.enter_context(process)
-            stack.callback(process.kill)
             assert process.stdout is not None
             return process, process.stdout.readline().strip()
 

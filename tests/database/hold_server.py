@@ -1,4 +1,4 @@
-"""Holds an embedded server until it is killed: `hold_server.py DIRECTORY [ACCOUNT]`; prints the address when ready.
+"""Holds an embedded server until its input ends: `hold_server.py DIRECTORY [ACCOUNT]`; prints the address when ready.
 
 With an ACCOUNT the process becomes that user before anything starts, but after all imports and with a copy of the
 programs: the interpreter and its packages may be out of that user's reach.
@@ -7,7 +7,6 @@ programs: the interpreter and its packages may be out of that user's reach.
 import codecs
 import os
 import pwd
-import signal
 import sys
 from pathlib import Path
 from unittest.mock import patch
@@ -33,7 +32,7 @@ def main(directory: Path, account: str | None) -> None:
     with EmbeddedPostgres(directory, settings={"fsync": "off"}) as server:
         sys.stdout.write(f"{server.dsn()}\n")
         sys.stdout.flush()
-        signal.pause()
+        sys.stdin.read()
 
 
 main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)

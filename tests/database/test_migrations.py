@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from libs.database.migrations import migrate
-from libs.errors import ServerMisconfig
+from libs.errors import ServerMisconfig, StorageUnavailable
 from tests.fixtures_postgres import TemplateDatabase
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +80,12 @@ async def test_a_failed_migration_leaves_nothing(database_dsn: str, tree: Path) 
     with pytest.raises(Exception, match="division by zero"):
         await migrate(database_dsn, tree, "credentials")
     assert await ask(database_dsn, "SELECT to_regclass('credentials.table_0001')") is None
+
+
+async def test_a_migration_cut_off_is_unavailable_storage(database_dsn: str, tree: Path) -> None:
+    add_revision(tree, "0002", previous="0001", more='op.execute("SELECT pg_terminate_backend(pg_backend_pid())")')
+    with pytest.raises(StorageUnavailable):
+        await migrate(database_dsn, tree, "credentials")
 
 
 async def test_a_newer_database_is_refused_with_what_to_run(database_dsn: str, tree: Path) -> None:

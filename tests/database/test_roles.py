@@ -7,6 +7,7 @@ import pytest
 from libs.database.dsn import Dsn
 from libs.database.roles import ServiceRole, ensure_roles
 from libs.secret import Secret
+from tests.fixtures_postgres import Databases
 
 
 @pytest.fixture
@@ -53,8 +54,9 @@ async def test_a_service_cannot_read_the_other_schema(database_dsn: str, roles: 
             await execute(dsns[reader.name], f"SET ROLE {owner.name}")
 
 
-async def test_roles_set_up_at_the_same_moment_are_fine(database_dsn: str, roles: list[ServiceRole]) -> None:
-    await asyncio.gather(*(ensure_roles(database_dsn, roles) for _ in range(4)))
+async def test_roles_set_up_at_the_same_moment_are_fine(fresh_databases: Databases, roles: list[ServiceRole]) -> None:
+    two = [await fresh_databases.create() for _ in range(2)]
+    await asyncio.gather(*(ensure_roles(dsn, roles) for dsn in two * 3))
 
 
 async def test_a_new_password_replaces_the_old(database_dsn: str, roles: list[ServiceRole]) -> None:

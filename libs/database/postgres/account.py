@@ -25,9 +25,16 @@ class Account:
         return None if self.user is None else []
 
     def own(self, path: Path) -> None:
-        """Give a path to the account."""
-        if self.user is not None and self.group is not None:
+        """Give a path to the account; ServerMisconfig where root may not, as in some containers."""
+        if self.user is None or self.group is None:
+            return
+        try:
             os.chown(path, self.user, self.group, follow_symlinks=False)
+        except OSError as error:
+            raise ServerMisconfig(
+                f"PostgreSQL does not run as root, and {path} cannot be given to user {self.user}: {error.strerror}. "
+                "Start tokhub as another user, or set DATABASE_URL."
+            ) from None
 
 
 def server_account(data: Path) -> Account:

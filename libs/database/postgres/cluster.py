@@ -12,7 +12,7 @@ from pathlib import Path
 
 from libs.database.postgres.account import Account, can_read, server_account
 from libs.database.postgres.binaries import MAJOR_VERSION, copied_binaries, installed_binaries
-from libs.database.postgres.place import settle
+from libs.database.postgres.place import settle, sole_holder
 from libs.errors import ServerMisconfig
 
 SUPERUSER = "tokhub"
@@ -33,14 +33,16 @@ class Cluster:
     binaries: Path = field(repr=False)
 
     @classmethod
-    def at(cls, directory: Path) -> "Cluster":
-        """Settle the cluster of a directory, with programs its account can run."""
+    @contextmanager
+    def at(cls, directory: Path) -> Iterator["Cluster"]:
+        """Hold the cluster of a directory for this process alone, with programs that its account can run."""
         account = server_account(directory / "data")
         home = settle(directory, account)
-        binaries = installed_binaries()
-        if not _can_run(binaries, account):
-            binaries = copied_binaries(binaries, home)
-        return cls(home=home, account=account, binaries=binaries)
+        with sole_holder(home):
+            binaries = installed_binaries()
+            if not _can_run(binaries, account):
+                binaries = copied_binaries(binaries, home)
+            yield cls(home=home, account=account, binaries=binaries)
 
     @property
     def data(self) -> Path:
@@ -156,8 +158,8 @@ class Cluster:
             raise ServerMisconfig(f"{program} could not prepare {self.home}: {error.stderr.strip()}") from None
         except OSError as error:
             raise ServerMisconfig(
-                f"{program} could not be started as user {self.account.user}: {error.strerror}; "
-                "start tokhub as another user than root, or set DATABASE_URL."
+                f"{program} could not be started in {self.home}: {error.strerror}. "
+                "Start tokhub as another user, or set DATABASE_URL."
             ) from None
 
 

@@ -54,7 +54,12 @@ def sole_holder(home: Path) -> Iterator[None]:
 def _point_elsewhere(directory: Path) -> None:
     if directory.exists():
         _remove_empty(directory)
-    directory.symlink_to(_new_home(directory))
+    home = _new_home(directory)
+    try:
+        directory.symlink_to(home)
+    except FileExistsError:
+        # Another start at the same moment was first.
+        home.rmdir()
 
 
 def _new_home(directory: Path) -> Path:

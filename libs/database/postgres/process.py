@@ -171,8 +171,8 @@ def _command_line(pid: int) -> bytes:
         with suppress(OSError):
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
         return b""
-    found = subprocess.run(["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)  # noqa: S603
-    return found.stdout
+    command = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, check=False).stdout  # noqa: S603  a fixed command
 
 
 def _free_port(remembered: Path) -> int:
