@@ -45,7 +45,7 @@ async def _connected(dsn: str, schema: str) -> AsyncIterator[AsyncConnection]:
     settings = {
         "application_name": f"tokhub-migrate-{schema}",
         "search_path": schema,
-        # A table that is in use keeps the start waiting, not everybody who queues behind the migration.
+        # While a migration waits for a table, everybody else who wants that table waits behind it.
         "lock_timeout": "10s",
         "statement_timeout": "0",
         "timezone": "UTC",
