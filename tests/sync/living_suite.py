@@ -1,0 +1,182 @@
+"""The sync service among its real neighbours: PostgreSQL, a token service and the sandbox."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+from prometheus_client import CollectorRegistry
+from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+from tokhub.token.v1 import token_pb2, token_pb2_grpc
+
+from libs.database.migrations import migrate
+from libs.database.pool import Pool, open_pool
+from libs.rpc.client import open_channel
+from libs.rpc.server import Readiness, RpcServer
+from libs.settings import parse
+from libs.tiktok.transport import Transport
+from libs.vault.ring import KeyRing
+from services.sync import __main__ as sync_service
+from services.sync.settings import SyncSettings
+from services.token import __main__ as token_service
+from services.token.settings import TokenSettings
+from tests.fixtures_sandbox import SandboxProcess
+
+JOB_ALL, JOB_USER, JOB_VIDEO = sync_pb2.JOB_ALL, sync_pb2.JOB_USER, sync_pb2.JOB_VIDEO
+JOB_REFRESH = sync_pb2.JOB_REFRESH_TOKENS
+
+
+async def migrate_both(dsn: str) -> None:
+    await migrate(dsn, token_service.MIGRATIONS, token_service.SCHEMA)
+    await migrate(dsn, sync_service.MIGRATIONS, sync_service.SCHEMA)
+
+
+@asynccontextmanager
+async def token_service_on(dsn: str, sandbox: SandboxProcess) -> AsyncIterator[str]:
+    """Yield the address of a real token service over the database."""
+    environment = {
+        "DATABASE_URL": dsn,
+        "TIKTOK_CLIENT_KEY": sandbox.client_key,
+        "TIKTOK_CLIENT_SECRET": sandbox.client_secret,
+        "TIKTOK_REDIRECT_URI": sandbox.redirect_uri,
+        "TIKTOK_LOGIN_AUTHORIZE_URL": sandbox.authorize_url,
+        "TIKTOK_API_BASE_URL": sandbox.url,
+        "STATE_SECRET": "CNRYstate-secret-of-these-tests-0123456789",
+    }
+    settings = parse(TokenSettings, environment)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(dsn, application="token", schema=token_service.SCHEMA))
+        transport = await stack.enter_async_context(Transport(keep_alive=False))
+        core = token_service.build_core(settings, KeyRing({"k1": bytes(32)}, active="k1"), pool, transport)
+        server = RpcServer(
+            listen="127.0.0.1:0",
+            services=token_service.proto_services(core),
+            registry=CollectorRegistry(),
+            readiness=Readiness(),
+        )
+        await stack.enter_async_context(server)
+        yield f"127.0.0.1:{server.port}"
+
+
+@dataclass
+class Replica:
+    """A running sync service and a client of it."""
+
+    channel: grpc.aio.Channel
+    stop: asyncio.Event
+
+    def __post_init__(self) -> None:
+        self.stores = sync_pb2_grpc.StoreServiceStub(self.channel)
+        self.stats = sync_pb2_grpc.StatsServiceStub(self.channel)
+        self.runs = sync_pb2_grpc.SyncServiceStub(self.channel)
+
+    async def start(self, job: sync_pb2.Job.ValueType, store: str | None = None, key: str = "") -> sync_pb2.Run:
+        request = sync_pb2.StartSyncRequest(job=job, idempotency_key=key)
+        if store is None:
+            request.all.SetInParent()
+        else:
+            request.store_code = store
+        return (await self.runs.StartSync(request)).run
+
+    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[sync_pb2.Progress]:
+        request = sync_pb2.WatchSyncRequest(run_id=run_id, after_sequence=after)
+        async for message in self.runs.WatchSync(request):
+            yield message.progress
+
+    async def run(self, job: sync_pb2.Job.ValueType, store: str | None = None) -> sync_pb2.Progress:
+        """Start a run and return its last message, with the stores of all messages."""
+        started = await self.start(job, store)
+        return await self.end_of(started.id)
+
+    async def end_of(self, run_id: str, after: int = 0) -> sync_pb2.Progress:
+        ended: list[sync_pb2.EndedStore] = []
+        last = sync_pb2.Progress()
+        async for last in self.watch(run_id, after):
+            ended.extend(last.ended_stores)
+        del last.ended_stores[:]
+        last.ended_stores.extend(ended)
+        return last
+
+    async def logs(self, store: str = "") -> Sequence[sync_pb2.SyncLog]:
+        return (await self.runs.ListSyncLogs(sync_pb2.ListSyncLogsRequest(store_code=store, limit=500))).logs
+
+
+@dataclass
+class LivingSuite:
+    """One database with a token service; sync services are started as a test needs them."""
+
+    dsn: str
+    pool: Pool
+    sandbox: SandboxProcess
+    token_target: str
+    connections: token_pb2_grpc.ConnectionServiceStub
+    accounts: dict[str, str] = field(default_factory=dict)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {
+            "DATABASE_URL": self.dsn,
+            "TOKEN_TARGET": self.token_target,
+            "TIKTOK_API_BASE_URL": self.sandbox.url,
+            "SYNC_LISTEN": "127.0.0.1:0",
+            "SYNC_METRICS_PORT": "0",
+            "TIKTOK_RATE_LIMIT_PER_MINUTE": "60000",
+            **more,
+        }
+
+    @asynccontextmanager
+    async def replica(self, **environment: str) -> AsyncIterator[Replica]:
+        """Yield a running sync service."""
+        stop = asyncio.Event()
+        settings = parse(SyncSettings, self.environment(**environment))
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(sync_service.serving(settings, stop))
+            stack.callback(stop.set)
+            channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{server.port}"))
+            yield Replica(channel, stop)
+
+    async def add_store(self, code: str) -> None:
+        await self.pool.execute(
+            "INSERT INTO reporting.stores (store_code, store_name, pic_name) VALUES ($1, $1, 'somebody')", code
+        )
+
+    async def connect(self, code: str, *, account: str | None = None, without: tuple[str, ...] = ()) -> str:
+        """Add a store and connect an account to it on the sandbox's consent page; return the account."""
+        await self.add_store(code)
+        account = account or self.sandbox.next_account()
+        owner = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=code)
+        link = await self.connections.StartAuthorization(
+            token_pb2.StartAuthorizationRequest(
+                provider=token_pb2.PROVIDER_LOGIN_KIT, owner=owner, binding=token_pb2.LINK_BINDING_NONE
+            )
+        )
+        came_back = await asyncio.to_thread(self.sandbox.consent, link.authorize_url, account, without=without)
+        await self.connections.CompleteAuthorization(
+            token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])
+        )
+        self.accounts[code] = self.sandbox.open_id(account)
+        return account
+
+    async def connect_many(self, count: int, prefix: str = "store") -> list[str]:
+        codes = [f"{prefix}_{number:03}" for number in range(count)]
+        for code in codes:
+            await self.connect(code)
+        return codes
+
+    def truth(self, code: str) -> dict[str, object]:
+        """Return what the sandbox says an account shows today."""
+        found: dict[str, object] = self.sandbox.control.get(f"/sandbox/truth/{self.accounts[code]}").json()
+        return found
+
+    def fault(self, kind: str, code: str, **more: object) -> None:
+        self.sandbox.fault(kind, self.accounts[code], **more)
+
+
+@asynccontextmanager
+async def living_suite(dsn: str, sandbox: SandboxProcess) -> AsyncIterator[LivingSuite]:
+    """Yield a suite over a migrated database."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(dsn, application="test"))
+        target = await stack.enter_async_context(token_service_on(dsn, sandbox))
+        channel = await stack.enter_async_context(open_channel(target))
+        yield LivingSuite(dsn, pool, sandbox, target, token_pb2_grpc.ConnectionServiceStub(channel))
