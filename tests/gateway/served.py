@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from prometheus_client import CollectorRegistry
 from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
@@ -141,9 +140,7 @@ async def serve_gateway(suite: Suite, targets: Targets, limits: Limits | None = 
         server = server_of(app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{port}"
-        client = await stack.enter_async_context(
-            httpx.AsyncClient(transport=AiohttpTransport(trust_env=False), base_url=url, timeout=10)
-        )
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=10, trust_env=False))
         await client.get("/")
         yield Gateway(url, port, suite, clock, stopping, client)
         stopping.set()
