@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import pytest
@@ -71,6 +72,22 @@ async def test_addresses_do_not_pay_for_each_other() -> None:
 
     await budget.spend("a")
     await budget.spend("b")
+
+
+async def test_no_interleaving_lets_a_sixth_failure_through() -> None:
+    lockouts = FailureLockouts(clock=ShiftedClock(), rule=LockoutRule(max_failures=5, block_seconds=900))
+
+    results = await asyncio.gather(*(lockouts.count_failure("a") for _ in range(200)), return_exceptions=True)
+
+    assert [result for result in results if result is None] == [None] * 5
+
+
+async def test_no_interleaving_overspends_a_budget() -> None:
+    budget = MinuteBudget(clock=ShiftedClock(), per_minute=7)
+
+    results = await asyncio.gather(*(budget.spend("a") for _ in range(200)), return_exceptions=True)
+
+    assert [result for result in results if result is None] == [None] * 7
 
 
 async def test_memory_is_bounded_and_blocks_outlive_it(monkeypatch: pytest.MonkeyPatch) -> None:
