@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import asyncpg
 import grpc
 from prometheus_client import CollectorRegistry
 from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.database.migrations import migrate
-from libs.database.pool import Pool, open_pool
+from libs.database.pool import Pool, PoolLimits, open_pool
 from libs.rpc.client import open_channel
 from libs.rpc.server import Readiness, RpcServer
 from libs.settings import parse
@@ -108,6 +110,7 @@ class LivingSuite:
 
     dsn: str
     pool: Pool
+    reporting: Pool
     sandbox: SandboxProcess
     token_target: str
     connections: token_pb2_grpc.ConnectionServiceStub
@@ -134,6 +137,12 @@ class LivingSuite:
             stack.callback(stop.set)
             channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{server.port}"))
             yield Replica(channel, stop)
+
+    async def row(self, query: str, *values: object) -> asyncpg.Record:
+        """Return the first row of a query that has one."""
+        found = await self.pool.fetchrow(query, *values)
+        assert found is not None
+        return found
 
     async def add_store(self, code: str) -> None:
         await self.pool.execute(
@@ -163,9 +172,38 @@ class LivingSuite:
             await self.connect(code)
         return codes
 
-    def truth(self, code: str) -> dict[str, object]:
+    async def connect_busy(self, code: str, *, pages: int) -> None:
+        """Connect an account that has at least so many pages of videos."""
+        while True:
+            account = self.sandbox.next_account()
+            shown = self.sandbox.control.get(f"/sandbox/truth/{self.sandbox.open_id(account)}").json()
+            if len(shown["videos"]) > 20 * (pages - 1):
+                await self.connect(code, account=account)
+                return
+
+    def pages(self, code: str) -> int:
+        """Return how many calls it takes to see all videos."""
+        return max(1, -(-len(self.truth(code)["videos"]) // 20))
+
+    def calls(self, code: str) -> dict[str, int]:
+        """Return how often TikTok was called for a store, by endpoint."""
+        ledger: dict[str, Any] = self.sandbox.ledger(self.accounts[code])
+        return dict(ledger["calls"])
+
+    async def stored_videos(self, code: str) -> list[tuple[str, int, str]]:
+        """Return id, views and description of every stored video, sorted."""
+        rows = await self.pool.fetch(
+            "SELECT video_id, view_count, description FROM reporting.tiktok_video_daily WHERE store_code = $1", code
+        )
+        return sorted(tuple(row) for row in rows)
+
+    def true_videos(self, code: str) -> list[tuple[str, int, str]]:
+        """Return what stored_videos should be."""
+        return sorted((v["id"], v["view_count"], v["video_description"]) for v in self.truth(code)["videos"])
+
+    def truth(self, code: str) -> dict[str, Any]:
         """Return what the sandbox says an account shows today."""
-        found: dict[str, object] = self.sandbox.control.get(f"/sandbox/truth/{self.accounts[code]}").json()
+        found: dict[str, Any] = self.sandbox.control.get(f"/sandbox/truth/{self.accounts[code]}").json()
         return found
 
     def fault(self, kind: str, code: str, **more: object) -> None:
@@ -177,6 +215,9 @@ async def living_suite(dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Livin
     """Yield a suite over a migrated database."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(dsn, application="test"))
+        reporting = await stack.enter_async_context(
+            open_pool(dsn, application="test", schema=sync_service.SCHEMA, limits=PoolLimits(max_size=20))
+        )
         target = await stack.enter_async_context(token_service_on(dsn, sandbox))
         channel = await stack.enter_async_context(open_channel(target))
-        yield LivingSuite(dsn, pool, sandbox, target, token_pb2_grpc.ConnectionServiceStub(channel))
+        yield LivingSuite(dsn, pool, reporting, sandbox, target, token_pb2_grpc.ConnectionServiceStub(channel))

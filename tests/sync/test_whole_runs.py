@@ -2,7 +2,6 @@ from tokhub.sync.v1 import sync_pb2
 
 from tests.sync.living_suite import JOB_ALL, JOB_REFRESH, JOB_USER, JOB_VIDEO, LivingSuite, Replica
 
-VIDEOS = "SELECT video_id, view_count, description FROM reporting.tiktok_video_daily WHERE store_code = $1"
 ROWS = """
 SELECT (SELECT count(*) FROM reporting.tiktok_user_daily) AS accounts,
        (SELECT count(*) FROM reporting.tiktok_video_daily) AS videos,
@@ -21,10 +20,7 @@ async def test_a_run_stores_everything_tiktok_shows(suite: LivingSuite, replica:
     assert (end.total, end.processed, end.succeeded, end.failed, end.skipped) == (4, 4, 4, 0, 0)
     assert {ended.store_code for ended in end.ended_stores} == set(codes)
     for code in codes:
-        truth = suite.truth(code)
-        stored = [tuple(row) for row in await suite.pool.fetch(VIDEOS, code)]
-        expected = [(v["id"], v["view_count"], v["video_description"]) for v in truth["videos"]]
-        assert sorted(stored) == sorted(expected)
+        assert await suite.stored_videos(code) == suite.true_videos(code)
 
 
 async def test_a_store_shows_its_newest_figures_after_a_run(suite: LivingSuite, replica: Replica) -> None:
@@ -40,9 +36,9 @@ async def test_a_store_shows_its_newest_figures_after_a_run(suite: LivingSuite, 
 async def test_a_second_run_of_a_day_adds_no_row(suite: LivingSuite, replica: Replica) -> None:
     await suite.connect_many(3)
     await replica.run(JOB_ALL)
-    first = await suite.pool.fetchrow(ROWS)
+    first = await suite.row(ROWS)
     end = await replica.run(JOB_ALL)
-    second = await suite.pool.fetchrow(ROWS)
+    second = await suite.row(ROWS)
     assert (second["accounts"], second["videos"]) == (first["accounts"], first["videos"])
     assert end.videos == first["videos"]
     assert second["newest"] > first["newest"]
@@ -86,9 +82,7 @@ async def test_a_run_in_which_nothing_succeeds_has_failed(suite: LivingSuite, re
 async def test_stores_that_must_reconnect_are_skipped_at_once(suite: LivingSuite, replica: Replica) -> None:
     await suite.connect("good")
     await suite.connect("revoked")
-    await suite.pool.execute(
-        "UPDATE credentials.connections SET status = 'REAUTH_REQUIRED' WHERE owner_id = 'revoked'"
-    )
+    await suite.pool.execute("UPDATE credentials.connections SET status = 'REAUTH_REQUIRED' WHERE owner_id = 'revoked'")
     run = await replica.start(JOB_ALL)
     assert (run.total, run.skipped, run.sequence) == (2, 1, 1)
     end = await replica.end_of(run.id)
@@ -153,6 +147,4 @@ async def test_two_services_share_a_run_and_double_nothing(suite: LivingSuite, r
     assert one.succeeded == two.succeeded == 8
     assert [ended.sequence for ended in one.ended_stores] == [ended.sequence for ended in two.ended_stores]
     for code in codes:
-        pages = max(1, -(-len(suite.truth(code)["videos"]) // 20))
-        calls = suite.sandbox.ledger(suite.accounts[code])["calls"]
-        assert calls == {"user_info": {"ok": 1}, "video_list": {"ok": pages}}, code
+        assert suite.calls(code) == {"token": 1, "user_info": 1, "video_list": suite.pages(code)}

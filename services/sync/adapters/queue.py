@@ -24,8 +24,8 @@ from services.sync.domain.jobs import Job
 from services.sync.domain.subjects import Subject, SubjectKind
 
 # A dead worker's jobs are delivered again after the one plus the other.
-HEARTBEAT_TIMEOUT = timedelta(seconds=10)
-DEQUEUE_TIMEOUT = timedelta(seconds=2)
+HEARTBEAT_TIMEOUT = timedelta(seconds=6)
+DEQUEUE_TIMEOUT = timedelta(seconds=1)
 BATCH = 20  # jobs a dequeue; finished ones are reported after 0.1 s or in batches of this size
 OFF = timedelta(0)  # PgQueuer's own statistics: ours are in sync_runs
 RESTART_AFTER = 1.0  # seconds
