@@ -4,22 +4,23 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-Main = Callable[[asyncio.Event], Awaitable[None]]
+Result = TypeVar("Result")
 
 
-def run(main: Main) -> None:
-    """Run main on a fast event loop; SIGTERM and SIGINT set the event that main waits for."""
+def run(main: Callable[[asyncio.Event], Awaitable[Result]]) -> Result:
+    """Run main on a fast event loop and return what it returns; SIGTERM and SIGINT set the event that it waits for."""
 
-    async def serve() -> None:
+    async def serve() -> Result:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await main(stop)
+        return await main(stop)
 
     with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
-        runner.run(serve())
+        return runner.run(serve())
 
 
 def fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

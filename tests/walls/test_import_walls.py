@@ -42,7 +42,7 @@ def test_every_wall_stands_in_the_tree(tree: Path) -> None:
         ("services/token/core/refresh.py", "grpc", "Core and domain know neither"),
         ("services/sync/domain/runs.py", "tokhub.sync.v1.sync_pb2", "Core and domain know neither"),
         ("services/token/servicers/token.py", "sqlalchemy", "Servicers translate"),
-        ("deploy/local/secrets.py", "services.token.settings", "over the wire only"),
+        ("deploy/local/settings.py", "services.token.settings", "over the wire only"),
     ],
 )
 def test_a_hole_in_a_wall_is_named(tree: Path, importer: str, imported: str, wall: str) -> None:

@@ -1,0 +1,86 @@
+"""A person at a browser: asks the gateway for a way to TikTok, consents there, and comes back."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+import aiohttp
+
+ATTEMPTS = 7
+LONGEST_PAUSE = 20.0
+
+
+class NotConnected(Exception):
+    """A store could not be connected; the text says at which step and why, without code or state."""
+
+
+class Unavailable(Exception):
+    """A step could not be carried out now; text as of NotConnected."""
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """Connects stores through the same pages as everybody; each time with a browser that has no cookies yet."""
+
+    gateway: str
+    connector: aiohttp.BaseConnector
+
+    async def connect(self, store: str, account: str) -> None:
+        """Connect the store to the TikTok account, again while the suite is not available; raise NotConnected."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._try(store, account)
+            except Unavailable as error:
+                if attempt == ATTEMPTS - 1:
+                    raise NotConnected(str(error)) from None
+                pause = min(LONGEST_PAUSE, error.retry_after or 0.5 * 2**attempt)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                # Their texts may hold a URL, and with it a code.
+                if attempt == ATTEMPTS - 1:
+                    raise NotConnected(f"no answer ({type(error).__name__})") from None
+                pause = 0.5 * 2**attempt
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311  spreads repeats
+        return None
+
+    async def _try(self, store: str, account: str) -> None:
+        jar = aiohttp.CookieJar(unsafe=True)  # cookies of a host that is an IP address
+        timeout = aiohttp.ClientTimeout(60)
+        async with aiohttp.ClientSession(
+            connector=self.connector, connector_owner=False, cookie_jar=jar, timeout=timeout
+        ) as browser:
+            consent_page = await self._start(browser, store)
+            back = await self._consent(browser, consent_page, account)
+            async with browser.get(back, allow_redirects=False) as answer:
+                check(answer, 200, "coming back from TikTok")
+
+    async def _start(self, browser: aiohttp.ClientSession, store: str) -> str:
+        url = f"{self.gateway}/connect/tiktok"
+        async with browser.get(url, params={"store_code": store}, allow_redirects=False) as answer:
+            check(answer, 302, "asking for the way to TikTok")
+            return answer.headers["Location"]
+
+    async def _consent(self, browser: aiohttp.ClientSession, page: str, account: str) -> str:
+        async with browser.get(page, headers={"Accept": "application/json"}, allow_redirects=False) as answer:
+            check(answer, 200, "opening TikTok's consent page")
+            asked = await answer.json()
+        form = [("ticket", asked["ticket"]), ("account", account), ("decision", "authorize")]
+        form += [("scopes", scope) for scope in asked["scopes"]]
+        async with browser.post(asked["consent_url"], data=form, allow_redirects=False) as answer:
+            check(answer, 303, "consenting at TikTok")
+            return answer.headers["Location"]
+
+
+def check(answer: aiohttp.ClientResponse, expected: int, step: str) -> None:
+    """Raise Unavailable or NotConnected unless the answer has the expected status."""
+    if answer.status == expected:
+        return
+    request = answer.headers.get("X-Request-Id")
+    text = f"{step} answered {answer.status}" + (f" (request {request})" if request else "")
+    if answer.status == 429 or answer.status >= 500:
+        after = answer.headers.get("Retry-After", "")
+        raise Unavailable(text, float(after) if after.isdigit() else None)
+    raise NotConnected(text)

@@ -1,0 +1,159 @@
+"""The programs of the suite, and what each is told; secrets reach them as files only, and only their own."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from deploy.local import health
+from deploy.local.postgres import DatabaseFiles
+from deploy.local.secret_files import SecretFiles
+from deploy.local.settings import CALLBACK, LocalSettings
+
+# What a process does not inherit by accident; what it needs is added to it below, as NAME_FILE.
+SECRET_NAME = re.compile(r"(KEY|KEYS|SECRET|TOKEN|PASSWORD|DATABASE_URL|REDIS_URL|marketplace_db_ddl)(_FILE)?$")
+SANDBOX_CLIENT_KEY = "sbawtokhubsandbox"
+# Measured at TikTok's own endpoints, in milliseconds.
+LATENCY = {"TOKEN": "150", "USER": "150", "VIDEO": "250"}
+# Per store: the way to TikTok and back, creating it, and as much again for repeats.
+REQUESTS_PER_STORE = 8
+REQUESTS_BESIDES = 1_000
+
+LOOPBACKS = ("127.0.0.1", "localhost")
+
+Environment = dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A Python module to run as a process, and how to tell that it is ready."""
+
+    name: str
+    module: str
+    environment: Environment
+    ready: Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What the programs are made from."""
+
+    settings: LocalSettings
+    environ: Mapping[str, str]
+    files: SecretFiles
+    databases: DatabaseFiles
+
+    def programs(self) -> list[Program]:
+        """Return the programs in the order they may be stopped in reverse: whoever calls comes after whom it calls."""
+        called = [self.sandbox()] if self.settings.sandboxed else []
+        return [*called, self.token(), self.sync(), self.gateway()]
+
+    def sandbox(self) -> Program:
+        """Return the TikTok to develop against."""
+        settings = self.settings
+        redirects = [settings.redirect_uri, *(f"http://{host}:{settings.port}{CALLBACK}" for host in LOOPBACKS)]
+        return self._program(
+            "sandbox",
+            "sandbox",
+            lambda: health.answers(f"{settings.sandbox_url}/sandbox/health"),
+            {
+                **{f"SANDBOX_LATENCY_{name}_MS": ms for name, ms in LATENCY.items()},
+                "SANDBOX_REDIRECT_URIS": ",".join(dict.fromkeys(redirects)),
+                "SANDBOX_STATE_FILE": str(settings.state / "sandbox.sqlite"),
+                **self._own("SANDBOX_"),
+                "SANDBOX_HOST": "127.0.0.1",
+                "SANDBOX_PORT": str(settings.sandbox_port),
+                "SANDBOX_ACCOUNTS": str(max(settings.sandbox_accounts, settings.stores)),
+                "SANDBOX_CLIENT_KEY": SANDBOX_CLIENT_KEY,
+                "SANDBOX_CLIENT_SECRET_FILE": str(self.files.given_or_generated("SANDBOX_CLIENT_SECRET")),
+            },
+        )
+
+    def token(self) -> Program:
+        """Return the token service."""
+        settings = self.settings
+        return self._program(
+            "token",
+            "services.token",
+            lambda: health.serves(settings.token_target),
+            {
+                "TOKEN_LISTEN": settings.token_listen,
+                "TOKEN_METRICS_PORT": str(settings.token_metrics_port),
+                "DATABASE_URL_FILE": str(self.databases.token),
+                "TIKTOK_REDIRECT_URI": settings.redirect_uri,
+                **self._tiktok_app(),
+                **self._encryption_key(),
+                "STATE_SECRET_FILE": str(self.files.given_or_generated("STATE_SECRET")),
+            },
+        )
+
+    def sync(self) -> Program:
+        """Return the sync service."""
+        settings = self.settings
+        return self._program(
+            "sync",
+            "services.sync",
+            lambda: health.serves(settings.sync_target),
+            {
+                "SYNC_LISTEN": settings.sync_listen,
+                "SYNC_METRICS_PORT": str(settings.sync_metrics_port),
+                "TOKEN_TARGET": settings.token_target,
+                "DATABASE_URL_FILE": str(self.databases.sync),
+                **({"TIKTOK_API_BASE_URL": settings.sandbox_url} if settings.sandboxed else {}),
+            },
+        )
+
+    def gateway(self) -> Program:
+        """Return the gateway with the limits it serves with."""
+        settings = self.settings
+        return self._program(
+            "gateway",
+            "services.gateway",
+            lambda: health.answers(f"{settings.gateway_url}/health"),
+            {
+                "HOST": settings.host,
+                "PORT": str(settings.port),
+                "TOKEN_TARGET": settings.token_target,
+                "SYNC_TARGET": settings.sync_target,
+                "ADMIN_API_KEY_FILE": str(self.files.given_or_generated("ADMIN_API_KEY")),
+                **self._given("ADMIN_API_KEYS"),
+            },
+        )
+
+    def _program(
+        self, name: str, module: str, ready: Callable[[], Awaitable[bool]], environment: Mapping[str, str]
+    ) -> Program:
+        inherited = {key: value for key, value in self.environ.items() if not SECRET_NAME.search(key)}
+        return Program(name=name, module=module, ready=ready, environment={**inherited, **environment})
+
+    def _tiktok_app(self) -> Environment:
+        settings = self.settings
+        if settings.sandboxed:
+            return {
+                "TIKTOK_CLIENT_KEY": SANDBOX_CLIENT_KEY,
+                "TIKTOK_CLIENT_SECRET_FILE": str(self.files.given_or_generated("SANDBOX_CLIENT_SECRET")),
+                "TIKTOK_LOGIN_AUTHORIZE_URL": f"{settings.sandbox_url}/v2/auth/authorize/",
+                "TIKTOK_API_BASE_URL": settings.sandbox_url,
+            }
+        return {"TIKTOK_CLIENT_KEY": settings.tiktok_client_key or "", **self._given("TIKTOK_CLIENT_SECRET")}
+
+    def _encryption_key(self) -> Environment:
+        ring = self._given("TOKEN_ENC_KEYS")
+        return ring or {"TOKEN_ENC_KEY_FILE": str(self.files.given_or_generated("TOKEN_ENC_KEY"))}
+
+    def _given(self, *names: str) -> Environment:
+        files = {name: self.files.given(name) for name in names}
+        return {f"{name}_FILE": str(file) for name, file in files.items() if file is not None}
+
+    def _own(self, prefix: str) -> Environment:
+        return {name: value for name, value in self.environ.items() if name.startswith(prefix)}
+
+
+def with_open_gates(gateway: Program, settings: LocalSettings) -> Program:
+    """Return the gateway with limits that let all stores be set up from one address; itself when they do already."""
+    needed = REQUESTS_BESIDES + REQUESTS_PER_STORE * settings.stores
+    if not settings.sandboxed or needed <= min(
+        settings.rate_limit_admin_per_minute, settings.rate_limit_oauth_per_minute
+    ):
+        return gateway
+    raised = {f"RATE_LIMIT_{name}_PER_MINUTE": str(needed) for name in ("ADMIN", "OAUTH")}
+    return replace(gateway, environment={**gateway.environment, **raised})

@@ -1,0 +1,100 @@
+"""Tells a person how the set-up went, what to open and what to try."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tokhub.sync.v1 import sync_pb2
+
+from deploy.local.settings import LocalSettings
+from deploy.local.syncing import SyncResult, rows
+
+SHOWN_FAILURES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetUp:
+    """What came out of connecting and syncing."""
+
+    connected: int
+    not_onboarded: Mapping[str, str]
+    sync: SyncResult
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Why stores could not be connected or synced, by code."""
+        return {**self.sync.failures, **self.not_onboarded}
+
+    @property
+    def failed(self) -> int:
+        """Stores that could not be connected, and those whose sync failed."""
+        return len(self.not_onboarded) + self.sync.progress.failed
+
+    @property
+    def good(self) -> bool:
+        """Whether everything was done."""
+        return not self.failed and self.sync.progress.state == sync_pb2.RUN_STATE_SUCCEEDED
+
+    def line(self) -> str:
+        """Return the summary in one line."""
+        progress = self.sync.progress
+        return (
+            f"{self.connected} stores connected, {progress.succeeded} synced, "
+            f"{progress.videos} videos, {self.failed} failed"
+        )
+
+
+def show_jobs(console: Console, progress: sync_pb2.Progress) -> None:
+    """Print a table of the run by job."""
+    table = Table(title=f"Sync run {progress.run_id}", title_justify="left")
+    table.add_column("job")
+    for column in ("stores", "done", "failed"):
+        table.add_column(column, justify="right")
+    table.add_column("besides")
+    for row in rows(progress):
+        table.add_row(row.label, str(row.total), str(row.processed - row.failed), str(row.failed), row.detail)
+    console.print(table)
+
+
+def show_failures(console: Console, failures: Mapping[str, str]) -> None:
+    """Print why stores failed, the first few by code."""
+    for code in sorted(failures)[:SHOWN_FAILURES]:
+        console.print(f"{code}: {failures[code]}", style="red", markup=False)
+    if len(failures) > SHOWN_FAILURES:
+        console.print(f"and {len(failures) - SHOWN_FAILURES} more")
+
+
+def show_next(console: Console, settings: LocalSettings, admin_key: Path) -> None:
+    """Print what to open and what to try."""
+    url, sync, token = settings.gateway_url, settings.sync_target, settings.token_target
+    header = f'-H "X-API-KEY: $(cat {shortest(admin_key)})"'
+    run = """'{"job":"JOB_ALL","all":{}}'"""
+    sandbox = f"  sandbox   {settings.sandbox_url}/sandbox/\n" if settings.sandboxed else ""
+    console.print(
+        f"""
+Open
+  API       {url}/api/docs
+  connect   {url}/connect/tiktok?store_code=store_0001
+  health    {url}/health
+{sandbox}
+Try
+  curl {header} {url}/admin/stores
+  curl {header} {url}/admin/sync/status
+  curl {header} -H 'Accept: text/event-stream' -X POST {url}/admin/sync/run
+  grpcurl -plaintext -d {run} {sync} tokhub.sync.v1.SyncService/RunSync
+  grpcurl -plaintext {token} list
+  .venv/bin/buf curl --protocol grpc --http2-prior-knowledge -d {run} http://{sync}/tokhub.sync.v1.SyncService/RunSync
+    (buf comes with `make lint`)
+
+Logs are in {shortest(settings.state)}/logs, secrets in {shortest(admin_key.parent)}.""",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def shortest(path: Path) -> str:
+    """Return the path as seen from here when it is below, else whole."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

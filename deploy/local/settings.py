@@ -1,0 +1,126 @@
+"""What `make run` is told by the environment and by `.env`; everything has a default."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_validator
+
+from libs.secret import Secret
+from libs.settings import ServiceSettings
+
+CALLBACK = "/auth/tiktok/callback"
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+def read_environment(directory: Path) -> dict[str, str]:
+    """Return the process's environment over what stands in the directory's `.env`."""
+    file = dotenv_values(directory / ".env", interpolate=False)
+    return {**{name: value for name, value in file.items() if value is not None}, **os.environ}
+
+
+def listen_address(value: str) -> str:
+    """Return host:port as given, or raise ValueError."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 1 <= int(port) <= 65_535:
+        raise ValueError("must be host:port, such as 127.0.0.1:50051")
+    return value
+
+
+Listen = Annotated[str, AfterValidator(listen_address)]
+
+
+class LocalSettings(ServiceSettings):
+    """Every field is the variable of its name in capitals."""
+
+    stores: int = Field(300, ge=0, le=100_000)
+    serve: bool = True
+    tokhub_state_dir: Path = Path(".tokhub")
+
+    host: str = "127.0.0.1"
+    port: Port = 3000
+    token_listen: Listen = "127.0.0.1:50051"
+    sync_listen: Listen = "127.0.0.1:50052"
+    sandbox_port: Port = 8400
+    token_metrics_port: int = Field(9101, ge=0, le=65_535)
+    sync_metrics_port: int = Field(9102, ge=0, le=65_535)
+
+    database_url: Secret | None = Field(None, validation_alias=AliasChoices("DATABASE_URL", "HP_marketplace_db_ddl"))
+    tiktok_client_key: str | None = Field(
+        None, validation_alias=AliasChoices("TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_ID"), validate_default=True
+    )
+    tiktok_client_secret: Secret | None = Field(None, validate_default=True)
+    tiktok_redirect_uri: str | None = None
+    sandbox_accounts: int = Field(300, ge=0, le=100_000)
+    rate_limit_admin_per_minute: int = Field(100, ge=1, le=1_000_000)
+    rate_limit_oauth_per_minute: int = Field(10, ge=1, le=1_000_000)
+
+    @field_validator("tiktok_client_secret")
+    @classmethod
+    def both_or_none(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
+        """Refuse half of an app's credentials."""
+        if (value is None) != (info.data.get("tiktok_client_key") is None):
+            raise ValueError("set TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET for the real TikTok, or neither")
+        return value
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether the sandbox stands in for TikTok."""
+        return self.tiktok_client_key is None
+
+    @property
+    def state(self) -> Path:
+        """The state directory; that of the real TikTok is apart, for the sandbox's tokens are worth nothing there."""
+        directory = self.tokhub_state_dir.absolute()
+        return directory if self.sandboxed else directory / "live"
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the gateway is reached from this machine."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def sandbox_url(self) -> str:
+        """Where the sandbox is reached."""
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where TikTok sends people back."""
+        return self.tiktok_redirect_uri or f"{self.gateway_url}{CALLBACK}"
+
+    @property
+    def token_target(self) -> str:
+        """Where the token service is reached from this machine."""
+        return on_this_machine(self.token_listen)
+
+    @property
+    def sync_target(self) -> str:
+        """Where the sync service is reached from this machine."""
+        return on_this_machine(self.sync_listen)
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Every port that will be listened on, by the setting that moves it."""
+        ports = {
+            "PORT": self.port,
+            "TOKEN_LISTEN": port_of(self.token_listen),
+            "SYNC_LISTEN": port_of(self.sync_listen),
+            "TOKEN_METRICS_PORT": self.token_metrics_port,
+            "SYNC_METRICS_PORT": self.sync_metrics_port,
+            **({"SANDBOX_PORT": self.sandbox_port} if self.sandboxed else {}),
+        }
+        return {name: port for name, port in ports.items() if port}
+
+
+def port_of(listen: str) -> int:
+    """Return the port of host:port."""
+    return int(listen.rpartition(":")[2])
+
+
+def on_this_machine(listen: str) -> str:
+    """Return the address that reaches a listener which may listen on every interface."""
+    host, _, port = listen.rpartition(":")
+    return f"127.0.0.1:{port}" if host in {"0.0.0.0", "[::]"} else listen  # noqa: S104  recognised, not bound
