@@ -26,15 +26,18 @@ class Follower:
         """Yield the run's progress with sequences above seen until it ends; raise TryLater after PATIENCE."""
         heard = self.clock.monotonic()
         while True:
+            ended = False
             try:
                 async with aclosing(self._watch(run_id, seen)) as messages:
                     async for progress in messages:
                         heard = self.clock.monotonic()
+                        ended = has_ended(progress.state)
                         if progress.sequence > seen:
                             seen = progress.sequence
                             yield progress
-                        if has_ended(progress.state):
-                            return
+                # An ended run may still have several messages of ended stores: only the stream's end is the end.
+                if ended:
+                    return
             except TryLater:
                 if self.clock.monotonic() - heard > PATIENCE:
                     raise

@@ -118,6 +118,7 @@ class FakeRun:
         self.ended: list[sync_pb2.EndedStore] = []
         self.watchers = 0
         self.watches_left = 0
+        self.most_ended = 500
         self.changed = asyncio.Condition()
 
     async def change(self, **values: Any) -> None:
@@ -158,13 +159,28 @@ class FakeRun:
             jobs=row.jobs,
         )
 
+    def pages(self, after: int) -> list[sync_pb2.Progress]:
+        """Return the present state; ended stores that are too many for one message come in several."""
+        whole = self.progress(after)
+        rest, messages = list(whole.ended_stores), []
+        while len(rest) > self.most_ended:
+            page, rest = rest[: self.most_ended], rest[self.most_ended :]
+            messages.append(self.progress(after))
+            messages[-1].sequence = page[-1].sequence
+            del messages[-1].ended_stores[:]
+            messages[-1].ended_stores.extend(page)
+        del whole.ended_stores[:]
+        whole.ended_stores.extend(rest)
+        return [*messages, whole]
+
     async def watch(self, after: int) -> AsyncIterator[sync_pb2.Progress]:
         self.watchers += 1
         try:
             async with self.changed:
                 self.changed.notify_all()
-                message = self.progress(after)
-            yield message
+                pages = self.pages(after)
+            for message in pages:
+                yield message
             while not has_ended(message.state):
                 message = await self.after(message.sequence)
                 yield message

@@ -190,6 +190,20 @@ async def test_a_broken_watch_resumes_without_repeating(gateway: Gateway) -> Non
     assert [first["sequence"], *(one["sequence"] for one in rest)] == [1, 2]
 
 
+async def test_an_ended_run_shows_every_page_of_its_stores(gateway: Gateway) -> None:
+    run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
+    run.most_ended = 2
+    for code in "abcde":
+        await run.change(ended=[{"store_code": code}])
+    await run.finish()
+
+    async with watching(gateway, run) as events:
+        told = await events.rest()
+
+    assert [store["storeCode"] for event in told for store in event["endedStores"]] == list("abcde")
+    assert [event["sequence"] for event in told] == [2, 4, 6]
+
+
 async def test_a_stopping_gateway_ends_its_streams(gateway: Gateway) -> None:
     run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
     async with watching(gateway, run) as events:
