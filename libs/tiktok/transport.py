@@ -13,7 +13,7 @@ from libs.tiktok.outcomes import NoAnswer, NotSent, TooLarge
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # decoded; a page of 20 videos is about 20 kB
 CHUNK_BYTES = 64 * 1024
-CONNECT_TIMEOUT = 10.0  # seconds
+CONNECT_TIMEOUT = 10.0  # seconds, and never more than half of a request's deadline: a handshake that hangs is NotSent
 
 # Failures before the request left; after anything else TikTok may have acted on it.
 BEFORE_SENDING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
@@ -48,9 +48,20 @@ class Request:
     json_body: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
+async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Hide a broken connection from aiohttp, which would send a GET, PUT or DELETE again, on a new connection too."""
+    try:
+        return await handler(request)
+    except BEFORE_SENDING:
+        raise
+    except (aiohttp.ClientError, OSError) as failure:
+        raise NoAnswer(f"no answer: {type(failure).__name__}") from None
+
+
 class Transport:
     """Sends requests while its context is open.
 
+    Each is sent once: whatever breaks after the connection was made is NoAnswer, never a silent second attempt.
     Without keep_alive every request has a connection of its own: one that is kept may already be dead at the other
     end, and a token call that dies on it has an unknown outcome for nothing.
     """
@@ -62,7 +73,11 @@ class Transport:
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=self._connections, force_close=not self._keep_alive)
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, raise_for_status=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            raise_for_status=False,
+            middlewares=(send_once,),
         )
         return self
 
@@ -75,13 +90,13 @@ class Transport:
         """Return the whole answer within deadline seconds; raise NotSent, NoAnswer or TooLarge."""
         try:
             async with asyncio.timeout(deadline):
-                return await self._exchange(request)
+                return await self._exchange(request, min(CONNECT_TIMEOUT, deadline / 2))
         except BEFORE_SENDING as failure:
             raise NotSent(f"connecting failed: {type(failure).__name__}") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as failure:
             raise NoAnswer(f"no answer: {type(failure).__name__}") from None
 
-    async def _exchange(self, request: Request) -> Answer:
+    async def _exchange(self, request: Request, connect_timeout: float) -> Answer:
         exchange = self._session.request(
             request.method,
             request.url,
@@ -90,7 +105,7 @@ class Transport:
             data=request.form,
             json=request.json_body,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout),
         )
         async with exchange as response:
             body = bytearray()
