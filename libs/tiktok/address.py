@@ -10,9 +10,13 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def check_url(text: str) -> str:
     """Return an absolute URL that may be called; raise ValueError."""
+    if not text.isprintable() or " " in text:  # urlsplit would drop line breaks silently
+        raise ValueError("must not hold spaces or control characters")
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.fragment:
         raise ValueError("must be an absolute http(s) address without user or fragment")
+    if parts.port == 0:  # asking for the port raises ValueError for anything that is none
+        raise ValueError("must not have port 0")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("must be https: plain http is only for this machine")
     return text

@@ -11,6 +11,7 @@ from libs.tiktok.transport import Answer, Request, Transport
 
 MAX_SECONDS = 200 * 365 * 86_400  # beyond this a lifetime is not a lifetime
 MAX_TOKEN_CHARS = 4096
+MAX_NAME_CHARS = 255  # of an open_id, about 40 in practice
 # Words that blame the app or TikTok, never the account.
 APP_ERRORS = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"})
 PASSING_ERRORS = frozenset({"server_error", "temporarily_unavailable", "rate_limit_exceeded"})
@@ -141,19 +142,32 @@ def read_tokens(answer: Answer) -> Tokens:
     if access is None:
         raise Unusable(answer.status, None)
     return Tokens(
-        account_id=str(body.get("open_id") or ""),
+        account_id=read_text(body.get("open_id"), MAX_NAME_CHARS),
         access_token=access,
         access_seconds=read_seconds(body.get("expires_in")) or 0,
         refresh_token=read_token(body.get("refresh_token")),
         refresh_seconds=read_seconds(body.get("refresh_expires_in")),
-        scopes=tuple(scope.strip() for scope in str(body.get("scope") or "").split(",") if scope.strip()),
+        scopes=read_scopes(body.get("scope")),
     )
+
+
+def read_text(value: Any, longest: int) -> str:
+    """Return printable ASCII without spaces, or an empty text for anything a header or a database may choke on."""
+    text = value.strip() if isinstance(value, str) else ""
+    usable = len(text) <= longest and text.isascii() and text.isprintable() and " " not in text
+    return text if usable else ""
 
 
 def read_token(value: Any) -> Secret | None:
     """Return a token, or None for anything that cannot be one."""
-    text = value.strip() if isinstance(value, str) else ""
-    return Secret(text) if 0 < len(text) <= MAX_TOKEN_CHARS else None
+    text = read_text(value, MAX_TOKEN_CHARS)
+    return Secret(text) if text else None
+
+
+def read_scopes(value: Any) -> tuple[str, ...]:
+    """Return the scopes of a comma-separated list; what cannot be one is left out."""
+    parts = value.split(",") if isinstance(value, str) else []
+    return tuple(scope for scope in (read_text(part, MAX_NAME_CHARS) for part in parts) if scope)
 
 
 def read_seconds(value: Any) -> int | None:
