@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
@@ -117,6 +119,15 @@ async def test_the_page_may_run_and_load_nothing(gateway: Gateway) -> None:
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers["Cache-Control"] == "no-store"
         assert "script" not in elements(answer.text)
+
+
+async def test_the_policy_allows_exactly_the_style_of_the_page(gateway: Gateway) -> None:
+    answer = await gateway.client.get(CALLBACK)
+
+    style = re.search("<style>(.*)</style>", answer.text, re.DOTALL)
+    assert style
+    allowed = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"'sha256-{allowed}'" in answer.headers["Content-Security-Policy"]
 
 
 async def test_a_link_to_be_sent_works_in_any_browser(gateway: Gateway) -> None:
