@@ -1,6 +1,7 @@
 """Composes the gateway and serves until it is told to stop."""
 
 import asyncio
+import sys
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -8,13 +9,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from libs.clock import SystemClock
 from libs.logs import configure_logs
 from libs.process import run
-from libs.settings import load
+from libs.settings import EX_CONFIG, load
 from services.gateway.app import Gates, Parts, create_app
 from services.gateway.auth import AdminGate, OAuthGate
 from services.gateway.backends import Targets, open_backends
 from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.routes.info import Life
-from services.gateway.server import Listen, serve
+from services.gateway.server import CannotListen, Listen, serve
 from services.gateway.settings import GatewaySettings
 
 
@@ -45,7 +46,11 @@ async def main(stop: asyncio.Event) -> None:
             registry=registry,
             cors_origins=settings.cors_origin,
         )
-        await serve(create_app(parts), listen=Listen(host=settings.host, port=settings.port), stop=stop)
+        try:
+            await serve(create_app(parts), listen=Listen(host=settings.host, port=settings.port), stop=stop)
+        except CannotListen as error:
+            sys.stderr.write(f"tokhub cannot start: {error}\n")
+            raise SystemExit(EX_CONFIG) from None
 
 
 if __name__ == "__main__":

@@ -36,10 +36,17 @@ class Server(uvicorn.Server):
         yield
 
 
+class CannotListen(Exception):
+    """The address is taken or not ours; the text names the settings to change."""
+
+
 def bind(listen: Listen) -> socket.socket:
-    """Return a listening socket."""
+    """Return a listening socket, or raise CannotListen."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    return socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
+    try:
+        return socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotListen(f"HOST, PORT: {listen.host}:{listen.port} cannot be used: {error.strerror}") from error
 
 
 def server_of(app: ASGIApp) -> Server:
@@ -68,7 +75,9 @@ async def serve(app: ASGIApp, *, listen: Listen, stop: asyncio.Event, farewell: 
         host, port = listener.getsockname()[:2]
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         log.info("serving", host=host, port=port)
-        await asyncio.wait({serving, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         await asyncio.sleep(farewell)
         server.should_exit = True
         await serving

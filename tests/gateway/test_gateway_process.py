@@ -14,6 +14,7 @@ import pytest
 from tokhub.sync.v1 import sync_pb2
 
 from libs.settings import WrongSetting, parse
+from services.gateway.server import Listen, bind
 from services.gateway.settings import GatewaySettings
 from tests.gateway.served import ADMIN, ADMIN_KEY, READ_KEY, Suite, sync_server, token_server
 
@@ -96,6 +97,18 @@ async def test_a_wrong_setting_stops_the_start_with_one_line(settings: dict[str,
     assert process.returncode == 78
     assert errors.decode().startswith(f"tokhub cannot start: {line}")
     assert errors.count(b"\n") == 1
+
+
+async def test_a_taken_port_stops_the_start_with_one_line() -> None:
+    with bind(Listen(host="127.0.0.1", port=0)) as taken:
+        port = taken.getsockname()[1]
+        process = await launch(ADMIN_API_KEY=ADMIN_KEY, PORT=str(port))
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode == 78
+    assert (
+        errors.decode() == f"tokhub cannot start: HOST, PORT: 127.0.0.1:{port} cannot be used: Address already in use\n"
+    )
 
 
 def test_keys_of_both_variables_count(tmp_path: Path) -> None:
