@@ -46,7 +46,7 @@ def bind(listen: Listen) -> socket.socket:
     try:
         return socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise CannotListen(f"HOST, PORT: {listen.host}:{listen.port} cannot be used: {error.strerror}") from error
+        raise CannotListen(f"HOST, PORT: {error.strerror}") from error
 
 
 def server_of(app: ASGIApp) -> Server:
