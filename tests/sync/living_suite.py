@@ -144,6 +144,11 @@ class LivingSuite:
         assert found is not None
         return found
 
+    async def until(self, query: str) -> None:
+        """Wait until a query says true: what it reads is written by others."""
+        while not await self.pool.fetchval(query):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
     async def add_store(self, code: str) -> None:
         await self.pool.execute(
             "INSERT INTO reporting.stores (store_code, store_name, pic_name) VALUES ($1, $1, 'somebody')", code

@@ -7,16 +7,14 @@ from tests.sync.living_suite import JOB_VIDEO, LivingSuite, Replica
 from tests.sync.sync_process import SyncProcess, sync_process
 
 SLOW = {"TIKTOK_RATE_LIMIT_PER_MINUTE": "600"}
-UNDER_WAY = "SELECT count(*) FROM reporting.sync_items WHERE state = 'running' AND cursor IS NOT NULL"
+UNDER_WAY = "SELECT count(*) > 0 FROM reporting.sync_items WHERE state = 'running' AND cursor IS NOT NULL"
 
 
 async def started_in(process: SyncProcess, suite: LivingSuite) -> str:
     """Start a run over busy stores and return its id once items are in the middle of their pages."""
     async with open_channel(process.target) as channel:
         run = await Replica(channel, asyncio.Event()).start(JOB_VIDEO)
-    # Another process writes these rows: there is nothing to wait on but the rows.
-    while not await suite.pool.fetchval(UNDER_WAY):  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
+    await suite.until(UNDER_WAY)
     return run.id
 
 

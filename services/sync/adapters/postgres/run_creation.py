@@ -77,9 +77,11 @@ class RunCreation:
 
     async def already_started(self, scope: Scope, idempotency_key: str | None) -> Run | None:
         """Return the run that was started with the key; RunAlreadyActive when another one of the scope is active."""
+        active = await self._runs.active(scope)
+        # Behind the look at the scope: an active run that has this very key must not be taken for another one.
         if idempotency_key and (known := await self._runs.by_idempotency_key(idempotency_key)):
             return known
-        if active := await self._runs.active(scope):
+        if active:
             raise RunAlreadyActive(metadata={"run_id": active.id})
         return None
 

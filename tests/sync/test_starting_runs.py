@@ -1,0 +1,77 @@
+import asyncio
+from uuid import uuid4
+
+import pytest
+from tokhub.sync.v1 import sync_pb2
+
+from libs.errors import ConnectionNotFound, InvalidField, RunAlreadyActive, RunNotFound, StoreNotFound
+from tests.sync.living_suite import JOB_ALL, JOB_USER, LivingSuite, Replica
+
+
+@pytest.fixture
+def idle(replica: Replica) -> Replica:
+    """A service that starts runs and does not work on them."""
+    replica.stop.set()
+    return replica
+
+
+async def test_of_fifty_starts_at_once_one_runs(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    results = await asyncio.gather(*(idle.start(JOB_ALL) for _ in range(50)), return_exceptions=True)
+    runs = [result for result in results if isinstance(result, sync_pb2.Run)]
+    refusals = [result for result in results if isinstance(result, RunAlreadyActive)]
+    assert (len(runs), len(refusals)) == (1, 49)
+    assert {refusal.metadata["run_id"] for refusal in refusals} == {runs[0].id}
+    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.sync_runs") == 1
+    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.pgqueuer") == 3
+
+
+async def test_one_idempotency_key_is_one_run(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    runs = await asyncio.gather(*(idle.start(JOB_ALL, key="nightly") for _ in range(20)))
+    assert len({run.id for run in runs}) == 1
+
+
+async def test_an_idempotency_key_outlives_its_run(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect("shop")
+    first = await replica.start(JOB_USER, key="nightly")
+    await replica.end_of(first.id)
+    again = await replica.start(JOB_USER, key="nightly")
+    assert (again.id, again.state) == (first.id, sync_pb2.RUN_STATE_SUCCEEDED)
+
+
+async def test_other_scopes_may_run_beside(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    runs = [await idle.start(JOB_ALL), await idle.start(JOB_USER), await idle.start(JOB_USER, "shop")]
+    assert len({run.id for run in runs}) == 3
+
+
+async def test_a_scope_is_free_again_after_its_run(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect("shop")
+    first = await replica.run(JOB_USER)
+    second = await replica.run(JOB_USER)
+    assert first.run_id != second.run_id
+
+
+async def test_an_unknown_store_is_not_found(replica: Replica) -> None:
+    with pytest.raises(StoreNotFound):
+        await replica.start(JOB_ALL, "nowhere")
+
+
+async def test_a_store_never_connected_has_no_connection(suite: LivingSuite, replica: Replica) -> None:
+    await suite.add_store("shop")
+    with pytest.raises(ConnectionNotFound):
+        await replica.start(JOB_ALL, "shop")
+    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.sync_runs") == 0
+
+
+async def test_a_run_without_a_scope_is_refused(replica: Replica) -> None:
+    with pytest.raises(InvalidField):
+        await replica.runs.StartSync(sync_pb2.StartSyncRequest(job=JOB_ALL))
+
+
+async def test_an_unknown_run_is_not_found(replica: Replica) -> None:
+    with pytest.raises(RunNotFound):
+        await replica.runs.GetRun(sync_pb2.GetRunRequest(run_id=str(uuid4())))
+    with pytest.raises(RunNotFound):
+        await replica.end_of(str(uuid4()))

@@ -1,0 +1,101 @@
+import asyncio
+
+from tokhub.sync.v1 import sync_pb2
+
+from tests.sync.living_suite import JOB_ALL, JOB_USER, LivingSuite, Replica
+
+FINAL = (sync_pb2.RUN_STATE_SUCCEEDED, sync_pb2.RUN_STATE_PARTIAL, sync_pb2.RUN_STATE_FAILED)
+
+
+async def messages_of(replica: Replica, run_id: str, after: int = 0) -> list[sync_pb2.Progress]:
+    return [message async for message in replica.watch(run_id, after)]
+
+
+async def test_a_watch_begins_with_now_and_ends_with_the_end(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect_many(3)
+    run = await replica.start(JOB_ALL)
+    messages = await messages_of(replica, run.id)
+    assert messages[-1].state in FINAL
+    assert all(message.state not in FINAL for message in messages[:-1])
+    sequences = [message.sequence for message in messages]
+    assert sequences == sorted(set(sequences))
+    assert (messages[-1].percent, messages[-1].HasField("eta")) == (100.0, False)
+
+
+async def test_each_ended_store_is_told_once(suite: LivingSuite, replica: Replica) -> None:
+    codes = await suite.connect_many(10)
+    run = await replica.start(JOB_ALL)
+    messages = await messages_of(replica, run.id)
+    told = [ended.store_code for message in messages for ended in message.ended_stores]
+    assert sorted(told) == codes
+    for message in messages:
+        assert all(ended.sequence <= message.sequence for ended in message.ended_stores)
+
+
+async def test_a_watch_resumes_after_the_change_it_saw(suite: LivingSuite, replica: Replica) -> None:
+    codes = await suite.connect_many(12)
+    run = await replica.start(JOB_USER)
+    seen, after = [], 0
+    async for message in replica.watch(run.id):
+        seen += [ended.store_code for ended in message.ended_stores]
+        after = message.sequence
+        if seen:
+            break
+    rest = await replica.end_of(run.id, after)
+    seen += [ended.store_code for ended in rest.ended_stores]
+    assert sorted(seen) == codes
+
+
+async def test_a_run_that_has_ended_is_told_in_one_message(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect_many(2)
+    end = await replica.run(JOB_USER)
+    messages = await messages_of(replica, end.run_id)
+    assert len(messages) == 1
+    assert len(messages[0].ended_stores) == 2
+    assert not (await messages_of(replica, end.run_id, end.sequence))[0].ended_stores
+
+
+async def test_many_ended_stores_come_in_pages(suite: LivingSuite, replica: Replica) -> None:
+    await suite.pool.execute(
+        "INSERT INTO reporting.stores (store_code, store_name, pic_name)"
+        " SELECT 'bulk_' || n, 'bulk', 'somebody' FROM generate_series(1, 1200) n"
+    )
+    await suite.connect("shop")
+    await suite.pool.execute(
+        "INSERT INTO credentials.connections (id, provider, owner_kind, owner_id, account_id, status, epoch,"
+        " generation, access_token, refresh_token, access_given, received_at, access_expires_at)"
+        " SELECT gen_random_uuid(), provider, owner_kind, 'bulk_' || n, 'bulk ' || n, 'REAUTH_REQUIRED', epoch,"
+        " generation, access_token, refresh_token, access_given, received_at, access_expires_at"
+        " FROM credentials.connections, generate_series(1, 1200) n"
+    )
+    end = await replica.run(JOB_USER)
+    messages = await messages_of(replica, end.run_id)
+    assert max(len(message.ended_stores) for message in messages) <= 500
+    assert len({ended.store_code for message in messages for ended in message.ended_stores}) == 1201
+    second = [message.sequence for message in messages][1]
+    assert len({e.store_code for m in await messages_of(replica, end.run_id, second) for e in m.ended_stores}) == 201
+
+
+async def test_many_watchers_share_one_reader(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect_many(6)
+    run = await replica.start(JOB_ALL)
+    ends = await asyncio.gather(*(replica.end_of(run.id) for _ in range(30)))
+    assert {len(end.ended_stores) for end in ends} == {6}
+    assert {end.sequence for end in ends} == {ends[0].sequence}
+
+
+async def test_a_run_goes_on_when_its_watcher_leaves(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect_many(3)
+    request = sync_pb2.RunSyncRequest(job=JOB_ALL, all=sync_pb2.AllStores())
+    run_id = ""
+    async for message in replica.runs.RunSync(request):
+        run_id = message.progress.run_id
+        break
+    assert (await replica.end_of(run_id)).succeeded == 3
+
+
+async def test_run_sync_starts_and_watches(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect("shop")
+    request = sync_pb2.RunSyncRequest(job=JOB_ALL, store_code="shop")
+    messages = [message.progress async for message in replica.runs.RunSync(request)]
+    assert messages[-1].state == sync_pb2.RUN_STATE_SUCCEEDED
