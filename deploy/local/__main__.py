@@ -112,7 +112,7 @@ async def set_up_stores(suite: Suite, supervisor: Supervisor, console: Console) 
 
 def run_on_database(settings: LocalSettings, environ: Mapping[str, str]) -> Ending:
     """Hold the state directory and the database while the suite runs."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     with hold_state(settings.state):
         end_orphans(settings.state)
         check_ports(settings.ports)

@@ -98,20 +98,26 @@ class Lines:
         self._clock = clock
         self._began = clock()
         self._written = self._began
+        self._completed: dict[str, float] = {}
         self._last = ""
 
     def show(self, rows: Sequence[Row]) -> None:
         """Write a line unless the last one is too fresh or the same."""
         now = self._clock()
+        for row in rows:
+            if row.complete:
+                self._completed.setdefault(row.label, now)
         if now - self._written < LINE_SECONDS and not all(row.complete for row in rows):
             return
-        line = "  " + "; ".join(self._text(row, now - self._began) for row in rows)
+        line = "  " + "; ".join(self._text(row, now) for row in rows)
         if line != self._last:
             self._write(line)
         self._written, self._last = now, line
 
-    def _text(self, row: Row, seconds: float) -> str:
+    def _text(self, row: Row, now: float) -> str:
+        seconds = self._completed.get(row.label, now) - self._began
         rate = row.processed / seconds if seconds > 0 else 0.0
         left = f", {(row.total - row.processed) / rate:.0f} s left" if rate and not row.complete else ""
+        failed = f", {row.failed} failed" if row.failed else ""
         detail = f", {row.detail}" if row.detail else ""
-        return f"{row.label} {row.processed}/{row.total}, {row.failed} failed, {rate:.1f}/s{left}{detail}"
+        return f"{row.label} {row.processed}/{row.total}{failed}{detail}, {rate:.1f}/s{left}"

@@ -75,13 +75,13 @@ def show_next(console: Console, settings: LocalSettings, admin_key: Path) -> Non
     console.print(
         f"""
 Open
-  API       {url}/api/docs
+  API       {url}/api/openapi.json
   connect   {url}/connect/tiktok?store_code=store_0001
   health    {url}/health
 {sandbox}
 Try
   curl {header} {url}/admin/stores
-  curl {header} {url}/admin/sync/status
+  curl {header} '{url}/admin/sync/logs?limit=5'
   curl {header} -H 'Accept: text/event-stream' -X POST {url}/admin/sync/run
   grpcurl -plaintext -d {run} {sync} tokhub.sync.v1.SyncService/RunSync
   grpcurl -plaintext {token} list

@@ -87,16 +87,17 @@ def failures_of(progress: sync_pb2.Progress) -> dict[str, str]:
 
 
 def rows(progress: sync_pb2.Progress) -> list[Row]:
-    """Return a row for each job of a run."""
+    """Return a row for each job of a run, tokens first."""
+    jobs = sorted(progress.jobs, key=lambda job: list(LABELS).index(job.job))
     return [
         Row(
-            label=LABELS.get(job.job, "stores"),
+            label=LABELS[job.job],
             total=job.total,
             processed=job.processed,
             failed=job.failed,
             detail=detail(job, progress),
         )
-        for job in progress.jobs
+        for job in jobs
     ]
 
 
