@@ -101,14 +101,12 @@ async def test_a_wrong_setting_stops_the_start_with_one_line(settings: dict[str,
 
 async def test_a_taken_port_stops_the_start_with_one_line() -> None:
     with bind(Listen(host="127.0.0.1", port=0)) as taken:
-        port = taken.getsockname()[1]
-        process = await launch(ADMIN_API_KEY=ADMIN_KEY, PORT=str(port))
+        process = await launch(ADMIN_API_KEY=ADMIN_KEY, PORT=str(taken.getsockname()[1]))
         _, errors = await asyncio.wait_for(process.communicate(), 20)
 
     assert process.returncode == 78
-    assert (
-        errors.decode() == f"tokhub cannot start: HOST, PORT: 127.0.0.1:{port} cannot be used: Address already in use\n"
-    )
+    assert errors.decode().startswith("tokhub cannot start: HOST, PORT: Address already in use")
+    assert errors.count(b"\n") == 1
 
 
 def test_keys_of_both_variables_count(tmp_path: Path) -> None:
