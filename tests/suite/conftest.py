@@ -8,7 +8,10 @@ from tests.suite.local_suite import SERVING, Home, directory, start
 @pytest.fixture
 def home() -> Iterator[Home]:
     with directory() as path:
-        yield Home(path)
+        home = Home(path)
+        yield home
+        for process in home.processes():
+            process.kill()
 
 
 @pytest.fixture
