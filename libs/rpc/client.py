@@ -47,7 +47,10 @@ class StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
     """For calls with a stream of answers; a stream has no deadline unless its caller sets one."""
 
     async def intercept_unary_stream(self, continuation: Continuation, details: Details, request: Any) -> Any:
-        """Return the answers; leaving the iteration cancels the call, which grpc.aio alone does not do."""
+        """Return the answers.
+
+        Leaving the iteration ends nothing, because grpc.aio holds on to the call: who leaves early calls its cancel().
+        """
         call = await continuation(accompany(details, None), request)
         return self._answers(call)
 
@@ -57,8 +60,6 @@ class StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
                 yield answer
         except grpc.aio.AioRpcError as failure:
             raise from_rpc_error(failure) from None
-        finally:
-            call.cancel()
 
 
 def open_channel(target: str, *, timeout: float = 30.0) -> grpc.aio.Channel:
