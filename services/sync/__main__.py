@@ -27,6 +27,7 @@ from libs.settings import EX_CONFIG, load
 from libs.tiktok.display import DisplayClient
 from libs.tiktok.transport import Transport
 from services.sync.adapters.hints import RunHints
+from services.sync.adapters.metered_display import MeteredDisplay
 from services.sync.adapters.orphans import Orphans
 from services.sync.adapters.postgres.budget import SharedBudget
 from services.sync.adapters.postgres.channels import CHANNEL
@@ -62,7 +63,7 @@ from services.sync.settings import SyncSettings
 SCHEMA = "reporting"
 MIGRATIONS = Path(__file__).parent / "migrations"
 FINISH_WITHIN = 10.0  # seconds that items at work have for the page in hand
-ORPHANS_EVERY, PARTITIONS_EVERY, FIGURES_EVERY = 10.0, 3_600.0, 60.0  # seconds
+ORPHANS_EVERY, PRUNE_EVERY, PARTITIONS_EVERY, FIGURES_EVERY = 10.0, 600.0, 3_600.0, 60.0  # seconds
 
 log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ class Outside:
     database: Database
     tokens: TokenClient
     connections: ConnectionClient
-    display: DisplayClient
+    display: MeteredDisplay
     hints: RunHints
 
 
@@ -133,7 +134,7 @@ def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) 
     )
 
 
-async def open_outside(settings: SyncSettings, stack: AsyncExitStack) -> Outside:
+async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: CollectorRegistry) -> Outside:
     """Open connections to everything the service needs."""
     dsn = settings.database_url.reveal()
     limits = PoolLimits(
@@ -155,7 +156,9 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack) -> Outside
         database=Database(pool),
         tokens=TokenClient(channel),
         connections=ConnectionClient(channel),
-        display=DisplayClient(origin=settings.tiktok_api_base_url, sender=transport),
+        display=MeteredDisplay(
+            client=DisplayClient(origin=settings.tiktok_api_base_url, sender=transport), registry=registry
+        ),
         hints=hints,
     )
 
@@ -166,11 +169,14 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
     dsn = settings.database_url.reveal()
     await migrate(dsn, MIGRATIONS, SCHEMA)
     async with AsyncExitStack() as stack:
-        outside = await open_outside(settings, stack)
+        registry = CollectorRegistry()
+        stack.enter_context(serve_metrics(settings.sync_metrics_port, registry))
+        outside = await open_outside(settings, stack, registry)
         core = build_core(settings, outside, stop)
         await core.upkeep.prepare_partitions()
         for task, seconds in (
             (core.upkeep.requeue_orphans, ORPHANS_EVERY),
+            (core.upkeep.prune_queue_log, PRUNE_EVERY),
             (core.upkeep.prepare_partitions, PARTITIONS_EVERY),
             (outside.database.report, FIGURES_EVERY),
         ):
@@ -186,15 +192,16 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             stop=stop,
         )
         stack.push_async_callback(finish, asyncio.create_task(consumer.run()))
-        registry = CollectorRegistry()
-        stack.enter_context(serve_metrics(settings.sync_metrics_port, registry))
         server = RpcServer(
             listen=settings.sync_listen,
             services=proto_services(core),
             registry=registry,
             readiness=Readiness(checks={"database": outside.database.answers}),
         )
-        yield await stack.enter_async_context(server)
+        await stack.enter_async_context(server)
+        # A watch may last for hours: the server would wait for it in vain.
+        stack.callback(core.watch.close)
+        yield server
 
 
 async def serve(settings: SyncSettings, stop: asyncio.Event) -> None:

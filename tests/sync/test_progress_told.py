@@ -1,4 +1,5 @@
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -7,11 +8,11 @@ from libs.clock import SystemClock
 from services.sync.adapters.postgres.database import Database
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.watch_run import Pace
-from services.sync.domain.jobs import Job
 from services.sync.domain.outcomes import RunState
 from services.sync.domain.progress import Tally
-from services.sync.domain.runs import Run, Scope
+from services.sync.domain.runs import Run
 from tests.sync.living_suite import LivingSuite
+from tests.sync.sample_run import RUN
 
 
 class SteppedClock(SystemClock):
@@ -29,23 +30,7 @@ def tally(processed: int, *, is_final: bool = False, run_id: str = "one") -> Tal
 
 
 def run(processed: int, state: RunState = RunState.RUNNING) -> Run:
-    return Run(
-        id="one",
-        scope=Scope(Job.ALL, None),
-        state=state,
-        total=300,
-        processed=processed,
-        succeeded=processed,
-        failed=0,
-        skipped=0,
-        videos=0,
-        jobs=(),
-        sequence=processed,
-        snapshot_date=date(2026, 11, 21),
-        created_at=datetime(2026, 11, 21, tzinfo=UTC),
-        started_at=None,
-        finished_at=None,
-    )
+    return replace(RUN, processed=processed, state=state)
 
 
 def test_progress_is_told_once_a_second_and_at_the_end() -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from libs.errors import (
     ReauthRequired,
+    TokhubError,
     UpstreamBadResponse,
     UpstreamCursorLoop,
     UpstreamRateLimited,

@@ -10,6 +10,7 @@ from services.sync.domain.jobs import Job
 from services.sync.domain.subjects import Subject, SubjectKind
 
 MOST = 1_000  # items a look
+PORTION = 10_000  # lines a statement
 
 # Younger ones may be on their way: a job is deleted after its item has ended, not before.
 FIND = """
@@ -23,9 +24,9 @@ WHERE item.state <> 'ended' AND item.updated_at < clock_timestamp() - interval '
 ORDER BY item.updated_at LIMIT $1
 """
 
-PRUNE = """
+PRUNE = f"""
 DELETE FROM pgqueuer_log WHERE id IN (
-    SELECT id FROM pgqueuer_log WHERE created < now() - interval '1 day' ORDER BY id LIMIT 10000)
+    SELECT id FROM pgqueuer_log WHERE created < now() - interval '1 day' ORDER BY id LIMIT {PORTION})
 """
 
 
@@ -44,10 +45,15 @@ class Orphans:
         self._database = database
         self._queue = queue
 
+    async def prune_log(self) -> None:
+        """Delete what PgQueuer noted more than a day ago, a portion at a time."""
+        async with self._database.borrow() as connection:
+            while await connection.execute(PRUNE) == f"DELETE {PORTION}":
+                pass
+
     async def requeue(self) -> int:
         """Give every open item without a job a new one; return how many had none."""
         async with self._database.transaction() as connection:
-            await connection.execute(PRUNE)
             rows = await connection.fetch(FIND, MOST)
             for is_urgent in (True, False):
                 keys = [

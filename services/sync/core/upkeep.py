@@ -20,6 +20,10 @@ class Orphans(Protocol):
         """Give every open item without a job a new one; return how many had none."""
         ...
 
+    async def prune_log(self) -> None:
+        """Delete what the queue noted long ago."""
+        ...
+
 
 class Partitions(Protocol):
     """Room for the snapshots of a day."""
@@ -42,6 +46,10 @@ class Upkeep:
         found = await self._orphans.requeue()
         if found:
             log.warning("Items without a job were queued again", items=found)
+
+    async def prune_queue_log(self) -> None:
+        """Keep the queue's own log short."""
+        await self._orphans.prune_log()
 
     async def prepare_partitions(self) -> None:
         """Make room for this month and the next ones."""

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from libs.clock import Clock
-from libs.errors import RunNotFound
+from libs.errors import RunNotFound, UpstreamUnavailable
 from services.sync.domain.progress import Progress
 from services.sync.domain.runs import EndedSubject, Run
 
@@ -90,8 +90,12 @@ class RunFeed:
                 await self._read()
                 await self._clock.sleep(QUIET)
         except Exception as error:  # noqa: BLE001 - it is raised again where the watchers wait
-            self._failure = error
-            self._announce()
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Raise the error to every watcher."""
+        self._failure = error
+        self._announce()
 
     async def newer_than(self, run: Run) -> Change:
         """Return a reading with a later change than this one, waiting for it."""
@@ -146,7 +150,7 @@ class RunWatch:
         self._clock = clock
         self._feeds: dict[str, SharedFeed] = {}
 
-    async def watch(self, run_id: str, after: int) -> AsyncIterator[Progress]:
+    async def watch(self, run_id: str, after: int) -> AsyncGenerator[Progress, None]:
         """Yield the run's progress behind the change `after` until the run has ended; RunNotFound."""
         run = await self._rows.get(run_id)
         if run is None:
@@ -160,6 +164,11 @@ class RunWatch:
                     return
                 after = max(after, change.run.sequence)
                 change = await feed.newer_than(change.run)
+
+    def close(self) -> None:
+        """End every watch: the process stops, the runs go on."""
+        for shared in self._feeds.values():
+            shared.feed.fail(UpstreamUnavailable("This service is stopping: watch the run again."))
 
     @asynccontextmanager
     async def _feed(self, run: Run) -> AsyncIterator[RunFeed]:
