@@ -56,7 +56,7 @@ def parse(kind: type[Kind], environ: Mapping[str, str]) -> Kind:
         found = ((variable, read_variable(variable, environ)) for variable in variables)
         variable, value = next(((one, text) for one, text in found if text), ("", None))
         if value is not None:
-            shown[name] = variable
+            shown[name] = shown[variables[0]] = variable
             values[variables[0] if field.validation_alias else name] = value
     try:
         return kind.model_validate(values)

@@ -115,7 +115,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _report(self, method: str, ending: Ending, seconds: float) -> None:
         self._metrics.calls.labels(method, ending.code, ending.reason).inc()
         self._metrics.seconds.labels(method).observe(seconds)
-        log.info("rpc", method=method, code=ending.code, reason=ending.reason, ms=round(seconds * 1000, 2))
+        log.info("rpc", method=method, status=ending.code, reason=ending.reason, ms=round(seconds * 1000, 2))
 
 
 def offered_request_id(context: Context) -> str | None:

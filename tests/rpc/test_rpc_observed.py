@@ -64,7 +64,7 @@ async def test_a_call_is_one_log_line_without_content(served: Served) -> None:
     with pytest.raises(StoreNotFound):
         await served.stores.GetStore(pb.GetStoreRequest(store_code="CNRYcode"))
     lines = [line for line in served.log_lines if line["event"] == "rpc"]
-    assert [(line["code"], line["reason"]) for line in lines] == [("OK", ""), ("NOT_FOUND", "STORE_NOT_FOUND")]
+    assert [(line["status"], line["reason"]) for line in lines] == [("OK", ""), ("NOT_FOUND", "STORE_NOT_FOUND")]
     assert {line["method"] for line in lines} == {GET_STORE}
     assert "CNRY" not in str(served.log_lines)
 
