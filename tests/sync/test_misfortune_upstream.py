@@ -71,3 +71,15 @@ async def test_a_token_service_that_is_away_is_waited_for(suite: LivingSuite) ->
     assert await suite.pool.fetchval("SELECT reason FROM reporting.sync_items") == "UPSTREAM_UNAVAILABLE"
     async with suite.replica() as replica:
         assert (await replica.end_of(run.id)).state == sync_pb2.RUN_STATE_SUCCEEDED
+
+
+async def test_an_item_that_never_ends_is_given_up(suite: LivingSuite) -> None:
+    await suite.connect("shop")
+    async with suite.replica() as starter:
+        starter.stop.set()
+        run = await starter.start(JOB_USER)
+    # As if five processes had died with it.
+    await suite.pool.execute("UPDATE reporting.sync_items SET state = 'running', attempt = 5, fence = 5")
+    async with suite.replica() as replica:
+        end = await replica.end_of(run.id)
+    assert (end.failed, end.ended_stores[0].reason) == (1, "INTERNAL")

@@ -5,6 +5,7 @@ import pytest
 from tokhub.sync.v1 import sync_pb2
 
 from libs.errors import InvalidField, StoreExists, StoreNotFound
+from libs.tiktok.display_objects import LONGEST_ID
 from services.sync.core.calendar import Calendar
 from services.sync.servicers.page_tokens import store_behind, store_token, video_position
 from tests.sync.living_suite import JOB_USER, LivingSuite, Replica
@@ -56,7 +57,7 @@ async def test_a_code_of_other_characters_is_refused(replica: Replica, code: str
 
 
 async def test_stores_are_listed_page_by_page(suite: LivingSuite, replica: Replica) -> None:
-    codes = [f"s{number}" for number in range(7)]
+    codes = [f"{number}".rjust(50, "s") for number in range(7)]
     for code in codes:
         await suite.add_store(code)
     seen, token, pages = [], "", 0
@@ -71,6 +72,16 @@ async def test_stores_are_listed_page_by_page(suite: LivingSuite, replica: Repli
 async def test_a_wrong_page_token_is_named(replica: Replica, token: str) -> None:
     with pytest.raises(InvalidField, match="page_token"):
         await replica.stores.ListStores(sync_pb2.ListStoresRequest(page_token=token))
+
+
+async def test_the_longest_page_tokens_are_accepted(suite: LivingSuite, replica: Replica) -> None:
+    await suite.add_store("shop")
+    today = datetime.now(UTC).date()
+    for first in "ab":
+        await suite.pool.execute(INSERT_VIDEO, "store", today, first.ljust(LONGEST_ID, "x"), 1)
+    request = sync_pb2.ListVideoStatsRequest(store_code="shop", page_size=1)
+    request.page_token = (await replica.stats.ListVideoStats(request)).next_page_token
+    assert len((await replica.stats.ListVideoStats(request)).stats) == 1
 
 
 def test_page_tokens_of_another_list_are_refused() -> None:

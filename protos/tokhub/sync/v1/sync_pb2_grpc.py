@@ -80,7 +80,7 @@ class StoreServiceServicer:
         """Lists stores by code, a page at a time, with their newest statistics.
 
         Callers: the gateway, internal services and operators.
-        Errors: STORAGE_UNAVAILABLE.
+        Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class StoreServiceStub:
     """Lists stores by code, a page at a time, with their newest statistics.
 
     Callers: the gateway, internal services and operators.
-    Errors: STORAGE_UNAVAILABLE.
+    Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
     """
 
 class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -75,7 +75,7 @@ class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists stores by code, a page at a time, with their newest statistics.
 
         Callers: the gateway, internal services and operators.
-        Errors: STORAGE_UNAVAILABLE.
+        Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
         """
 
 def add_StoreServiceServicer_to_server(servicer: StoreServiceServicer, server: _aio.Server) -> None: ...
