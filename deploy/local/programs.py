@@ -59,7 +59,7 @@ class Suite:
                 **{f"SANDBOX_LATENCY_{name}_MS": ms for name, ms in LATENCY.items()},
                 "SANDBOX_REDIRECT_URIS": ",".join(dict.fromkeys(redirects)),
                 "SANDBOX_STATE_FILE": str(settings.state / "sandbox.sqlite"),
-                **self._own("SANDBOX_"),
+                **self._inherited("SANDBOX_"),
                 "SANDBOX_HOST": "127.0.0.1",
                 "SANDBOX_PORT": str(settings.sandbox_port),
                 "SANDBOX_ACCOUNTS": str(max(settings.sandbox_accounts, settings.stores)),
@@ -122,8 +122,7 @@ class Suite:
     def _program(
         self, name: str, module: str, ready: Callable[[], Awaitable[bool]], environment: Mapping[str, str]
     ) -> Program:
-        inherited = {key: value for key, value in self.environ.items() if not SECRET_NAME.search(key)}
-        return Program(name=name, module=module, ready=ready, environment={**inherited, **environment})
+        return Program(name=name, module=module, ready=ready, environment={**self._inherited(), **environment})
 
     def _tiktok_app(self) -> Environment:
         settings = self.settings
@@ -144,8 +143,9 @@ class Suite:
         files = {name: self.files.given(name) for name in names}
         return {f"{name}_FILE": str(file) for name, file in files.items() if file is not None}
 
-    def _own(self, prefix: str) -> Environment:
-        return {name: value for name, value in self.environ.items() if name.startswith(prefix)}
+    def _inherited(self, prefix: str = "") -> Environment:
+        plain = (name for name in self.environ if name.startswith(prefix) and not SECRET_NAME.search(name))
+        return {name: self.environ[name] for name in plain}
 
 
 def with_open_gates(gateway: Program, settings: LocalSettings) -> Program:

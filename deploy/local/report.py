@@ -72,15 +72,18 @@ def show_next(console: Console, settings: LocalSettings, admin_key: Path) -> Non
     header = f'-H "X-API-KEY: $(cat {shortest(admin_key)})"'
     run = """'{"job":"JOB_ALL","all":{}}'"""
     sandbox = f"  sandbox   {settings.sandbox_url}/sandbox/\n" if settings.sandboxed else ""
+    body = """'{"store_code":"my_store","store_name":"My store","pic_name":"Me"}'"""
+    store = "store_0001" if settings.sandboxed else "my_store"
     console.print(
         f"""
 Open
   API       {url}/api/openapi.json
-  connect   {url}/connect/tiktok?store_code=store_0001
+  connect   {url}/connect/tiktok?store_code={store}
   health    {url}/health
 {sandbox}
 Try
   curl {header} {url}/admin/stores
+  curl {header} -H 'Content-Type: application/json' -d {body} {url}/admin/stores
   curl {header} '{url}/admin/sync/logs?limit=5'
   curl {header} -H 'Accept: text/event-stream' -X POST {url}/admin/sync/run
   grpcurl -plaintext -d {run} {sync} tokhub.sync.v1.SyncService/RunSync

@@ -79,7 +79,8 @@ class Home:
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that names this directory or the database files it points to."""
-        places = {str(self.path), str((self.state / "postgres").resolve())}
+        databases = {str((state / "postgres").resolve()) for state in (self.state, self.state / "live")}
+        places = {str(self.path), *databases}
         return [process for process in psutil.process_iter() if names_any(process, places)]
 
 

@@ -65,7 +65,9 @@ async def test_a_served_suite_holds_the_truth_and_no_open_secret(served: Home) -
     assert "store_0001" in held
     assert "CNRY" not in held
     assert "CNRY" not in await answers(served)
-    assert [text for text in process_texts(served) if "CNRY" in text] == []
+    texts = process_texts(served)
+    assert len(texts) >= 5
+    assert [text for text in texts if "CNRY" in text] == []
     logs = [file for file in (served.state / "logs").iterdir() if not file.name.startswith("sandbox")]
     assert len(logs) >= 3
     assert [file.name for file in logs if "CNRY" in file.read_text()] == []
@@ -99,9 +101,7 @@ async def answers(home: Home) -> str:
 
 def process_texts(home: Home) -> list[str]:
     """Return command line and environment of every process of the suite."""
-    found = home.processes()
-    assert len(found) >= 5
-    return [f"{process.cmdline()} {process.environ()}" for process in found]
+    return [f"{process.cmdline()} {process.environ()}" for process in home.processes()]
 
 
 async def test_a_killed_sync_service_resumes_and_doubles_nothing(home: Home) -> None:
@@ -177,3 +177,17 @@ async def test_a_program_that_cannot_start_is_named_with_its_log(home: Home) -> 
     said = "".join(suite.said)
     assert re.search(r"(token|sync) ended with status 78; the end of .*/logs/\1\.log:\n.*DB_POOL_SIZE", said)
     assert home.processes() == []
+
+
+async def test_real_credentials_switch_the_sandbox_off(home: Home) -> None:
+    (home.path / ".env").write_text("TIKTOK_CLIENT_KEY=awreal\nTIKTOK_CLIENT_SECRET=keep-this-to-yourself\n")
+    async with start(home) as suite:
+        await suite.until(SERVING)
+        assert "0 stores connected, 0 synced, 0 videos, 0 failed" in "".join(suite.said)
+        key = (home.state / "live" / "secrets" / "ADMIN_API_KEY").read_text()
+        store = {"store_code": "mine", "store_name": "Mine", "pic_name": "Me"}
+        async with httpx.AsyncClient(base_url=home.gateway) as client:
+            assert (await client.post("/admin/stores", json=store, headers={"X-API-KEY": key})).status_code == 201
+            way = (await client.get("/connect/tiktok", params={"store_code": "mine"})).headers["Location"]
+        assert way.startswith("https://www.tiktok.com/v2/auth/authorize/?client_key=awreal&")
+        assert [text for text in process_texts(home) if "sandbox" in text or "keep-this" in text] == []
