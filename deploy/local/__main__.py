@@ -122,8 +122,13 @@ def run_on_database(settings: LocalSettings, environ: Mapping[str, str]) -> Endi
                 return run(lambda stop: run_suite(start, stop))
             finally:
                 # The database still has to end in order, however impatient the person is.
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, signal.SIG_IGN)
+                ignore_signals()
+
+
+def ignore_signals() -> None:
+    """Let nothing interrupt what is left to do, which is short."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def main() -> int:
@@ -135,6 +140,7 @@ def main() -> int:
     try:
         ending = run_on_database(settings, environ)
     except (KeyboardInterrupt, Stopped):
+        ignore_signals()
         ending = Ending(status=INTERRUPTED, line="Stopped before the set-up was complete.")
     except (TokhubError, CannotStart, AdminError, SyncStopped) as error:
         sys.stderr.write(f"{error}\n")
