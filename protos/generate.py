@@ -47,7 +47,7 @@ def generate_stubs(descriptors: Path, target: Path) -> None:
     run_protoc(
         descriptors,
         ["buf/validate/validate.proto"],
-        [f"--python_out={target}", f"--mypy_out=quiet,readable_stubs:{target}"],
+        [f"--python_out={target}", f"--mypy_out=quiet:{target}"],
     )
     run_protoc(
         descriptors,

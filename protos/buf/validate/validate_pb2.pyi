@@ -3,33 +3,33 @@
 isort:skip_file
 """
 
-from collections import abc as abc
-from google.protobuf import descriptor as descriptor
-from google.protobuf import descriptor_pb2 as descriptor_pb2
-from google.protobuf import duration_pb2 as duration_pb2
-from google.protobuf import field_mask_pb2 as field_mask_pb2
-from google.protobuf import message as message
-from google.protobuf import timestamp_pb2 as timestamp_pb2
-from google.protobuf.internal import containers as containers
-from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
-from google.protobuf.internal import extension_dict as extension_dict
-import builtins as builtins
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf.internal import extension_dict as _extension_dict
+import builtins as _builtins
 import sys
-import typing as typing
+import typing as _typing
 
 if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
 class _Ignore:
-    ValueType = typing.NewType("ValueType", builtins.int)
+    ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _IgnoreEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Ignore.ValueType], builtins.type):
-    DESCRIPTOR: descriptor.EnumDescriptor
+class _IgnoreEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ignore.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     IGNORE_UNSPECIFIED: _Ignore.ValueType  # 0
     IGNORE_IF_ZERO_VALUE: _Ignore.ValueType  # 1
     IGNORE_ALWAYS: _Ignore.ValueType  # 3
@@ -39,13 +39,14 @@ class Ignore(_Ignore, metaclass=_IgnoreEnumTypeWrapper): ...
 IGNORE_UNSPECIFIED: Ignore.ValueType  # 0
 IGNORE_IF_ZERO_VALUE: Ignore.ValueType  # 1
 IGNORE_ALWAYS: Ignore.ValueType  # 3
+Global___Ignore: _TypeAlias = Ignore  # noqa: Y015
 
 class _KnownRegex:
-    ValueType = typing.NewType("ValueType", builtins.int)
+    ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _KnownRegexEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_KnownRegex.ValueType], builtins.type):
-    DESCRIPTOR: descriptor.EnumDescriptor
+class _KnownRegexEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KnownRegex.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     KNOWN_REGEX_UNSPECIFIED: _KnownRegex.ValueType  # 0
     KNOWN_REGEX_HTTP_HEADER_NAME: _KnownRegex.ValueType  # 1
     KNOWN_REGEX_HTTP_HEADER_VALUE: _KnownRegex.ValueType  # 2
@@ -55,1338 +56,1403 @@ class KnownRegex(_KnownRegex, metaclass=_KnownRegexEnumTypeWrapper): ...
 KNOWN_REGEX_UNSPECIFIED: KnownRegex.ValueType  # 0
 KNOWN_REGEX_HTTP_HEADER_NAME: KnownRegex.ValueType  # 1
 KNOWN_REGEX_HTTP_HEADER_VALUE: KnownRegex.ValueType  # 2
+Global___KnownRegex: _TypeAlias = KnownRegex  # noqa: Y015
 
-@typing.final
-class Rule(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+@_typing.final
+class Rule(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    EXPRESSION_FIELD_NUMBER: builtins.int
-    id: builtins.str
-    message: builtins.str
-    expression: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    message: _builtins.str
+    expression: _builtins.str
     def __init__(
         self,
         *,
-        id: builtins.str | None = ...,
-        message: builtins.str | None = ...,
-        expression: builtins.str | None = ...,
+        id: _builtins.str | None = ...,
+        message: _builtins.str | None = ...,
+        expression: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["expression", b"expression", "id", b"id", "message", b"message"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["expression", b"expression", "id", b"id", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expression", b"expression", "id", b"id", "message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expression", b"expression", "id", b"id", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class MessageRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
-    CEL_EXPRESSION_FIELD_NUMBER: builtins.int
-    CEL_FIELD_NUMBER: builtins.int
-    ONEOF_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def cel_expression(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @builtins.property
-    def cel(self) -> containers.RepeatedCompositeFieldContainer[Rule]: ...
-    @builtins.property
-    def oneof(self) -> containers.RepeatedCompositeFieldContainer[MessageOneofRule]: ...
+@_typing.final
+class MessageRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CEL_EXPRESSION_FIELD_NUMBER: _builtins.int
+    CEL_FIELD_NUMBER: _builtins.int
+    ONEOF_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cel_expression(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def cel(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]: ...
+    @_builtins.property
+    def oneof(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageOneofRule]: ...
     def __init__(
         self,
         *,
-        cel_expression: abc.Iterable[builtins.str] | None = ...,
-        cel: abc.Iterable[Rule] | None = ...,
-        oneof: abc.Iterable[MessageOneofRule] | None = ...,
+        cel_expression: _abc.Iterable[_builtins.str] | None = ...,
+        cel: _abc.Iterable[Global___Rule] | None = ...,
+        oneof: _abc.Iterable[Global___MessageOneofRule] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cel", b"cel", "cel_expression", b"cel_expression", "oneof", b"oneof"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cel", b"cel", "cel_expression", b"cel_expression", "oneof", b"oneof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class MessageOneofRule(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___MessageRules: _TypeAlias = MessageRules  # noqa: Y015
 
-    FIELDS_FIELD_NUMBER: builtins.int
-    REQUIRED_FIELD_NUMBER: builtins.int
-    required: builtins.bool
-    @builtins.property
-    def fields(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+@_typing.final
+class MessageOneofRule(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELDS_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    required: _builtins.bool
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        fields: abc.Iterable[builtins.str] | None = ...,
-        required: builtins.bool | None = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        required: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["required", b"required"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["fields", b"fields", "required", b"required"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["required", b"required"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "required", b"required"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class OneofRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___MessageOneofRule: _TypeAlias = MessageOneofRule  # noqa: Y015
 
-    REQUIRED_FIELD_NUMBER: builtins.int
-    required: builtins.bool
+@_typing.final
+class OneofRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    required: _builtins.bool
     def __init__(
         self,
         *,
-        required: builtins.bool | None = ...,
+        required: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["required", b"required"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["required", b"required"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["required", b"required"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["required", b"required"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class FieldRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___OneofRules: _TypeAlias = OneofRules  # noqa: Y015
 
-    CEL_EXPRESSION_FIELD_NUMBER: builtins.int
-    CEL_FIELD_NUMBER: builtins.int
-    REQUIRED_FIELD_NUMBER: builtins.int
-    IGNORE_FIELD_NUMBER: builtins.int
-    FLOAT_FIELD_NUMBER: builtins.int
-    DOUBLE_FIELD_NUMBER: builtins.int
-    INT32_FIELD_NUMBER: builtins.int
-    INT64_FIELD_NUMBER: builtins.int
-    UINT32_FIELD_NUMBER: builtins.int
-    UINT64_FIELD_NUMBER: builtins.int
-    SINT32_FIELD_NUMBER: builtins.int
-    SINT64_FIELD_NUMBER: builtins.int
-    FIXED32_FIELD_NUMBER: builtins.int
-    FIXED64_FIELD_NUMBER: builtins.int
-    SFIXED32_FIELD_NUMBER: builtins.int
-    SFIXED64_FIELD_NUMBER: builtins.int
-    BOOL_FIELD_NUMBER: builtins.int
-    STRING_FIELD_NUMBER: builtins.int
-    BYTES_FIELD_NUMBER: builtins.int
-    ENUM_FIELD_NUMBER: builtins.int
-    REPEATED_FIELD_NUMBER: builtins.int
-    MAP_FIELD_NUMBER: builtins.int
-    ANY_FIELD_NUMBER: builtins.int
-    DURATION_FIELD_NUMBER: builtins.int
-    FIELD_MASK_FIELD_NUMBER: builtins.int
-    TIMESTAMP_FIELD_NUMBER: builtins.int
-    required: builtins.bool
-    ignore: Ignore.ValueType
-    @builtins.property
-    def cel_expression(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @builtins.property
-    def cel(self) -> containers.RepeatedCompositeFieldContainer[Rule]: ...
-    @builtins.property
-    def float(self) -> FloatRules: ...
-    @builtins.property
-    def double(self) -> DoubleRules: ...
-    @builtins.property
-    def int32(self) -> Int32Rules: ...
-    @builtins.property
-    def int64(self) -> Int64Rules: ...
-    @builtins.property
-    def uint32(self) -> UInt32Rules: ...
-    @builtins.property
-    def uint64(self) -> UInt64Rules: ...
-    @builtins.property
-    def sint32(self) -> SInt32Rules: ...
-    @builtins.property
-    def sint64(self) -> SInt64Rules: ...
-    @builtins.property
-    def fixed32(self) -> Fixed32Rules: ...
-    @builtins.property
-    def fixed64(self) -> Fixed64Rules: ...
-    @builtins.property
-    def sfixed32(self) -> SFixed32Rules: ...
-    @builtins.property
-    def sfixed64(self) -> SFixed64Rules: ...
-    @builtins.property
-    def bool(self) -> BoolRules: ...
-    @builtins.property
-    def string(self) -> StringRules: ...
-    @builtins.property
-    def bytes(self) -> BytesRules: ...
-    @builtins.property
-    def enum(self) -> EnumRules: ...
-    @builtins.property
-    def repeated(self) -> RepeatedRules: ...
-    @builtins.property
-    def map(self) -> MapRules: ...
-    @builtins.property
-    def any(self) -> AnyRules: ...
-    @builtins.property
-    def duration(self) -> DurationRules: ...
-    @builtins.property
-    def field_mask(self) -> FieldMaskRules: ...
-    @builtins.property
-    def timestamp(self) -> TimestampRules: ...
+@_typing.final
+class FieldRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CEL_EXPRESSION_FIELD_NUMBER: _builtins.int
+    CEL_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    IGNORE_FIELD_NUMBER: _builtins.int
+    FLOAT_FIELD_NUMBER: _builtins.int
+    DOUBLE_FIELD_NUMBER: _builtins.int
+    INT32_FIELD_NUMBER: _builtins.int
+    INT64_FIELD_NUMBER: _builtins.int
+    UINT32_FIELD_NUMBER: _builtins.int
+    UINT64_FIELD_NUMBER: _builtins.int
+    SINT32_FIELD_NUMBER: _builtins.int
+    SINT64_FIELD_NUMBER: _builtins.int
+    FIXED32_FIELD_NUMBER: _builtins.int
+    FIXED64_FIELD_NUMBER: _builtins.int
+    SFIXED32_FIELD_NUMBER: _builtins.int
+    SFIXED64_FIELD_NUMBER: _builtins.int
+    BOOL_FIELD_NUMBER: _builtins.int
+    STRING_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    ENUM_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    MAP_FIELD_NUMBER: _builtins.int
+    ANY_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    FIELD_MASK_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
+    required: _builtins.bool
+    ignore: Global___Ignore.ValueType
+    @_builtins.property
+    def cel_expression(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def cel(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]: ...
+    @_builtins.property
+    def float(self) -> Global___FloatRules: ...
+    @_builtins.property
+    def double(self) -> Global___DoubleRules: ...
+    @_builtins.property
+    def int32(self) -> Global___Int32Rules: ...
+    @_builtins.property
+    def int64(self) -> Global___Int64Rules: ...
+    @_builtins.property
+    def uint32(self) -> Global___UInt32Rules: ...
+    @_builtins.property
+    def uint64(self) -> Global___UInt64Rules: ...
+    @_builtins.property
+    def sint32(self) -> Global___SInt32Rules: ...
+    @_builtins.property
+    def sint64(self) -> Global___SInt64Rules: ...
+    @_builtins.property
+    def fixed32(self) -> Global___Fixed32Rules: ...
+    @_builtins.property
+    def fixed64(self) -> Global___Fixed64Rules: ...
+    @_builtins.property
+    def sfixed32(self) -> Global___SFixed32Rules: ...
+    @_builtins.property
+    def sfixed64(self) -> Global___SFixed64Rules: ...
+    @_builtins.property
+    def bool(self) -> Global___BoolRules: ...
+    @_builtins.property
+    def string(self) -> Global___StringRules: ...
+    @_builtins.property
+    def bytes(self) -> Global___BytesRules: ...
+    @_builtins.property
+    def enum(self) -> Global___EnumRules: ...
+    @_builtins.property
+    def repeated(self) -> Global___RepeatedRules: ...
+    @_builtins.property
+    def map(self) -> Global___MapRules: ...
+    @_builtins.property
+    def any(self) -> Global___AnyRules: ...
+    @_builtins.property
+    def duration(self) -> Global___DurationRules: ...
+    @_builtins.property
+    def field_mask(self) -> Global___FieldMaskRules: ...
+    @_builtins.property
+    def timestamp(self) -> Global___TimestampRules: ...
     def __init__(
         self,
         *,
-        cel_expression: abc.Iterable[builtins.str] | None = ...,
-        cel: abc.Iterable[Rule] | None = ...,
-        required: builtins.bool | None = ...,
-        ignore: Ignore.ValueType | None = ...,
-        float: FloatRules | None = ...,
-        double: DoubleRules | None = ...,
-        int32: Int32Rules | None = ...,
-        int64: Int64Rules | None = ...,
-        uint32: UInt32Rules | None = ...,
-        uint64: UInt64Rules | None = ...,
-        sint32: SInt32Rules | None = ...,
-        sint64: SInt64Rules | None = ...,
-        fixed32: Fixed32Rules | None = ...,
-        fixed64: Fixed64Rules | None = ...,
-        sfixed32: SFixed32Rules | None = ...,
-        sfixed64: SFixed64Rules | None = ...,
-        bool: BoolRules | None = ...,
-        string: StringRules | None = ...,
-        bytes: BytesRules | None = ...,
-        enum: EnumRules | None = ...,
-        repeated: RepeatedRules | None = ...,
-        map: MapRules | None = ...,
-        any: AnyRules | None = ...,
-        duration: DurationRules | None = ...,
-        field_mask: FieldMaskRules | None = ...,
-        timestamp: TimestampRules | None = ...,
+        cel_expression: _abc.Iterable[_builtins.str] | None = ...,
+        cel: _abc.Iterable[Global___Rule] | None = ...,
+        required: _builtins.bool | None = ...,
+        ignore: Global___Ignore.ValueType | None = ...,
+        float: Global___FloatRules | None = ...,
+        double: Global___DoubleRules | None = ...,
+        int32: Global___Int32Rules | None = ...,
+        int64: Global___Int64Rules | None = ...,
+        uint32: Global___UInt32Rules | None = ...,
+        uint64: Global___UInt64Rules | None = ...,
+        sint32: Global___SInt32Rules | None = ...,
+        sint64: Global___SInt64Rules | None = ...,
+        fixed32: Global___Fixed32Rules | None = ...,
+        fixed64: Global___Fixed64Rules | None = ...,
+        sfixed32: Global___SFixed32Rules | None = ...,
+        sfixed64: Global___SFixed64Rules | None = ...,
+        bool: Global___BoolRules | None = ...,
+        string: Global___StringRules | None = ...,
+        bytes: Global___BytesRules | None = ...,
+        enum: Global___EnumRules | None = ...,
+        repeated: Global___RepeatedRules | None = ...,
+        map: Global___MapRules | None = ...,
+        any: Global___AnyRules | None = ...,
+        duration: Global___DurationRules | None = ...,
+        field_mask: Global___FieldMaskRules | None = ...,
+        timestamp: Global___TimestampRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["any", b"any", "bool", b"bool", "bytes", b"bytes", "double", b"double", "duration", b"duration", "enum", b"enum", "field_mask", b"field_mask", "fixed32", b"fixed32", "fixed64", b"fixed64", "float", b"float", "ignore", b"ignore", "int32", b"int32", "int64", b"int64", "map", b"map", "repeated", b"repeated", "required", b"required", "sfixed32", b"sfixed32", "sfixed64", b"sfixed64", "sint32", b"sint32", "sint64", b"sint64", "string", b"string", "timestamp", b"timestamp", "type", b"type", "uint32", b"uint32", "uint64", b"uint64"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["any", b"any", "bool", b"bool", "bytes", b"bytes", "cel", b"cel", "cel_expression", b"cel_expression", "double", b"double", "duration", b"duration", "enum", b"enum", "field_mask", b"field_mask", "fixed32", b"fixed32", "fixed64", b"fixed64", "float", b"float", "ignore", b"ignore", "int32", b"int32", "int64", b"int64", "map", b"map", "repeated", b"repeated", "required", b"required", "sfixed32", b"sfixed32", "sfixed64", b"sfixed64", "sint32", b"sint32", "sint64", b"sint64", "string", b"string", "timestamp", b"timestamp", "type", b"type", "uint32", b"uint32", "uint64", b"uint64"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["any", b"any", "bool", b"bool", "bytes", b"bytes", "double", b"double", "duration", b"duration", "enum", b"enum", "field_mask", b"field_mask", "fixed32", b"fixed32", "fixed64", b"fixed64", "float", b"float", "ignore", b"ignore", "int32", b"int32", "int64", b"int64", "map", b"map", "repeated", b"repeated", "required", b"required", "sfixed32", b"sfixed32", "sfixed64", b"sfixed64", "sint32", b"sint32", "sint64", b"sint64", "string", b"string", "timestamp", b"timestamp", "type", b"type", "uint32", b"uint32", "uint64", b"uint64"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any", b"any", "bool", b"bool", "bytes", b"bytes", "cel", b"cel", "cel_expression", b"cel_expression", "double", b"double", "duration", b"duration", "enum", b"enum", "field_mask", b"field_mask", "fixed32", b"fixed32", "fixed64", b"fixed64", "float", b"float", "ignore", b"ignore", "int32", b"int32", "int64", b"int64", "map", b"map", "repeated", b"repeated", "required", b"required", "sfixed32", b"sfixed32", "sfixed64", b"sfixed64", "sint32", b"sint32", "sint64", b"sint64", "string", b"string", "timestamp", b"timestamp", "type", b"type", "uint32", b"uint32", "uint64", b"uint64"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_type: _TypeAlias = typing.Literal["float", "double", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64", "bool", "string", "bytes", "enum", "repeated", "map", "any", "duration", "field_mask", "timestamp"]  # noqa: Y015
-    _WhichOneofArgType_type: _TypeAlias = typing.Literal["type", b"type"]  # noqa: Y015
+    _WhichOneofReturnType_type: _TypeAlias = _typing.Literal["float", "double", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64", "bool", "string", "bytes", "enum", "repeated", "map", "any", "duration", "field_mask", "timestamp"]  # noqa: Y015
+    _WhichOneofArgType_type: _TypeAlias = _typing.Literal["type", b"type"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_type) -> _WhichOneofReturnType_type | None: ...
 
-@typing.final
-class PredefinedRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___FieldRules: _TypeAlias = FieldRules  # noqa: Y015
 
-    CEL_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def cel(self) -> containers.RepeatedCompositeFieldContainer[Rule]: ...
+@_typing.final
+class PredefinedRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cel(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]: ...
     def __init__(
         self,
         *,
-        cel: abc.Iterable[Rule] | None = ...,
+        cel: _abc.Iterable[Global___Rule] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cel", b"cel"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cel", b"cel"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class FloatRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___PredefinedRules: _TypeAlias = PredefinedRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    FINITE_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.float
-    lt: builtins.float
-    lte: builtins.float
-    gt: builtins.float
-    gte: builtins.float
-    finite: builtins.bool
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.float]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.float]: ...
+@_typing.final
+class FloatRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    FINITE_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.float
+    lt: _builtins.float
+    lte: _builtins.float
+    gt: _builtins.float
+    gte: _builtins.float
+    finite: _builtins.bool
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
     def __init__(
         self,
         *,
-        const: builtins.float | None = ...,
-        lt: builtins.float | None = ...,
-        lte: builtins.float | None = ...,
-        gt: builtins.float | None = ...,
-        gte: builtins.float | None = ...,
-        not_in: abc.Iterable[builtins.float] | None = ...,
-        finite: builtins.bool | None = ...,
-        example: abc.Iterable[builtins.float] | None = ...,
+        const: _builtins.float | None = ...,
+        lt: _builtins.float | None = ...,
+        lte: _builtins.float | None = ...,
+        gt: _builtins.float | None = ...,
+        gte: _builtins.float | None = ...,
+        not_in: _abc.Iterable[_builtins.float] | None = ...,
+        finite: _builtins.bool | None = ...,
+        example: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "finite", b"finite", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "finite", b"finite", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "finite", b"finite", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "finite", b"finite", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class DoubleRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___FloatRules: _TypeAlias = FloatRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    FINITE_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.float
-    lt: builtins.float
-    lte: builtins.float
-    gt: builtins.float
-    gte: builtins.float
-    finite: builtins.bool
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.float]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.float]: ...
+@_typing.final
+class DoubleRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    FINITE_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.float
+    lt: _builtins.float
+    lte: _builtins.float
+    gt: _builtins.float
+    gte: _builtins.float
+    finite: _builtins.bool
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
     def __init__(
         self,
         *,
-        const: builtins.float | None = ...,
-        lt: builtins.float | None = ...,
-        lte: builtins.float | None = ...,
-        gt: builtins.float | None = ...,
-        gte: builtins.float | None = ...,
-        not_in: abc.Iterable[builtins.float] | None = ...,
-        finite: builtins.bool | None = ...,
-        example: abc.Iterable[builtins.float] | None = ...,
+        const: _builtins.float | None = ...,
+        lt: _builtins.float | None = ...,
+        lte: _builtins.float | None = ...,
+        gt: _builtins.float | None = ...,
+        gte: _builtins.float | None = ...,
+        not_in: _abc.Iterable[_builtins.float] | None = ...,
+        finite: _builtins.bool | None = ...,
+        example: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "finite", b"finite", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "finite", b"finite", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "finite", b"finite", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "finite", b"finite", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class Int32Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___DoubleRules: _TypeAlias = DoubleRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class Int32Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class Int64Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___Int32Rules: _TypeAlias = Int32Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class Int64Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class UInt32Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___Int64Rules: _TypeAlias = Int64Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class UInt32Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class UInt64Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___UInt32Rules: _TypeAlias = UInt32Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class UInt64Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class SInt32Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___UInt64Rules: _TypeAlias = UInt64Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class SInt32Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class SInt64Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___SInt32Rules: _TypeAlias = SInt32Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class SInt64Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class Fixed32Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___SInt64Rules: _TypeAlias = SInt64Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class Fixed32Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class Fixed64Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___Fixed32Rules: _TypeAlias = Fixed32Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class Fixed64Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class SFixed32Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___Fixed64Rules: _TypeAlias = Fixed64Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class SFixed32Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class SFixed64Rules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___SFixed32Rules: _TypeAlias = SFixed32Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    lt: builtins.int
-    lte: builtins.int
-    gt: builtins.int
-    gte: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class SFixed64Rules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    lt: _builtins.int
+    lte: _builtins.int
+    gt: _builtins.int
+    gte: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        lt: builtins.int | None = ...,
-        lte: builtins.int | None = ...,
-        gt: builtins.int | None = ...,
-        gte: builtins.int | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        lt: _builtins.int | None = ...,
+        lte: _builtins.int | None = ...,
+        gt: _builtins.int | None = ...,
+        gte: _builtins.int | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class BoolRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___SFixed64Rules: _TypeAlias = SFixed64Rules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.bool
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.bool]: ...
+@_typing.final
+class BoolRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.bool
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]: ...
     def __init__(
         self,
         *,
-        const: builtins.bool | None = ...,
-        example: abc.Iterable[builtins.bool] | None = ...,
+        const: _builtins.bool | None = ...,
+        example: _abc.Iterable[_builtins.bool] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class StringRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___BoolRules: _TypeAlias = BoolRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LEN_FIELD_NUMBER: builtins.int
-    MIN_LEN_FIELD_NUMBER: builtins.int
-    MAX_LEN_FIELD_NUMBER: builtins.int
-    LEN_BYTES_FIELD_NUMBER: builtins.int
-    MIN_BYTES_FIELD_NUMBER: builtins.int
-    MAX_BYTES_FIELD_NUMBER: builtins.int
-    PATTERN_FIELD_NUMBER: builtins.int
-    PREFIX_FIELD_NUMBER: builtins.int
-    SUFFIX_FIELD_NUMBER: builtins.int
-    CONTAINS_FIELD_NUMBER: builtins.int
-    NOT_CONTAINS_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EMAIL_FIELD_NUMBER: builtins.int
-    HOSTNAME_FIELD_NUMBER: builtins.int
-    IP_FIELD_NUMBER: builtins.int
-    IPV4_FIELD_NUMBER: builtins.int
-    IPV6_FIELD_NUMBER: builtins.int
-    URI_FIELD_NUMBER: builtins.int
-    URI_REF_FIELD_NUMBER: builtins.int
-    ADDRESS_FIELD_NUMBER: builtins.int
-    UUID_FIELD_NUMBER: builtins.int
-    TUUID_FIELD_NUMBER: builtins.int
-    IP_WITH_PREFIXLEN_FIELD_NUMBER: builtins.int
-    IPV4_WITH_PREFIXLEN_FIELD_NUMBER: builtins.int
-    IPV6_WITH_PREFIXLEN_FIELD_NUMBER: builtins.int
-    IP_PREFIX_FIELD_NUMBER: builtins.int
-    IPV4_PREFIX_FIELD_NUMBER: builtins.int
-    IPV6_PREFIX_FIELD_NUMBER: builtins.int
-    HOST_AND_PORT_FIELD_NUMBER: builtins.int
-    ULID_FIELD_NUMBER: builtins.int
-    PROTOBUF_FQN_FIELD_NUMBER: builtins.int
-    PROTOBUF_DOT_FQN_FIELD_NUMBER: builtins.int
-    WELL_KNOWN_REGEX_FIELD_NUMBER: builtins.int
-    STRICT_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.str
-    len: builtins.int
-    min_len: builtins.int
-    max_len: builtins.int
-    len_bytes: builtins.int
-    min_bytes: builtins.int
-    max_bytes: builtins.int
-    pattern: builtins.str
-    prefix: builtins.str
-    suffix: builtins.str
-    contains: builtins.str
-    not_contains: builtins.str
-    email: builtins.bool
-    hostname: builtins.bool
-    ip: builtins.bool
-    ipv4: builtins.bool
-    ipv6: builtins.bool
-    uri: builtins.bool
-    uri_ref: builtins.bool
-    address: builtins.bool
-    uuid: builtins.bool
-    tuuid: builtins.bool
-    ip_with_prefixlen: builtins.bool
-    ipv4_with_prefixlen: builtins.bool
-    ipv6_with_prefixlen: builtins.bool
-    ip_prefix: builtins.bool
-    ipv4_prefix: builtins.bool
-    ipv6_prefix: builtins.bool
-    host_and_port: builtins.bool
-    ulid: builtins.bool
-    protobuf_fqn: builtins.bool
-    protobuf_dot_fqn: builtins.bool
-    well_known_regex: KnownRegex.ValueType
-    strict: builtins.bool
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+@_typing.final
+class StringRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LEN_FIELD_NUMBER: _builtins.int
+    MIN_LEN_FIELD_NUMBER: _builtins.int
+    MAX_LEN_FIELD_NUMBER: _builtins.int
+    LEN_BYTES_FIELD_NUMBER: _builtins.int
+    MIN_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    PATTERN_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    SUFFIX_FIELD_NUMBER: _builtins.int
+    CONTAINS_FIELD_NUMBER: _builtins.int
+    NOT_CONTAINS_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    IP_FIELD_NUMBER: _builtins.int
+    IPV4_FIELD_NUMBER: _builtins.int
+    IPV6_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    URI_REF_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    UUID_FIELD_NUMBER: _builtins.int
+    TUUID_FIELD_NUMBER: _builtins.int
+    IP_WITH_PREFIXLEN_FIELD_NUMBER: _builtins.int
+    IPV4_WITH_PREFIXLEN_FIELD_NUMBER: _builtins.int
+    IPV6_WITH_PREFIXLEN_FIELD_NUMBER: _builtins.int
+    IP_PREFIX_FIELD_NUMBER: _builtins.int
+    IPV4_PREFIX_FIELD_NUMBER: _builtins.int
+    IPV6_PREFIX_FIELD_NUMBER: _builtins.int
+    HOST_AND_PORT_FIELD_NUMBER: _builtins.int
+    ULID_FIELD_NUMBER: _builtins.int
+    PROTOBUF_FQN_FIELD_NUMBER: _builtins.int
+    PROTOBUF_DOT_FQN_FIELD_NUMBER: _builtins.int
+    WELL_KNOWN_REGEX_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.str
+    len: _builtins.int
+    min_len: _builtins.int
+    max_len: _builtins.int
+    len_bytes: _builtins.int
+    min_bytes: _builtins.int
+    max_bytes: _builtins.int
+    pattern: _builtins.str
+    prefix: _builtins.str
+    suffix: _builtins.str
+    contains: _builtins.str
+    not_contains: _builtins.str
+    email: _builtins.bool
+    hostname: _builtins.bool
+    ip: _builtins.bool
+    ipv4: _builtins.bool
+    ipv6: _builtins.bool
+    uri: _builtins.bool
+    uri_ref: _builtins.bool
+    address: _builtins.bool
+    uuid: _builtins.bool
+    tuuid: _builtins.bool
+    ip_with_prefixlen: _builtins.bool
+    ipv4_with_prefixlen: _builtins.bool
+    ipv6_with_prefixlen: _builtins.bool
+    ip_prefix: _builtins.bool
+    ipv4_prefix: _builtins.bool
+    ipv6_prefix: _builtins.bool
+    host_and_port: _builtins.bool
+    ulid: _builtins.bool
+    protobuf_fqn: _builtins.bool
+    protobuf_dot_fqn: _builtins.bool
+    well_known_regex: Global___KnownRegex.ValueType
+    strict: _builtins.bool
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        const: builtins.str | None = ...,
-        len: builtins.int | None = ...,
-        min_len: builtins.int | None = ...,
-        max_len: builtins.int | None = ...,
-        len_bytes: builtins.int | None = ...,
-        min_bytes: builtins.int | None = ...,
-        max_bytes: builtins.int | None = ...,
-        pattern: builtins.str | None = ...,
-        prefix: builtins.str | None = ...,
-        suffix: builtins.str | None = ...,
-        contains: builtins.str | None = ...,
-        not_contains: builtins.str | None = ...,
-        not_in: abc.Iterable[builtins.str] | None = ...,
-        email: builtins.bool | None = ...,
-        hostname: builtins.bool | None = ...,
-        ip: builtins.bool | None = ...,
-        ipv4: builtins.bool | None = ...,
-        ipv6: builtins.bool | None = ...,
-        uri: builtins.bool | None = ...,
-        uri_ref: builtins.bool | None = ...,
-        address: builtins.bool | None = ...,
-        uuid: builtins.bool | None = ...,
-        tuuid: builtins.bool | None = ...,
-        ip_with_prefixlen: builtins.bool | None = ...,
-        ipv4_with_prefixlen: builtins.bool | None = ...,
-        ipv6_with_prefixlen: builtins.bool | None = ...,
-        ip_prefix: builtins.bool | None = ...,
-        ipv4_prefix: builtins.bool | None = ...,
-        ipv6_prefix: builtins.bool | None = ...,
-        host_and_port: builtins.bool | None = ...,
-        ulid: builtins.bool | None = ...,
-        protobuf_fqn: builtins.bool | None = ...,
-        protobuf_dot_fqn: builtins.bool | None = ...,
-        well_known_regex: KnownRegex.ValueType | None = ...,
-        strict: builtins.bool | None = ...,
-        example: abc.Iterable[builtins.str] | None = ...,
+        const: _builtins.str | None = ...,
+        len: _builtins.int | None = ...,
+        min_len: _builtins.int | None = ...,
+        max_len: _builtins.int | None = ...,
+        len_bytes: _builtins.int | None = ...,
+        min_bytes: _builtins.int | None = ...,
+        max_bytes: _builtins.int | None = ...,
+        pattern: _builtins.str | None = ...,
+        prefix: _builtins.str | None = ...,
+        suffix: _builtins.str | None = ...,
+        contains: _builtins.str | None = ...,
+        not_contains: _builtins.str | None = ...,
+        not_in: _abc.Iterable[_builtins.str] | None = ...,
+        email: _builtins.bool | None = ...,
+        hostname: _builtins.bool | None = ...,
+        ip: _builtins.bool | None = ...,
+        ipv4: _builtins.bool | None = ...,
+        ipv6: _builtins.bool | None = ...,
+        uri: _builtins.bool | None = ...,
+        uri_ref: _builtins.bool | None = ...,
+        address: _builtins.bool | None = ...,
+        uuid: _builtins.bool | None = ...,
+        tuuid: _builtins.bool | None = ...,
+        ip_with_prefixlen: _builtins.bool | None = ...,
+        ipv4_with_prefixlen: _builtins.bool | None = ...,
+        ipv6_with_prefixlen: _builtins.bool | None = ...,
+        ip_prefix: _builtins.bool | None = ...,
+        ipv4_prefix: _builtins.bool | None = ...,
+        ipv6_prefix: _builtins.bool | None = ...,
+        host_and_port: _builtins.bool | None = ...,
+        ulid: _builtins.bool | None = ...,
+        protobuf_fqn: _builtins.bool | None = ...,
+        protobuf_dot_fqn: _builtins.bool | None = ...,
+        well_known_regex: Global___KnownRegex.ValueType | None = ...,
+        strict: _builtins.bool | None = ...,
+        example: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["address", b"address", "const", b"const", "contains", b"contains", "email", b"email", "host_and_port", b"host_and_port", "hostname", b"hostname", "ip", b"ip", "ip_prefix", b"ip_prefix", "ip_with_prefixlen", b"ip_with_prefixlen", "ipv4", b"ipv4", "ipv4_prefix", b"ipv4_prefix", "ipv4_with_prefixlen", b"ipv4_with_prefixlen", "ipv6", b"ipv6", "ipv6_prefix", b"ipv6_prefix", "ipv6_with_prefixlen", b"ipv6_with_prefixlen", "len", b"len", "len_bytes", b"len_bytes", "max_bytes", b"max_bytes", "max_len", b"max_len", "min_bytes", b"min_bytes", "min_len", b"min_len", "not_contains", b"not_contains", "pattern", b"pattern", "prefix", b"prefix", "protobuf_dot_fqn", b"protobuf_dot_fqn", "protobuf_fqn", b"protobuf_fqn", "strict", b"strict", "suffix", b"suffix", "tuuid", b"tuuid", "ulid", b"ulid", "uri", b"uri", "uri_ref", b"uri_ref", "uuid", b"uuid", "well_known", b"well_known", "well_known_regex", b"well_known_regex"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["address", b"address", "const", b"const", "contains", b"contains", "email", b"email", "example", b"example", "host_and_port", b"host_and_port", "hostname", b"hostname", "in", b"in", "ip", b"ip", "ip_prefix", b"ip_prefix", "ip_with_prefixlen", b"ip_with_prefixlen", "ipv4", b"ipv4", "ipv4_prefix", b"ipv4_prefix", "ipv4_with_prefixlen", b"ipv4_with_prefixlen", "ipv6", b"ipv6", "ipv6_prefix", b"ipv6_prefix", "ipv6_with_prefixlen", b"ipv6_with_prefixlen", "len", b"len", "len_bytes", b"len_bytes", "max_bytes", b"max_bytes", "max_len", b"max_len", "min_bytes", b"min_bytes", "min_len", b"min_len", "not_contains", b"not_contains", "not_in", b"not_in", "pattern", b"pattern", "prefix", b"prefix", "protobuf_dot_fqn", b"protobuf_dot_fqn", "protobuf_fqn", b"protobuf_fqn", "strict", b"strict", "suffix", b"suffix", "tuuid", b"tuuid", "ulid", b"ulid", "uri", b"uri", "uri_ref", b"uri_ref", "uuid", b"uuid", "well_known", b"well_known", "well_known_regex", b"well_known_regex"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "const", b"const", "contains", b"contains", "email", b"email", "host_and_port", b"host_and_port", "hostname", b"hostname", "ip", b"ip", "ip_prefix", b"ip_prefix", "ip_with_prefixlen", b"ip_with_prefixlen", "ipv4", b"ipv4", "ipv4_prefix", b"ipv4_prefix", "ipv4_with_prefixlen", b"ipv4_with_prefixlen", "ipv6", b"ipv6", "ipv6_prefix", b"ipv6_prefix", "ipv6_with_prefixlen", b"ipv6_with_prefixlen", "len", b"len", "len_bytes", b"len_bytes", "max_bytes", b"max_bytes", "max_len", b"max_len", "min_bytes", b"min_bytes", "min_len", b"min_len", "not_contains", b"not_contains", "pattern", b"pattern", "prefix", b"prefix", "protobuf_dot_fqn", b"protobuf_dot_fqn", "protobuf_fqn", b"protobuf_fqn", "strict", b"strict", "suffix", b"suffix", "tuuid", b"tuuid", "ulid", b"ulid", "uri", b"uri", "uri_ref", b"uri_ref", "uuid", b"uuid", "well_known", b"well_known", "well_known_regex", b"well_known_regex"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "const", b"const", "contains", b"contains", "email", b"email", "example", b"example", "host_and_port", b"host_and_port", "hostname", b"hostname", "in", b"in", "ip", b"ip", "ip_prefix", b"ip_prefix", "ip_with_prefixlen", b"ip_with_prefixlen", "ipv4", b"ipv4", "ipv4_prefix", b"ipv4_prefix", "ipv4_with_prefixlen", b"ipv4_with_prefixlen", "ipv6", b"ipv6", "ipv6_prefix", b"ipv6_prefix", "ipv6_with_prefixlen", b"ipv6_with_prefixlen", "len", b"len", "len_bytes", b"len_bytes", "max_bytes", b"max_bytes", "max_len", b"max_len", "min_bytes", b"min_bytes", "min_len", b"min_len", "not_contains", b"not_contains", "not_in", b"not_in", "pattern", b"pattern", "prefix", b"prefix", "protobuf_dot_fqn", b"protobuf_dot_fqn", "protobuf_fqn", b"protobuf_fqn", "strict", b"strict", "suffix", b"suffix", "tuuid", b"tuuid", "ulid", b"ulid", "uri", b"uri", "uri_ref", b"uri_ref", "uuid", b"uuid", "well_known", b"well_known", "well_known_regex", b"well_known_regex"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_well_known: _TypeAlias = typing.Literal["email", "hostname", "ip", "ipv4", "ipv6", "uri", "uri_ref", "address", "uuid", "tuuid", "ip_with_prefixlen", "ipv4_with_prefixlen", "ipv6_with_prefixlen", "ip_prefix", "ipv4_prefix", "ipv6_prefix", "host_and_port", "ulid", "protobuf_fqn", "protobuf_dot_fqn", "well_known_regex"]  # noqa: Y015
-    _WhichOneofArgType_well_known: _TypeAlias = typing.Literal["well_known", b"well_known"]  # noqa: Y015
+    _WhichOneofReturnType_well_known: _TypeAlias = _typing.Literal["email", "hostname", "ip", "ipv4", "ipv6", "uri", "uri_ref", "address", "uuid", "tuuid", "ip_with_prefixlen", "ipv4_with_prefixlen", "ipv6_with_prefixlen", "ip_prefix", "ipv4_prefix", "ipv6_prefix", "host_and_port", "ulid", "protobuf_fqn", "protobuf_dot_fqn", "well_known_regex"]  # noqa: Y015
+    _WhichOneofArgType_well_known: _TypeAlias = _typing.Literal["well_known", b"well_known"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_well_known) -> _WhichOneofReturnType_well_known | None: ...
 
-@typing.final
-class BytesRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___StringRules: _TypeAlias = StringRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LEN_FIELD_NUMBER: builtins.int
-    MIN_LEN_FIELD_NUMBER: builtins.int
-    MAX_LEN_FIELD_NUMBER: builtins.int
-    PATTERN_FIELD_NUMBER: builtins.int
-    PREFIX_FIELD_NUMBER: builtins.int
-    SUFFIX_FIELD_NUMBER: builtins.int
-    CONTAINS_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    IP_FIELD_NUMBER: builtins.int
-    IPV4_FIELD_NUMBER: builtins.int
-    IPV6_FIELD_NUMBER: builtins.int
-    UUID_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.bytes
-    len: builtins.int
-    min_len: builtins.int
-    max_len: builtins.int
-    pattern: builtins.str
-    prefix: builtins.bytes
-    suffix: builtins.bytes
-    contains: builtins.bytes
-    ip: builtins.bool
-    ipv4: builtins.bool
-    ipv6: builtins.bool
-    uuid: builtins.bool
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]: ...
+@_typing.final
+class BytesRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LEN_FIELD_NUMBER: _builtins.int
+    MIN_LEN_FIELD_NUMBER: _builtins.int
+    MAX_LEN_FIELD_NUMBER: _builtins.int
+    PATTERN_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    SUFFIX_FIELD_NUMBER: _builtins.int
+    CONTAINS_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    IP_FIELD_NUMBER: _builtins.int
+    IPV4_FIELD_NUMBER: _builtins.int
+    IPV6_FIELD_NUMBER: _builtins.int
+    UUID_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.bytes
+    len: _builtins.int
+    min_len: _builtins.int
+    max_len: _builtins.int
+    pattern: _builtins.str
+    prefix: _builtins.bytes
+    suffix: _builtins.bytes
+    contains: _builtins.bytes
+    ip: _builtins.bool
+    ipv4: _builtins.bool
+    ipv6: _builtins.bool
+    uuid: _builtins.bool
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
-        const: builtins.bytes | None = ...,
-        len: builtins.int | None = ...,
-        min_len: builtins.int | None = ...,
-        max_len: builtins.int | None = ...,
-        pattern: builtins.str | None = ...,
-        prefix: builtins.bytes | None = ...,
-        suffix: builtins.bytes | None = ...,
-        contains: builtins.bytes | None = ...,
-        not_in: abc.Iterable[builtins.bytes] | None = ...,
-        ip: builtins.bool | None = ...,
-        ipv4: builtins.bool | None = ...,
-        ipv6: builtins.bool | None = ...,
-        uuid: builtins.bool | None = ...,
-        example: abc.Iterable[builtins.bytes] | None = ...,
+        const: _builtins.bytes | None = ...,
+        len: _builtins.int | None = ...,
+        min_len: _builtins.int | None = ...,
+        max_len: _builtins.int | None = ...,
+        pattern: _builtins.str | None = ...,
+        prefix: _builtins.bytes | None = ...,
+        suffix: _builtins.bytes | None = ...,
+        contains: _builtins.bytes | None = ...,
+        not_in: _abc.Iterable[_builtins.bytes] | None = ...,
+        ip: _builtins.bool | None = ...,
+        ipv4: _builtins.bool | None = ...,
+        ipv6: _builtins.bool | None = ...,
+        uuid: _builtins.bool | None = ...,
+        example: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "contains", b"contains", "ip", b"ip", "ipv4", b"ipv4", "ipv6", b"ipv6", "len", b"len", "max_len", b"max_len", "min_len", b"min_len", "pattern", b"pattern", "prefix", b"prefix", "suffix", b"suffix", "uuid", b"uuid", "well_known", b"well_known"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "contains", b"contains", "example", b"example", "in", b"in", "ip", b"ip", "ipv4", b"ipv4", "ipv6", b"ipv6", "len", b"len", "max_len", b"max_len", "min_len", b"min_len", "not_in", b"not_in", "pattern", b"pattern", "prefix", b"prefix", "suffix", b"suffix", "uuid", b"uuid", "well_known", b"well_known"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "contains", b"contains", "ip", b"ip", "ipv4", b"ipv4", "ipv6", b"ipv6", "len", b"len", "max_len", b"max_len", "min_len", b"min_len", "pattern", b"pattern", "prefix", b"prefix", "suffix", b"suffix", "uuid", b"uuid", "well_known", b"well_known"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "contains", b"contains", "example", b"example", "in", b"in", "ip", b"ip", "ipv4", b"ipv4", "ipv6", b"ipv6", "len", b"len", "max_len", b"max_len", "min_len", b"min_len", "not_in", b"not_in", "pattern", b"pattern", "prefix", b"prefix", "suffix", b"suffix", "uuid", b"uuid", "well_known", b"well_known"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_well_known: _TypeAlias = typing.Literal["ip", "ipv4", "ipv6", "uuid"]  # noqa: Y015
-    _WhichOneofArgType_well_known: _TypeAlias = typing.Literal["well_known", b"well_known"]  # noqa: Y015
+    _WhichOneofReturnType_well_known: _TypeAlias = _typing.Literal["ip", "ipv4", "ipv6", "uuid"]  # noqa: Y015
+    _WhichOneofArgType_well_known: _TypeAlias = _typing.Literal["well_known", b"well_known"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_well_known) -> _WhichOneofReturnType_well_known | None: ...
 
-@typing.final
-class EnumRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___BytesRules: _TypeAlias = BytesRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    DEFINED_ONLY_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    const: builtins.int
-    defined_only: builtins.bool
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+@_typing.final
+class EnumRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    DEFINED_ONLY_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    const: _builtins.int
+    defined_only: _builtins.bool
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        const: builtins.int | None = ...,
-        defined_only: builtins.bool | None = ...,
-        not_in: abc.Iterable[builtins.int] | None = ...,
-        example: abc.Iterable[builtins.int] | None = ...,
+        const: _builtins.int | None = ...,
+        defined_only: _builtins.bool | None = ...,
+        not_in: _abc.Iterable[_builtins.int] | None = ...,
+        example: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "defined_only", b"defined_only"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "defined_only", b"defined_only", "example", b"example", "in", b"in", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "defined_only", b"defined_only"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "defined_only", b"defined_only", "example", b"example", "in", b"in", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class RepeatedRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___EnumRules: _TypeAlias = EnumRules  # noqa: Y015
 
-    MIN_ITEMS_FIELD_NUMBER: builtins.int
-    MAX_ITEMS_FIELD_NUMBER: builtins.int
-    UNIQUE_FIELD_NUMBER: builtins.int
-    ITEMS_FIELD_NUMBER: builtins.int
-    min_items: builtins.int
-    max_items: builtins.int
-    unique: builtins.bool
-    @builtins.property
-    def items(self) -> FieldRules: ...
+@_typing.final
+class RepeatedRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_ITEMS_FIELD_NUMBER: _builtins.int
+    MAX_ITEMS_FIELD_NUMBER: _builtins.int
+    UNIQUE_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    min_items: _builtins.int
+    max_items: _builtins.int
+    unique: _builtins.bool
+    @_builtins.property
+    def items(self) -> Global___FieldRules: ...
     def __init__(
         self,
         *,
-        min_items: builtins.int | None = ...,
-        max_items: builtins.int | None = ...,
-        unique: builtins.bool | None = ...,
-        items: FieldRules | None = ...,
+        min_items: _builtins.int | None = ...,
+        max_items: _builtins.int | None = ...,
+        unique: _builtins.bool | None = ...,
+        items: Global___FieldRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["items", b"items", "max_items", b"max_items", "min_items", b"min_items", "unique", b"unique"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["items", b"items", "max_items", b"max_items", "min_items", b"min_items", "unique", b"unique"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "max_items", b"max_items", "min_items", b"min_items", "unique", b"unique"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "max_items", b"max_items", "min_items", b"min_items", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class MapRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___RepeatedRules: _TypeAlias = RepeatedRules  # noqa: Y015
 
-    MIN_PAIRS_FIELD_NUMBER: builtins.int
-    MAX_PAIRS_FIELD_NUMBER: builtins.int
-    KEYS_FIELD_NUMBER: builtins.int
-    VALUES_FIELD_NUMBER: builtins.int
-    min_pairs: builtins.int
-    max_pairs: builtins.int
-    @builtins.property
-    def keys(self) -> FieldRules: ...
-    @builtins.property
-    def values(self) -> FieldRules: ...
+@_typing.final
+class MapRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_PAIRS_FIELD_NUMBER: _builtins.int
+    MAX_PAIRS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    min_pairs: _builtins.int
+    max_pairs: _builtins.int
+    @_builtins.property
+    def keys(self) -> Global___FieldRules: ...
+    @_builtins.property
+    def values(self) -> Global___FieldRules: ...
     def __init__(
         self,
         *,
-        min_pairs: builtins.int | None = ...,
-        max_pairs: builtins.int | None = ...,
-        keys: FieldRules | None = ...,
-        values: FieldRules | None = ...,
+        min_pairs: _builtins.int | None = ...,
+        max_pairs: _builtins.int | None = ...,
+        keys: Global___FieldRules | None = ...,
+        values: Global___FieldRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["keys", b"keys", "max_pairs", b"max_pairs", "min_pairs", b"min_pairs", "values", b"values"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["keys", b"keys", "max_pairs", b"max_pairs", "min_pairs", b"min_pairs", "values", b"values"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "max_pairs", b"max_pairs", "min_pairs", b"min_pairs", "values", b"values"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "max_pairs", b"max_pairs", "min_pairs", b"min_pairs", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class AnyRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___MapRules: _TypeAlias = MapRules  # noqa: Y015
 
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+@_typing.final
+class AnyRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        not_in: abc.Iterable[builtins.str] | None = ...,
+        not_in: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["in", b"in", "not_in", b"not_in"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in", b"in", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class DurationRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___AnyRules: _TypeAlias = AnyRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def const(self) -> duration_pb2.Duration: ...
-    @builtins.property
-    def lt(self) -> duration_pb2.Duration: ...
-    @builtins.property
-    def lte(self) -> duration_pb2.Duration: ...
-    @builtins.property
-    def gt(self) -> duration_pb2.Duration: ...
-    @builtins.property
-    def gte(self) -> duration_pb2.Duration: ...
-    @builtins.property
-    def not_in(self) -> containers.RepeatedCompositeFieldContainer[duration_pb2.Duration]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedCompositeFieldContainer[duration_pb2.Duration]: ...
+@_typing.final
+class DurationRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def const(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def lt(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def lte(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def gt(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def gte(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedCompositeFieldContainer[_duration_pb2.Duration]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedCompositeFieldContainer[_duration_pb2.Duration]: ...
     def __init__(
         self,
         *,
-        const: duration_pb2.Duration | None = ...,
-        lt: duration_pb2.Duration | None = ...,
-        lte: duration_pb2.Duration | None = ...,
-        gt: duration_pb2.Duration | None = ...,
-        gte: duration_pb2.Duration | None = ...,
-        not_in: abc.Iterable[duration_pb2.Duration] | None = ...,
-        example: abc.Iterable[duration_pb2.Duration] | None = ...,
+        const: _duration_pb2.Duration | None = ...,
+        lt: _duration_pb2.Duration | None = ...,
+        lte: _duration_pb2.Duration | None = ...,
+        gt: _duration_pb2.Duration | None = ...,
+        gte: _duration_pb2.Duration | None = ...,
+        not_in: _abc.Iterable[_duration_pb2.Duration] | None = ...,
+        example: _abc.Iterable[_duration_pb2.Duration] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "in", b"in", "less_than", b"less_than", "lt", b"lt", "lte", b"lte", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class FieldMaskRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___DurationRules: _TypeAlias = DurationRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    IN_FIELD_NUMBER: builtins.int
-    NOT_IN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def const(self) -> field_mask_pb2.FieldMask: ...
-    @builtins.property
-    def not_in(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedCompositeFieldContainer[field_mask_pb2.FieldMask]: ...
+@_typing.final
+class FieldMaskRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    IN_FIELD_NUMBER: _builtins.int
+    NOT_IN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def const(self) -> _field_mask_pb2.FieldMask: ...
+    @_builtins.property
+    def not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedCompositeFieldContainer[_field_mask_pb2.FieldMask]: ...
     def __init__(
         self,
         *,
-        const: field_mask_pb2.FieldMask | None = ...,
-        not_in: abc.Iterable[builtins.str] | None = ...,
-        example: abc.Iterable[field_mask_pb2.FieldMask] | None = ...,
+        const: _field_mask_pb2.FieldMask | None = ...,
+        not_in: _abc.Iterable[_builtins.str] | None = ...,
+        example: _abc.Iterable[_field_mask_pb2.FieldMask] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "in", b"in", "not_in", b"not_in"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "in", b"in", "not_in", b"not_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class TimestampRules(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___FieldMaskRules: _TypeAlias = FieldMaskRules  # noqa: Y015
 
-    CONST_FIELD_NUMBER: builtins.int
-    LT_FIELD_NUMBER: builtins.int
-    LTE_FIELD_NUMBER: builtins.int
-    LT_NOW_FIELD_NUMBER: builtins.int
-    GT_FIELD_NUMBER: builtins.int
-    GTE_FIELD_NUMBER: builtins.int
-    GT_NOW_FIELD_NUMBER: builtins.int
-    WITHIN_FIELD_NUMBER: builtins.int
-    EXAMPLE_FIELD_NUMBER: builtins.int
-    lt_now: builtins.bool
-    gt_now: builtins.bool
-    @builtins.property
-    def const(self) -> timestamp_pb2.Timestamp: ...
-    @builtins.property
-    def lt(self) -> timestamp_pb2.Timestamp: ...
-    @builtins.property
-    def lte(self) -> timestamp_pb2.Timestamp: ...
-    @builtins.property
-    def gt(self) -> timestamp_pb2.Timestamp: ...
-    @builtins.property
-    def gte(self) -> timestamp_pb2.Timestamp: ...
-    @builtins.property
-    def within(self) -> duration_pb2.Duration: ...
-    @builtins.property
-    def example(self) -> containers.RepeatedCompositeFieldContainer[timestamp_pb2.Timestamp]: ...
+@_typing.final
+class TimestampRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONST_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    LT_NOW_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    GT_NOW_FIELD_NUMBER: _builtins.int
+    WITHIN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    lt_now: _builtins.bool
+    gt_now: _builtins.bool
+    @_builtins.property
+    def const(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def lt(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def lte(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def gt(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def gte(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def within(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def example(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]: ...
     def __init__(
         self,
         *,
-        const: timestamp_pb2.Timestamp | None = ...,
-        lt: timestamp_pb2.Timestamp | None = ...,
-        lte: timestamp_pb2.Timestamp | None = ...,
-        lt_now: builtins.bool | None = ...,
-        gt: timestamp_pb2.Timestamp | None = ...,
-        gte: timestamp_pb2.Timestamp | None = ...,
-        gt_now: builtins.bool | None = ...,
-        within: duration_pb2.Duration | None = ...,
-        example: abc.Iterable[timestamp_pb2.Timestamp] | None = ...,
+        const: _timestamp_pb2.Timestamp | None = ...,
+        lt: _timestamp_pb2.Timestamp | None = ...,
+        lte: _timestamp_pb2.Timestamp | None = ...,
+        lt_now: _builtins.bool | None = ...,
+        gt: _timestamp_pb2.Timestamp | None = ...,
+        gte: _timestamp_pb2.Timestamp | None = ...,
+        gt_now: _builtins.bool | None = ...,
+        within: _duration_pb2.Duration | None = ...,
+        example: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gt_now", b"gt_now", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lt_now", b"lt_now", "lte", b"lte", "within", b"within"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gt_now", b"gt_now", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lt_now", b"lt_now", "lte", b"lte", "within", b"within"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "greater_than", b"greater_than", "gt", b"gt", "gt_now", b"gt_now", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lt_now", b"lt_now", "lte", b"lte", "within", b"within"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["const", b"const", "example", b"example", "greater_than", b"greater_than", "gt", b"gt", "gt_now", b"gt_now", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lt_now", b"lt_now", "lte", b"lte", "within", b"within"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_greater_than: _TypeAlias = typing.Literal["gt", "gte", "gt_now"]  # noqa: Y015
-    _WhichOneofArgType_greater_than: _TypeAlias = typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
-    _WhichOneofReturnType_less_than: _TypeAlias = typing.Literal["lt", "lte", "lt_now"]  # noqa: Y015
-    _WhichOneofArgType_less_than: _TypeAlias = typing.Literal["less_than", b"less_than"]  # noqa: Y015
-    @typing.overload
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte", "gt_now"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte", "lt_now"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
-    @typing.overload
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
 
-@typing.final
-class Violations(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___TimestampRules: _TypeAlias = TimestampRules  # noqa: Y015
 
-    VIOLATIONS_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def violations(self) -> containers.RepeatedCompositeFieldContainer[Violation]: ...
+@_typing.final
+class Violations(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Violation]: ...
     def __init__(
         self,
         *,
-        violations: abc.Iterable[Violation] | None = ...,
+        violations: _abc.Iterable[Global___Violation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["violations", b"violations"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class Violation(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___Violations: _TypeAlias = Violations  # noqa: Y015
 
-    FIELD_FIELD_NUMBER: builtins.int
-    RULE_FIELD_NUMBER: builtins.int
-    RULE_ID_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    FOR_KEY_FIELD_NUMBER: builtins.int
-    rule_id: builtins.str
-    message: builtins.str
-    for_key: builtins.bool
-    @builtins.property
-    def field(self) -> FieldPath: ...
-    @builtins.property
-    def rule(self) -> FieldPath: ...
+@_typing.final
+class Violation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FOR_KEY_FIELD_NUMBER: _builtins.int
+    rule_id: _builtins.str
+    message: _builtins.str
+    for_key: _builtins.bool
+    @_builtins.property
+    def field(self) -> Global___FieldPath: ...
+    @_builtins.property
+    def rule(self) -> Global___FieldPath: ...
     def __init__(
         self,
         *,
-        field: FieldPath | None = ...,
-        rule: FieldPath | None = ...,
-        rule_id: builtins.str | None = ...,
-        message: builtins.str | None = ...,
-        for_key: builtins.bool | None = ...,
+        field: Global___FieldPath | None = ...,
+        rule: Global___FieldPath | None = ...,
+        rule_id: _builtins.str | None = ...,
+        message: _builtins.str | None = ...,
+        for_key: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["field", b"field", "for_key", b"for_key", "message", b"message", "rule", b"rule", "rule_id", b"rule_id"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["field", b"field", "for_key", b"for_key", "message", b"message", "rule", b"rule", "rule_id", b"rule_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "for_key", b"for_key", "message", b"message", "rule", b"rule", "rule_id", b"rule_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "for_key", b"for_key", "message", b"message", "rule", b"rule", "rule_id", b"rule_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class FieldPath(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___Violation: _TypeAlias = Violation  # noqa: Y015
 
-    ELEMENTS_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def elements(self) -> containers.RepeatedCompositeFieldContainer[FieldPathElement]: ...
+@_typing.final
+class FieldPath(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELEMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def elements(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldPathElement]: ...
     def __init__(
         self,
         *,
-        elements: abc.Iterable[FieldPathElement] | None = ...,
+        elements: _abc.Iterable[Global___FieldPathElement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["elements", b"elements"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elements", b"elements"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-@typing.final
-class FieldPathElement(message.Message):
-    DESCRIPTOR: descriptor.Descriptor
+Global___FieldPath: _TypeAlias = FieldPath  # noqa: Y015
 
-    FIELD_NUMBER_FIELD_NUMBER: builtins.int
-    FIELD_NAME_FIELD_NUMBER: builtins.int
-    FIELD_TYPE_FIELD_NUMBER: builtins.int
-    KEY_TYPE_FIELD_NUMBER: builtins.int
-    VALUE_TYPE_FIELD_NUMBER: builtins.int
-    INDEX_FIELD_NUMBER: builtins.int
-    BOOL_KEY_FIELD_NUMBER: builtins.int
-    INT_KEY_FIELD_NUMBER: builtins.int
-    UINT_KEY_FIELD_NUMBER: builtins.int
-    STRING_KEY_FIELD_NUMBER: builtins.int
-    field_number: builtins.int
-    field_name: builtins.str
-    field_type: descriptor_pb2.FieldDescriptorProto.Type.ValueType
-    key_type: descriptor_pb2.FieldDescriptorProto.Type.ValueType
-    value_type: descriptor_pb2.FieldDescriptorProto.Type.ValueType
-    index: builtins.int
-    bool_key: builtins.bool
-    int_key: builtins.int
-    uint_key: builtins.int
-    string_key: builtins.str
+@_typing.final
+class FieldPathElement(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_NUMBER_FIELD_NUMBER: _builtins.int
+    FIELD_NAME_FIELD_NUMBER: _builtins.int
+    FIELD_TYPE_FIELD_NUMBER: _builtins.int
+    KEY_TYPE_FIELD_NUMBER: _builtins.int
+    VALUE_TYPE_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    BOOL_KEY_FIELD_NUMBER: _builtins.int
+    INT_KEY_FIELD_NUMBER: _builtins.int
+    UINT_KEY_FIELD_NUMBER: _builtins.int
+    STRING_KEY_FIELD_NUMBER: _builtins.int
+    field_number: _builtins.int
+    field_name: _builtins.str
+    field_type: _descriptor_pb2.FieldDescriptorProto.Type.ValueType
+    key_type: _descriptor_pb2.FieldDescriptorProto.Type.ValueType
+    value_type: _descriptor_pb2.FieldDescriptorProto.Type.ValueType
+    index: _builtins.int
+    bool_key: _builtins.bool
+    int_key: _builtins.int
+    uint_key: _builtins.int
+    string_key: _builtins.str
     def __init__(
         self,
         *,
-        field_number: builtins.int | None = ...,
-        field_name: builtins.str | None = ...,
-        field_type: descriptor_pb2.FieldDescriptorProto.Type.ValueType | None = ...,
-        key_type: descriptor_pb2.FieldDescriptorProto.Type.ValueType | None = ...,
-        value_type: descriptor_pb2.FieldDescriptorProto.Type.ValueType | None = ...,
-        index: builtins.int | None = ...,
-        bool_key: builtins.bool | None = ...,
-        int_key: builtins.int | None = ...,
-        uint_key: builtins.int | None = ...,
-        string_key: builtins.str | None = ...,
+        field_number: _builtins.int | None = ...,
+        field_name: _builtins.str | None = ...,
+        field_type: _descriptor_pb2.FieldDescriptorProto.Type.ValueType | None = ...,
+        key_type: _descriptor_pb2.FieldDescriptorProto.Type.ValueType | None = ...,
+        value_type: _descriptor_pb2.FieldDescriptorProto.Type.ValueType | None = ...,
+        index: _builtins.int | None = ...,
+        bool_key: _builtins.bool | None = ...,
+        int_key: _builtins.int | None = ...,
+        uint_key: _builtins.int | None = ...,
+        string_key: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["bool_key", b"bool_key", "field_name", b"field_name", "field_number", b"field_number", "field_type", b"field_type", "index", b"index", "int_key", b"int_key", "key_type", b"key_type", "string_key", b"string_key", "subscript", b"subscript", "uint_key", b"uint_key", "value_type", b"value_type"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["bool_key", b"bool_key", "field_name", b"field_name", "field_number", b"field_number", "field_type", b"field_type", "index", b"index", "int_key", b"int_key", "key_type", b"key_type", "string_key", b"string_key", "subscript", b"subscript", "uint_key", b"uint_key", "value_type", b"value_type"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bool_key", b"bool_key", "field_name", b"field_name", "field_number", b"field_number", "field_type", b"field_type", "index", b"index", "int_key", b"int_key", "key_type", b"key_type", "string_key", b"string_key", "subscript", b"subscript", "uint_key", b"uint_key", "value_type", b"value_type"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bool_key", b"bool_key", "field_name", b"field_name", "field_number", b"field_number", "field_type", b"field_type", "index", b"index", "int_key", b"int_key", "key_type", b"key_type", "string_key", b"string_key", "subscript", b"subscript", "uint_key", b"uint_key", "value_type", b"value_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_subscript: _TypeAlias = typing.Literal["index", "bool_key", "int_key", "uint_key", "string_key"]  # noqa: Y015
-    _WhichOneofArgType_subscript: _TypeAlias = typing.Literal["subscript", b"subscript"]  # noqa: Y015
+    _WhichOneofReturnType_subscript: _TypeAlias = _typing.Literal["index", "bool_key", "int_key", "uint_key", "string_key"]  # noqa: Y015
+    _WhichOneofArgType_subscript: _TypeAlias = _typing.Literal["subscript", b"subscript"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_subscript) -> _WhichOneofReturnType_subscript | None: ...
 
-MESSAGE_FIELD_NUMBER: builtins.int
-ONEOF_FIELD_NUMBER: builtins.int
-FIELD_FIELD_NUMBER: builtins.int
-PREDEFINED_FIELD_NUMBER: builtins.int
-message: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.MessageOptions, MessageRules]
-oneof: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.OneofOptions, OneofRules]
-field: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, FieldRules]
-predefined: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, PredefinedRules]
+Global___FieldPathElement: _TypeAlias = FieldPathElement  # noqa: Y015
+
+MESSAGE_FIELD_NUMBER: _builtins.int
+ONEOF_FIELD_NUMBER: _builtins.int
+FIELD_FIELD_NUMBER: _builtins.int
+PREDEFINED_FIELD_NUMBER: _builtins.int
+message: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, Global___MessageRules]
+oneof: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.OneofOptions, Global___OneofRules]
+field: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___FieldRules]
+predefined: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___PredefinedRules]
