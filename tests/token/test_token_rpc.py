@@ -14,6 +14,7 @@ from libs.errors import (
     ConnectionNotFound,
     InvalidField,
     ReauthRequired,
+    ServerMisconfig,
     StateInvalid,
     StateReused,
 )
@@ -151,6 +152,21 @@ async def test_a_person_who_took_the_app_away_must_consent_again(client: Client)
 
     found = await client.connections.GetConnection(token_pb2.GetConnectionRequest(connection=reference("shop-1")))
     assert found.connection.status == token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED
+
+
+@pytest.mark.parametrize("word", ["invalid_request", "invalid_client", "a_word_of_tomorrow"])
+async def test_a_refusal_that_is_not_about_the_token_blames_no_connection(client: Client, word: str) -> None:
+    account = client.sandbox.next_account()
+    connection = await client.connect("shop-1", account)
+    client.sandbox.fault("oauth_error", account, endpoint="token", error=word)
+
+    with pytest.raises(ServerMisconfig):
+        await client.tokens.GetValidToken(
+            token_pb2.GetValidTokenRequest(connection=reference("shop-1"), rejected_generation=connection.generation)
+        )
+
+    found = await client.connections.GetConnection(token_pb2.GetConnectionRequest(connection=reference("shop-1")))
+    assert found.connection.status == token_pb2.CONNECTION_STATUS_ACTIVE
 
 
 async def test_a_consent_link_works_once(client: Client) -> None:

@@ -14,6 +14,8 @@ from services.token.domain.grant import SCOPES_ASKED, Grant
 
 RETRY_AFTER = (1.0, 900.0)  # seconds; what a server asks for is clamped to this
 TOO_MANY = 429
+# The one word that says a refresh token is dead; any other is about the request, and so about this app.
+DEAD_TOKEN = "invalid_grant"
 
 
 class LoginKitProvider:
@@ -39,7 +41,12 @@ class LoginKitProvider:
     async def refresh(self, refresh_token: Secret) -> Grant:
         """Spend a refresh token; when none comes back the one that was sent stays."""
         with self._outcomes():
-            return as_grant(await self._login_kit.refresh(refresh_token), refresh_token)
+            try:
+                return as_grant(await self._login_kit.refresh(refresh_token), refresh_token)
+            except login_kit.Refused as refusal:
+                if refusal.word != DEAD_TOKEN:
+                    raise login_kit.AppRefused(refusal.word) from None
+                raise
 
     async def revoke(self, access_token: Secret) -> None:
         """End a grant."""
