@@ -34,6 +34,7 @@ from services.token.core.refresh import Refresher
 from services.token.core.state import States
 from services.token.core.tokens import Tokens
 from services.token.core.vault import Vault
+from services.token.domain.connection import Provider
 from services.token.servicers.connection import ConnectionServicer
 from services.token.servicers.token import TokenServicer
 from services.token.settings import TokenSettings
@@ -65,14 +66,18 @@ def build_core(settings: TokenSettings, ring: KeyRing, pool: Pool, transport: Tr
         api_origin=settings.tiktok_api_base_url,
     )
     login_kit = LoginKit(app=app, transport=transport, deadline=TIKTOK_DEADLINE)
-    provider = LoginKitProvider(app=app, login_kit=login_kit, clock=clock, pkce=settings.tiktok_pkce == "on")
+    providers = {
+        Provider.LOGIN_KIT: LoginKitProvider(
+            app=app, login_kit=login_kit, clock=clock, pkce=settings.tiktok_pkce == "on"
+        )
+    }
     connections = PostgresConnections(pool=pool, replica=uuid.uuid4().hex)
     links = PostgresLinks(pool)
-    refresher = Refresher(refresh.Parts(connections=connections, provider=provider, vault=vault, clock=clock))
+    refresher = Refresher(refresh.Parts(connections=connections, providers=providers, vault=vault, clock=clock))
     states = States(
         secret=settings.state_secret, clock=clock, lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds)
     )
-    parts = authorization.Parts(connections=connections, links=links, provider=provider, vault=vault, clock=clock)
+    parts = authorization.Parts(connections=connections, links=links, providers=providers, vault=vault, clock=clock)
     return Core(
         tokens=Tokens(connections=connections, refresher=refresher, vault=vault),
         directory=Directory(connections),

@@ -48,7 +48,12 @@ class House:
     def replica(self, name: str = "replica-1") -> Replica:
         connections = PostgresConnections(pool=self.pool, replica=name)
         refresher = Refresher(
-            refresh.Parts(connections=connections, provider=self.provider, vault=self.vault, clock=QuickClock())
+            refresh.Parts(
+                connections=connections,
+                providers={Provider.LOGIN_KIT: self.provider},
+                vault=self.vault,
+                clock=QuickClock(),
+            )
         )
         tokens = Tokens(connections=connections, refresher=refresher, vault=self.vault)
         return Replica(connections=connections, refresher=refresher, tokens=tokens)

@@ -47,8 +47,10 @@ class CountingProvider:
             account_id=account,
             access_token=Secret(f"act.{account}.{number}"),
             access_seconds=self.life,
+            access_given=self.life,
             refresh_token=Secret(refresh),
             refresh_seconds=15_552_000,
+            refresh_given=15_552_000,
             scopes=self.scopes,
         )
 

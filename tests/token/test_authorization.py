@@ -22,7 +22,7 @@ from services.token.core import authorization
 from services.token.core.authorization import Authorization, Invitation, Redirect
 from services.token.core.provider import NotSent, Outcome, Refused, Unknown
 from services.token.core.state import States
-from services.token.domain.connection import Connection, Status
+from services.token.domain.connection import Connection, Provider, Status
 from services.token.domain.grant import SCOPES_ASKED
 from tests.token.conftest import House, store
 from tests.token.counting_provider import QuickClock
@@ -33,7 +33,7 @@ def authorizing(house: House) -> Authorization:
     parts = authorization.Parts(
         connections=PostgresConnections(pool=house.pool, replica="r"),
         links=PostgresLinks(house.pool),
-        provider=house.provider,
+        providers={Provider.LOGIN_KIT: house.provider},
         vault=house.vault,
         clock=QuickClock(),
     )

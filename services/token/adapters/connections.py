@@ -10,7 +10,7 @@ from libs.errors import AccountAlreadyConnected
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import ById, ByOwner, Connection, Need, Reference, Status, Version
+from services.token.domain.connection import ById, ByOwner, Connection, Need, Provider, Reference, Status, Version
 from services.token.domain.grant import Grant
 
 # A token that lives shorter than this is refreshed once in SHORTEST_PAUSE at most, whatever TikTok says of its life.
@@ -33,7 +33,7 @@ CLAIM = """
               make_interval(secs => $5), (access_expires_at - received_at) / 2))
       AND (lease_until IS NULL OR lease_until < clock_timestamp())
       AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
-    RETURNING epoch, generation, refresh_token, failures, reason
+    RETURNING provider, epoch, generation, refresh_token, failures, reason
 """
 
 # By epoch and generation and not by lease: a holder that was paused past its lease has tokens nobody else has.
@@ -42,7 +42,7 @@ SAVE = """
         generation = $3 + 1, access_token = $4, refresh_token = $5,
         status = 'ACTIVE', reason = '', failures = 0,
         scopes = CASE WHEN cardinality($6::text[]) > 0 THEN $6 ELSE scopes END,
-        access_given = $7::bigint, refresh_given = coalesce($8::bigint, refresh_given),
+        access_given = $12, refresh_given = coalesce($13::bigint, refresh_given),
         received_at = clock_timestamp() - make_interval(secs => $9::float8),
         access_expires_at = clock_timestamp() + make_interval(secs => $7::bigint - $9::float8),
         refresh_expires_at = coalesce(
@@ -76,7 +76,7 @@ CONNECT = f"""
         id, provider, owner_kind, owner_id, team_id, account_id, status, scopes, epoch, generation,
         access_token, refresh_token, access_given, refresh_given, received_at, access_expires_at, refresh_expires_at
     ) VALUES (
-        $1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $8, $9, $10, $11, $12::bigint, $13::bigint,
+        $1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $8, $9, $10, $11, $15, $16,
         clock_timestamp() - make_interval(secs => $14::float8),
         clock_timestamp() + make_interval(secs => $12::bigint - $14::float8),
         clock_timestamp() + make_interval(secs => $13::bigint - $14::float8)
@@ -132,6 +132,7 @@ class PostgresConnections:
             return None
         return Lease(
             connection_id=connection_id,
+            provider=Provider(row["provider"]),
             version=Version(epoch=row["epoch"], generation=row["generation"]),
             refresh=row["refresh_token"],
             failures=row["failures"],
@@ -142,9 +143,10 @@ class PostgresConnections:
         """Store new tokens if the row still has the lease's version; a repeat of a save that worked says so."""
         key = (lease.connection_id, lease.version.epoch, lease.version.generation)
         lives = (grant.access_seconds, grant.refresh_seconds, grant.age)
+        given = (grant.access_given, grant.refresh_given)
         async with borrow(self._pool) as database:
             saved = await database.fetchval(
-                SAVE, *key, sealed.access, sealed.refresh, grant.scopes, *lives, SHORT_LIFE, SHORTEST_PAUSE
+                SAVE, *key, sealed.access, sealed.refresh, grant.scopes, *lives, SHORT_LIFE, SHORTEST_PAUSE, *given
             )
             if saved is None:
                 after = lease.version.refreshed()
@@ -238,6 +240,8 @@ async def write_connection(database: Borrowed, target: ByOwner, team_id: int, gr
         grant.access_seconds,
         grant.refresh_seconds,
         grant.age,
+        grant.access_given,
+        grant.refresh_given,
     )
     return connection_of(row)
 

@@ -94,7 +94,9 @@ def as_grant(tokens: Tokens, kept: Secret | None) -> Grant:
         account_id=tokens.account_id,
         access_token=tokens.access_token,
         access_seconds=tokens.access_seconds,
+        access_given=tokens.access_seconds,
         refresh_token=refresh_token,
         refresh_seconds=tokens.refresh_seconds,
+        refresh_given=tokens.refresh_seconds,
         scopes=tokens.scopes,
     )

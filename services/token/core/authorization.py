@@ -21,7 +21,16 @@ from libs.errors import (
 )
 from libs.secret import Secret
 from services.token.core.connections import ConnectionsPort
-from services.token.core.provider import AppRefused, NotSent, Outcome, ProviderPort, Refused, Unavailable
+from services.token.core.provider import (
+    AppRefused,
+    NotSent,
+    Outcome,
+    ProviderPort,
+    Providers,
+    Refused,
+    Unavailable,
+    port_of,
+)
 from services.token.core.state import Link, States, new_nonce
 from services.token.core.vault import SealedTokens, Vault
 from services.token.domain.connection import ByOwner, Connection, Version
@@ -70,7 +79,7 @@ class Parts:
 
     connections: ConnectionsPort
     links: LinksPort
-    provider: ProviderPort
+    providers: Providers
     vault: Vault
     clock: Clock
 
@@ -81,7 +90,7 @@ class Authorization:
     def __init__(self, parts: Parts, states: States) -> None:
         self._connections = parts.connections
         self._links = parts.links
-        self._provider = parts.provider
+        self._providers = parts.providers
         self._vault = parts.vault
         self._clock = parts.clock
         self._states = states
@@ -89,11 +98,12 @@ class Authorization:
 
     async def start(self, target: ByOwner, team_id: int, *, bind: bool) -> Invitation:
         """Return a link to the consent page, bound to a new browser nonce or to nobody."""
+        port = port_of(self._providers, target.provider)
         nonce = new_nonce() if bind else ""
         link = self._states.new(target, team_id, nonce)
         await self._links.issue(link)
         state = self._states.write(link)
-        url = self._provider.authorize_url(state, self._states.verifier(link))
+        url = port.authorize_url(state, self._states.verifier(link))
         return Invitation(link=link, url=url, state=state, nonce=nonce)
 
     async def complete(self, redirect: Redirect) -> Connection:
@@ -134,27 +144,28 @@ class Authorization:
         return connection
 
     async def _exchange(self, link: Link, code: Secret) -> Grant:
+        port = port_of(self._providers, link.target.provider)
         started = self._clock.monotonic()
         try:
-            grant = await self._exchange_if_sent(code, self._states.verifier(link))
+            grant = await self._exchange_if_sent(port, code, self._states.verifier(link))
         except Outcome as outcome:
             raise as_error(outcome) from None
         return grant.aged(self._clock.monotonic() - started)
 
-    async def _exchange_if_sent(self, code: Secret, verifier: str) -> Grant:
+    async def _exchange_if_sent(self, port: ProviderPort, code: Secret, verifier: str) -> Grant:
         """Repeat only what never left: a code that was sent may be spent."""
         for _ in range(NOT_SENT_TRIES - 1):
             try:
-                return await self._provider.exchange(code, verifier)
+                return await port.exchange(code, verifier)
             except NotSent:
                 await self._clock.sleep(0.3)
-        return await self._provider.exchange(code, verifier)
+        return await port.exchange(code, verifier)
 
     async def _return_unwanted(self, grant: Grant) -> None:
         """Give a grant back that is not kept, unless that could end a connection which is."""
         try:
             if not await self._connections.account_is_live(grant):
-                await self._provider.revoke(grant.access_token)
+                await self._providers[grant.provider].revoke(grant.access_token)
         except (Outcome, TokhubError) as error:
             log.warning("an unwanted grant could not be given back", error=type(error).__name__)
 

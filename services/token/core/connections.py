@@ -6,7 +6,17 @@ from typing import Protocol
 from uuid import UUID
 
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import ByOwner, Connection, Need, OwnerKind, Reference, Status, Version, Why
+from services.token.domain.connection import (
+    ByOwner,
+    Connection,
+    Need,
+    OwnerKind,
+    Provider,
+    Reference,
+    Status,
+    Version,
+    Why,
+)
 from services.token.domain.grant import Grant
 
 Seal = Callable[[UUID, Version], SealedTokens]
@@ -25,6 +35,7 @@ class Lease:
     """The right to refresh one version of one connection, for a while; failures and reason are of refreshes before."""
 
     connection_id: UUID
+    provider: Provider
     version: Version
     refresh: bytes = field(repr=False)
     failures: int

@@ -9,9 +9,12 @@ Outcome
 └── Unavailable    the provider cannot answer now: says nothing about the account
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from libs.errors import ServerMisconfig
 from libs.secret import Secret
+from services.token.domain.connection import Provider
 from services.token.domain.grant import Grant
 
 
@@ -70,3 +73,14 @@ class ProviderPort(Protocol):
     async def revoke(self, access_token: Secret) -> None:
         """End a grant."""
         ...
+
+
+Providers = Mapping[Provider, ProviderPort]
+
+
+def port_of(providers: Providers, provider: Provider) -> ProviderPort:
+    """Return the port to a provider; raise ServerMisconfig when this service has no app for it."""
+    port = providers.get(provider)
+    if port is None:
+        raise ServerMisconfig(f"No app is set up for {provider}: set its key and secret.")
+    return port

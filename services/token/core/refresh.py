@@ -26,7 +26,17 @@ from libs.errors import (
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen
 from services.token.core.connections import ConnectionsPort, Held, Lease, Setback
-from services.token.core.provider import AppRefused, Lost, NotSent, ProviderPort, Refused, Unavailable, Unknown
+from services.token.core.provider import (
+    AppRefused,
+    Lost,
+    NotSent,
+    ProviderPort,
+    Providers,
+    Refused,
+    Unavailable,
+    Unknown,
+    port_of,
+)
 from services.token.core.vault import Vault
 from services.token.domain.connection import ById, Connection, Need, Status, Why
 from services.token.domain.grant import Grant
@@ -48,7 +58,7 @@ class Parts:
     """What refreshing is made of."""
 
     connections: ConnectionsPort
-    provider: ProviderPort
+    providers: Providers
     vault: Vault
     clock: Clock
 
@@ -58,7 +68,7 @@ class Refresher:
 
     def __init__(self, parts: Parts) -> None:
         self._connections = parts.connections
-        self._provider = parts.provider
+        self._providers = parts.providers
         self._vault = parts.vault
         self._clock = parts.clock
         self._flights: dict[UUID, asyncio.Task[Held]] = {}
@@ -88,6 +98,7 @@ class Refresher:
             log.error("refresh broke off", connection=str(connection_id), exc_info=error)
 
     async def _fly(self, seen: Connection, need: Need) -> Held:
+        port_of(self._providers, seen.provider)
         give_up_at = self._clock.monotonic() + PATIENCE
         pause = random.uniform(*POLL)  # noqa: S311 - jitter
         while True:
@@ -124,7 +135,7 @@ class Refresher:
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
         started = self._clock.monotonic()
         try:
-            grant = await self._present(token)
+            grant = await self._present(port_of(self._providers, lease.provider), token)
         except Unknown:
             await self._suspect(lease)
         except AppRefused as outcome:
@@ -139,14 +150,14 @@ class Refresher:
         else:
             await self._save(lease, grant.aged(self._clock.monotonic() - started))
 
-    async def _present(self, token: Secret) -> Grant:
+    async def _present(self, port: ProviderPort, token: Secret) -> Grant:
         """Spend a token, with one repeat after an unknown outcome: a server may end the whole grant at more."""
         try:
-            return await self._provider.refresh(token)
+            return await port.refresh(token)
         except Unknown:
             await self._clock.sleep(random.uniform(*SECOND_TRY_AFTER))  # noqa: S311 - jitter
         try:
-            return await self._provider.refresh(token)
+            return await port.refresh(token)
         except AppRefused:
             raise
         except Refused as outcome:
@@ -176,7 +187,7 @@ class Refresher:
         log.warning("refresh overtaken", connection=str(lease.connection_id), had=str(lease.version), now=str(moved))
         if held and held.connection.status is Status.DISCONNECTED:
             try:
-                await self._provider.revoke(grant.access_token)
+                await self._providers[lease.provider].revoke(grant.access_token)
             except Exception as error:  # noqa: BLE001 - the disconnect stands whatever TikTok says now
                 log.error("revoke failed", connection=str(lease.connection_id), error=type(error).__name__)
 
@@ -197,8 +208,8 @@ class Refresher:
 
     async def _blame_app(self, lease: Lease, outcome: Refused) -> None:
         await self._give_back(lease, Setback(pause=pause_after(lease.failures)))
-        log.error("the app's credentials are refused", word=outcome.word)
-        raise ServerMisconfig("TikTok refuses the app's credentials: check TIKTOK_CLIENT_KEY and its secret.")
+        log.error("the app's credentials are refused", provider=lease.provider, word=outcome.word)
+        raise ServerMisconfig(f"TikTok refuses the app's credentials: check the key and secret for {lease.provider}.")
 
     async def _wait(self, lease: Lease, error: UpstreamUnavailable | UpstreamRateLimited) -> None:
         await self._give_back(lease, Setback(pause=error.retry_after))

@@ -12,6 +12,7 @@ class Provider(StrEnum):
     """The product whose consent made the connection."""
 
     LOGIN_KIT = "login_kit"
+    TIKTOK_SHOP = "tiktok_shop"
 
 
 class OwnerKind(StrEnum):

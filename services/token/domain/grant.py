@@ -13,14 +13,19 @@ SCOPES_REQUIRED = ("user.info.basic", "user.info.stats")
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """Tokens with their lifetimes in seconds, counted from when the request for them was sent."""
+    """Tokens with their lifetimes in seconds, counted from when the request for them was sent.
+
+    What was given is what the provider said of their ends, as it said it: seconds, or a Unix time.
+    """
 
     provider: Provider
     account_id: str
     access_token: Secret
     access_seconds: int
+    access_given: int
     refresh_token: Secret
     refresh_seconds: int | None
+    refresh_given: int | None
     scopes: tuple[str, ...]
     age: float = 0.0
 
