@@ -11,6 +11,9 @@ from sandbox.web.authorize import AuthorizeRoutes
 from sandbox.web.control import ControlRoutes
 from sandbox.web.display import DisplayRoutes
 from sandbox.web.oauth import OAuthRoutes
+from sandbox.web.shop_api import ShopApiRoutes
+from sandbox.web.shop_consent import ShopConsentRoutes
+from sandbox.web.shop_token import ShopTokenRoutes
 from sandbox.world import World, build_world
 
 
@@ -35,5 +38,8 @@ def _routes(world: World) -> list[Route]:
         *AuthorizeRoutes(world).routes(),
         *OAuthRoutes(world).routes(),
         *DisplayRoutes(world).routes(),
+        *ShopConsentRoutes(world).routes(),
+        *ShopTokenRoutes(world).routes(),
+        *ShopApiRoutes(world).routes(),
         *ControlRoutes(world).routes(),
     ]

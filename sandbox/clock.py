@@ -1,4 +1,4 @@
-"""One clock for everything that lives, expires or waits; it can run fast and be moved forward."""
+"""One clock for everything that lives, expires or waits; it can run fast, stand still and be moved forward."""
 
 import asyncio
 import time
@@ -28,6 +28,12 @@ class SandboxClock:
         self._scale = scale
         self._origin = resumed_from.at(wall) if resumed_from else wall
         self._started = time.monotonic()
+        self._frozen = False
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still; waits go on at its scale all the same."""
+        return self._frozen
 
     @property
     def scale(self) -> float:
@@ -36,7 +42,7 @@ class SandboxClock:
 
     def now(self) -> float:
         """Return the sandbox time in Unix seconds."""
-        return self._origin + (time.monotonic() - self._started) * self._scale
+        return self._origin + (0 if self._frozen else (time.monotonic() - self._started) * self._scale)
 
     def today(self) -> int:
         """Return the UTC day of sandbox time, counted from 1970-01-01."""
@@ -45,6 +51,10 @@ class SandboxClock:
     def real(self, seconds: float) -> int:
         """Return how long a client's own watch shows for `seconds` of sandbox time."""
         return max(0, int(seconds / self._scale + 0.001))  # a float's hair below a whole second is that second
+
+    def on_client_watch(self, moment: float) -> int:
+        """Return what a client's own watch, which nobody moves, will show at this sandbox time; Unix seconds."""
+        return int(time.time() + (moment - self.now()) / self._scale + 0.001)
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds` of sandbox time."""
@@ -57,9 +67,17 @@ class SandboxClock:
 
     def rescale(self, scale: float) -> None:
         """Run `scale` times as fast as real time from this moment on."""
+        self._hold()
+        self._scale = scale
+
+    def freeze(self, frozen: bool) -> None:
+        """Stand still from this moment on, or go on from where it stands."""
+        self._hold()
+        self._frozen = frozen
+
+    def _hold(self) -> None:
         self._origin = self.now()
         self._started = time.monotonic()
-        self._scale = scale
 
     def anchor(self) -> Anchor:
         """Return what a later process needs to go on with this time."""

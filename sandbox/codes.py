@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from sandbox.clock import SandboxClock
 
@@ -17,29 +18,40 @@ class Consent:
     code_challenge: str
 
 
+@dataclass(frozen=True, slots=True)
+class ShopConsent:
+    """What a seller or creator agreed to, and when; sandbox time."""
+
+    open_id: str
+    agreed: float
+
+
+Agreed = TypeVar("Agreed", Consent, ShopConsent)
+
+
 @dataclass(slots=True)
-class _Issued:
-    consent: Consent
+class _Issued(Generic[Agreed]):
+    consent: Agreed
     expires: float
     spent: bool = False
 
 
-class Codes:
+class Codes(Generic[Agreed]):
     """Codes on their way from the consent page to the exchange."""
 
     def __init__(self, *, clock: SandboxClock, ttl_seconds: Callable[[], float]) -> None:
         self._clock = clock
         self._ttl = ttl_seconds
-        self._issued: dict[str, _Issued] = {}
+        self._issued: dict[str, _Issued[Agreed]] = {}
 
-    def issue(self, consent: Consent) -> str:
+    def issue(self, consent: Agreed, prefix: str = "") -> str:
         """Return a new code for this consent."""
         self._forget_expired()
-        code = f"CNRY{secrets.token_urlsafe(24)}*0!{1000 + secrets.randbelow(9000)}"
+        code = f"{prefix}CNRY{secrets.token_urlsafe(24)}*0!{1000 + secrets.randbelow(9000)}"
         self._issued[code] = _Issued(consent, self._clock.now() + self._ttl())
         return code
 
-    def peek(self, code: str) -> Consent | None:
+    def peek(self, code: str) -> Agreed | None:
         """Return the consent of a code that can still be exchanged."""
         issued = self._issued.get(code)
         if issued is None or issued.spent or issued.expires <= self._clock.now():

@@ -8,14 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 FaultKind = Literal[
     "429", "500", "503", "html", "answer_lost", "slow", "truncated", "oauth_error", "access_token_invalid"
 ]
-FaultEndpoint = Literal["token", "revoke", "user", "video", "*"]
-Endpoint = Literal["token", "revoke", "user_info", "video_list", "video_query"]
+FaultEndpoint = Literal["token", "revoke", "user", "video", "shop_token", "shops", "*"]
+Endpoint = Literal["token", "revoke", "user_info", "video_list", "video_query", "shop_token", "shops"]
 FAMILIES: dict[Endpoint, FaultEndpoint] = {
     "token": "token",
     "revoke": "revoke",
     "user_info": "user",
     "video_list": "video",
     "video_query": "video",
+    "shop_token": "shop_token",
+    "shops": "shops",
 }
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal
 
+from sandbox.grants import Pair
+
 Json = dict[str, Any]
 EventKind = Literal["minted", "presented", "called", "revoked"]
 
@@ -62,6 +64,15 @@ class Ledger:
         if event.grant:
             self._grants.setdefault(event.grant, Counter())[name] += 1
 
+    def record_pair(self, pair: Pair) -> None:
+        """Write down that these two tokens were minted."""
+        grant = pair.grant
+        for what, serial, token in (
+            ("access", grant.access_serial, pair.access_token),
+            ("refresh", grant.refresh_serial, pair.refresh_token),
+        ):
+            self.record(Event("minted", what, "ok", grant.open_id, grant.id, serial, token))
+
     def summary(self) -> Json:
         """Return the figures of the whole run."""
         return {"events": self._sequence, **figures(self._totals), "counters": dict(sorted(self._totals.items()))}
@@ -88,7 +99,7 @@ class Ledger:
 
 
 GRANT_FIGURES = ("refreshes", "dead_refresh_tokens_presented")
-RATE_LIMITED = ("rate_limit_exceeded", "fault_429")
+RATE_LIMITED = ("rate_limit_exceeded", "36009002", "fault_429")
 
 
 def figures(counts: Counter[str]) -> Json:

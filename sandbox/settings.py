@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "SANDBOX_"
@@ -47,7 +48,25 @@ class Switches(BaseModel):
     latency_video_ms: Milliseconds = 0
     latency_jitter: Annotated[float, Field(ge=0, le=1)] = 0.3
 
-    _split_redirect_uris = field_validator("redirect_uris", mode="before")(_split_commas)
+    shop_redirect_uri: str = "http://127.0.0.1:3000/api/v1/tiktok/auth/callback"
+    shop_callback: Literal["plain", "extras", "app_store"] = "plain"
+    shop_cancel: Literal["page", "redirect"] = "page"
+    shop_code_ttl_seconds: Seconds = 1_800
+    shop_scopes: Annotated[tuple[str, ...], NoDecode] = ("seller.authorization.info", "data.shop_analytics.public.read")
+    shop_refresh_rotation: Literal["strict", "same", "grace"] = "strict"
+    shop_refresh_grace_seconds: Annotated[float, Field(ge=0)] = 60
+    shop_reuse_revokes_family: bool = False
+    shop_access_ttl_seconds: Seconds = 604_800
+    shop_refresh_ttl_seconds: Seconds = 31_536_000
+    shop_refresh_expiry: Literal["duration", "2123"] = "duration"
+    shop_unix_time: Literal["client", "sandbox"] = "client"
+    shop_deauthorized: Literal["36009004", "105002"] = "36009004"
+    shop_rate_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    shop_rate_window_seconds: Seconds = 1
+    shop_retry_after: Literal["absent", "present"] = "present"
+    latency_shop_ms: Milliseconds = 0
+
+    _split_lists = field_validator("redirect_uris", "shop_scopes", mode="before")(_split_commas)
 
     def patched(self, changes: dict[str, Any]) -> "Switches":
         """Return these switches with `changes` applied; ValidationError if one does not fit."""
@@ -56,6 +75,13 @@ class Switches(BaseModel):
 
 class _SwitchesFromEnvironment(Switches, BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+
+def _secret_in(path: Path, name: str) -> SecretStr:
+    try:
+        return SecretStr(path.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise PydanticCustomError(name, f"the file cannot be read: {error.strerror}") from None
 
 
 class Settings(BaseSettings):
@@ -68,7 +94,13 @@ class Settings(BaseSettings):
     client_key: Annotated[str, Field(min_length=1)] = "sbawtokhubsandbox"
     client_secret: SecretStr = SecretStr("CNRYsandboxclientsecret")
     client_secret_file: Path | None = None
+    shop_app_key: Annotated[str, Field(min_length=1)] = "6sandboxshop"
+    shop_app_secret: SecretStr = SecretStr("CNRYsandboxshopsecret")
+    shop_app_secret_file: Path | None = None
+    shop_service_id: Annotated[str, Field(min_length=1)] = "7400000000000000001"
     accounts: Annotated[int, Field(ge=0, le=100_000)] = 300
+    sellers: Annotated[int, Field(ge=0, le=100_000)] = 8
+    creators: Annotated[int, Field(ge=0, le=1_000)] = 2
     seed: int = 1
     time_scale: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     state_file: Path | None = None
@@ -77,14 +109,11 @@ class Settings(BaseSettings):
     switches: Switches = Field(default_factory=_SwitchesFromEnvironment)
 
     @model_validator(mode="after")
-    def _read_secret_file(self) -> Self:
-        if self.client_secret_file is None:
-            return self
-        try:
-            secret = self.client_secret_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ValueError(f"client_secret_file cannot be read: {error.strerror}") from None
-        object.__setattr__(self, "client_secret", SecretStr(secret))
+    def _read_secret_files(self) -> Self:
+        for name in ("client_secret", "shop_app_secret"):
+            path: Path | None = getattr(self, f"{name}_file")
+            if path is not None:
+                object.__setattr__(self, name, _secret_in(path, f"{name}_file"))
         return self
 
 
@@ -98,5 +127,5 @@ def load_settings() -> Settings:
         return Settings(switches=_SwitchesFromEnvironment())
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = PREFIX + "_".join(str(part) for part in first["loc"][:1] or ("client_secret_file",)).upper()
+        name = PREFIX + str((first["loc"] or (first["type"],))[0]).upper()
         raise InvalidSettingError(f"{name} does not fit: {first['msg']}") from None

@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 TokenKind = Literal["access", "refresh"]
-PREFIXES: dict[TokenKind, str] = {"access": "act.CNRY", "refresh": "rft.CNRY"}
-_TOKEN = re.compile(r"(act|rft)\.CNRY([0-9a-f]{12})s(\d+)e(\d+)k([0-9a-f]{24})!(\d{4})\.s1")
+Family = Literal["login", "TTP", "ROW"]
+PREFIXES: dict[tuple[Family, TokenKind], str] = {
+    ("login", "access"): "act.CNRY",
+    ("login", "refresh"): "rft.CNRY",
+    ("TTP", "access"): "TTP_CNRYa",
+    ("TTP", "refresh"): "TTP_CNRYr",
+    ("ROW", "access"): "ROW_CNRYa",
+    ("ROW", "refresh"): "ROW_CNRYr",
+}
+_MEANINGS = {prefix: meaning for meaning, prefix in PREFIXES.items()}
+_TOKEN = re.compile(r"(act\.CNRY|rft\.CNRY|TTP_CNRY[ar]|ROW_CNRY[ar])([0-9a-f]{12})s(\d+)e(\d+)k[0-9a-f]{24}.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,7 @@ class Claim:
     grant: str
     serial: int
     expires: int
+    family: Family = "login"
 
 
 class Signer:
@@ -35,18 +45,19 @@ class Signer:
 
     def mint(self, claim: Claim) -> str:
         """Return the one token for this claim."""
-        body = f"{PREFIXES[claim.kind]}{claim.grant}s{claim.serial}e{claim.expires}"
+        body = f"{PREFIXES[claim.family, claim.kind]}{claim.grant}s{claim.serial}e{claim.expires}"
         mac = self._mac(body)
-        return f"{body}k{mac[:24]}!{int(mac[24:32], 16) % 10_000:04d}.s1"
+        token = f"{body}k{mac[:24]}"
+        return f"{token}!{int(mac[24:32], 16) % 10_000:04d}.s1" if claim.family == "login" else token
 
     def read(self, token: str) -> Claim | None:
         """Return what the token claims, or None if it was never minted here."""
         found = _TOKEN.fullmatch(token)
         if found is None:
             return None
-        kind: TokenKind = "access" if found[1] == "act" else "refresh"
-        claim = Claim(kind=kind, grant=found[2], serial=int(found[3]), expires=int(found[4]))
-        return claim if hmac.compare_digest(self.mint(claim), token) else None
+        family, kind = _MEANINGS[found[1]]
+        claim = Claim(kind=kind, grant=found[2], serial=int(found[3]), expires=int(found[4]), family=family)
+        return claim if hmac.compare_digest(self.mint(claim).encode(), token.encode()) else None
 
     def seal(self, value: dict[str, Any]) -> str:
         """Return `value` as a ticket that nobody else can make."""

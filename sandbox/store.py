@@ -3,8 +3,11 @@
 import json
 import secrets
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from sandbox.clock import Anchor
 from sandbox.grants import Grant
@@ -13,6 +16,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS grants (id TEXT PRIMARY KEY, opened REAL NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 """
+
+People = Literal["accounts", "sellers"]
 
 
 class StateFileError(Exception):
@@ -66,13 +71,24 @@ class StateStore:
         """Keep the time, so that a later start goes on from it."""
         self._set("clock", json.dumps(asdict(anchor)))
 
-    def accounts(self) -> int:
-        """Return how many accounts there were."""
-        return int(self._fact("accounts") or 0)
+    def people(self, kind: People) -> int:
+        """Return how many there were."""
+        return int(self._fact(kind) or 0)
 
-    def save_accounts(self, count: int) -> None:
-        """Keep how many accounts there are."""
-        self._set("accounts", str(count))
+    def save_people(self, kind: People, count: int) -> None:
+        """Keep how many there are."""
+        self._set(kind, str(count))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit everything saved inside at once."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def _fact(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()

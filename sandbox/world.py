@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from sandbox.accounts import Accounts
 from sandbox.clock import SandboxClock
-from sandbox.codes import Codes
+from sandbox.codes import Codes, Consent, ShopConsent
 from sandbox.content import Catalogue
 from sandbox.faults import FaultScript
 from sandbox.grants import Grants
 from sandbox.ledger import Ledger
 from sandbox.limiter import SlidingWindow
+from sandbox.sellers import Sellers
 from sandbox.settings import Settings, Switches
 from sandbox.signing import Signer
 from sandbox.store import StateStore
@@ -37,18 +38,32 @@ class World:
     clock: SandboxClock
     signer: Signer
     accounts: Accounts
+    sellers: Sellers
     catalogue: Catalogue
     grants: Grants
-    codes: Codes
+    codes: Codes[Consent]
+    shop_codes: Codes[ShopConsent]
     limiter: SlidingWindow
     faults: FaultScript
     ledger: Ledger
     dice: random.Random
 
+    def shop_time(self, moment: float) -> int:
+        """Return what TikTok Shop calls this moment of sandbox time; Unix seconds."""
+        if self.board.now.shop_unix_time == "sandbox":
+            return int(moment + 0.001)
+        return self.clock.on_client_watch(moment)
+
     def grow_accounts(self, count: int) -> int:
         """Make sure there are `count` accounts, for later starts too; return how many are new."""
         new = self.accounts.grow_to(count)
-        self.store.save_accounts(len(self.accounts))
+        self.store.save_people("accounts", len(self.accounts))
+        return new
+
+    def grow_sellers(self, count: int) -> int:
+        """Make sure there are `count` sellers, for later starts too; return how many are new."""
+        new = self.sellers.grow_to(count)
+        self.store.save_people("sellers", self.sellers.count)
         return new
 
 
@@ -68,14 +83,17 @@ def build_world(settings: Settings) -> World:
         store=store,
         clock=clock,
         signer=signer,
-        accounts=Accounts(seed=settings.seed, count=store.accounts()),
+        accounts=Accounts(seed=settings.seed, count=store.people("accounts")),
+        sellers=Sellers(seed=settings.seed, count=store.people("sellers"), creators=settings.creators),
         catalogue=Catalogue(seed=settings.seed),
         grants=grants,
         codes=Codes(clock=clock, ttl_seconds=lambda: board.now.code_ttl_seconds),
+        shop_codes=Codes(clock=clock, ttl_seconds=lambda: board.now.shop_code_ttl_seconds),
         limiter=SlidingWindow(clock),
         faults=FaultScript(),
         ledger=Ledger(now=clock.now, keep=settings.ledger_events),
         dice=random.Random(settings.seed),
     )
     world.grow_accounts(settings.accounts)
+    world.grow_sellers(settings.sellers)
     return world

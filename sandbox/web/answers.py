@@ -30,11 +30,12 @@ class Answer:
     body: Json | str
     outcome: str = "ok"
     headers: dict[str, str] = field(default_factory=dict)
+    media: str = "text/html; charset=utf-8"
 
     def response(self) -> Response:
         """Return it as HTTP."""
         if isinstance(self.body, str):
-            return Response(self.body, self.status, self.headers, "text/html; charset=utf-8")
+            return Response(self.body, self.status, self.headers, self.media)
         return JSONResponse(self.body, self.status, {"x-tt-logid": new_log_id(), **self.headers})
 
 

@@ -1,13 +1,11 @@
 """GET and POST /v2/auth/authorize/: the consent page, for people and, as JSON, for plain HTTP clients."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import FormData, QueryParams
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from sandbox.accounts import Account
@@ -15,10 +13,9 @@ from sandbox.codes import Consent
 from sandbox.ledger import Event
 from sandbox.scopes import DESCRIPTIONS, split_list
 from sandbox.web.answers import Json, new_log_id
+from sandbox.web.pages import Pages, number_in, wants_json
 from sandbox.world import World
 
-HERE = Path(__file__).parent
-CLOSED = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
 TICKET_SECONDS = 600
 PEOPLE_ON_PAGE = 24
 PEOPLE_IN_JSON = 20
@@ -68,9 +65,7 @@ class AuthorizeRoutes:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._pages = Environment(
-            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-        )
+        self._pages = Pages()
 
     def routes(self) -> list[Route]:
         """Return the routes; the consent page answers with and without the slash at the end."""
@@ -82,7 +77,7 @@ class AuthorizeRoutes:
 
     async def stylesheet(self, _request: Request) -> Response:
         """Answer the look of the pages."""
-        return FileResponse(HERE / "templates" / "consent.css", media_type="text/css")
+        return self._pages.stylesheet()
 
     async def show(self, request: Request) -> Response:
         """Ask the person, or describe to a plain client how to answer for one."""
@@ -101,9 +96,9 @@ class AuthorizeRoutes:
                 "until": self._world.clock.now() + TICKET_SECONDS,
             }
         )
-        if _wants_json(request):
+        if wants_json(request):
             return JSONResponse(self._description(request, wanted, ticket))
-        return self._page(
+        return self._pages.page(
             "consent.html",
             {
                 "ticket": ticket,
@@ -183,7 +178,7 @@ class AuthorizeRoutes:
 
     def _unseal(self, ticket: str) -> AuthorizationRequest:
         value = self._world.signer.unseal(ticket)
-        if value is None or value["until"] <= self._world.clock.now():
+        if value is None or "shop" in value or value["until"] <= self._world.clock.now():
             raise ConsentError("invalid_request", "This page is too old.", "Start again from the app.")
         return AuthorizationRequest(
             tuple(value["scopes"]), value["redirect_uri"], value["state"], value["code_challenge"]
@@ -200,7 +195,7 @@ class AuthorizeRoutes:
     def _description(self, request: Request, wanted: AuthorizationRequest, ticket: str) -> Json:
         params = request.query_params
         found = self._world.accounts.search(params.get("q", ""))
-        offset, limit = _number(params, "offset", 0), min(MOST_IN_JSON, _number(params, "limit", PEOPLE_IN_JSON))
+        offset, limit = number_in(params, "offset", 0), min(MOST_IN_JSON, number_in(params, "limit", PEOPLE_IN_JSON))
         chosen = self._world.accounts.find(params.get("login_hint", ""))
         return {
             "consent_url": str(request.url.replace(query="")),
@@ -217,30 +212,7 @@ class AuthorizeRoutes:
 
     def _refuse(self, request: Request, error: ConsentError) -> Response:
         log_id = new_log_id()
-        if _wants_json(request):
+        if wants_json(request):
             body = {"error": error.error, "error_description": f"{error.description} {error.advice}", "log_id": log_id}
             return JSONResponse(body, 400)
-        return self._page("refused.html", {"error": error, "log_id": log_id}, status=400)
-
-    def _page(self, name: str, values: Json, *, form_target: str = "", status: int = 200) -> Response:
-        html = self._pages.get_template(name).render(values)
-        target = urlsplit(form_target)
-        # Browsers hold the redirect after the form to form-action too.
-        sources = f"'self' {target.scheme}://{target.netloc}" if form_target else "'none'"
-        headers = {
-            "Content-Security-Policy": f"{CLOSED}; form-action {sources}",
-            "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        }
-        return HTMLResponse(html, status, headers)
-
-
-def _wants_json(request: Request) -> bool:
-    accept = request.headers.get("accept", "")
-    return "application/json" in accept and "text/html" not in accept
-
-
-def _number(params: QueryParams, name: str, default: int) -> int:
-    text = params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() else default
+        return self._pages.page("refused.html", {"error": error, "log_id": log_id}, status=400)

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.faults import FAMILIES, Endpoint, Fault
 from sandbox.ledger import Event
 from sandbox.web.answers import Answer, display_error, flat_error, oauth_error
+from sandbox.web.shop_answers import shop_error
 from sandbox.world import World
 
 HANG_UP = "sandbox.hang_up"
@@ -16,9 +17,9 @@ HTML_PAGE = (
     "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 )
 STATUS_FAULTS = {
-    "429": ("rate_limit_exceeded", "rate_limit_exceeded"),
-    "500": ("server_error", "internal_error"),
-    "503": ("temporarily_unavailable", "internal_error"),
+    "429": ("rate_limit_exceeded", "rate_limit_exceeded", "rate_limit"),
+    "500": ("server_error", "internal_error", "internal"),
+    "503": ("temporarily_unavailable", "internal_error", "internal"),
 }
 
 
@@ -76,6 +77,8 @@ def _latency(world: World, call: Call) -> float:
         "revoke": switches.latency_token_ms,
         "user": switches.latency_user_ms,
         "video": switches.latency_video_ms,
+        "shop_token": switches.latency_shop_ms,
+        "shops": switches.latency_shop_ms,
     }[FAMILIES[call.endpoint]]
     return usual / 1_000 * (1 + switches.latency_jitter * world.dice.uniform(-1, 1))
 
@@ -85,7 +88,9 @@ def _instead(world: World, call: Call, fault: Fault) -> Answer | None:
     switches = world.board.now
     is_oauth = call.endpoint in ("token", "revoke")
     if fault.kind in STATUS_FAULTS:
-        flat, enveloped = STATUS_FAULTS[fault.kind]
+        flat, enveloped, shop = STATUS_FAULTS[fault.kind]
+        if call.endpoint in ("shop_token", "shops"):
+            return replace(shop_error(shop), status=int(fault.kind))
         if is_oauth:
             return flat_error(int(fault.kind), flat, "This answer was scripted.")
         answer = display_error(switches, enveloped)

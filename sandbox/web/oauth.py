@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from sandbox import pkce
 from sandbox.codes import Consent
-from sandbox.grants import Pair, RefusedError
+from sandbox.grants import Opening, Pair, RefusedError
 from sandbox.ledger import Event
 from sandbox.web.answers import Answer, oauth_error, oauth_ok
 from sandbox.web.delivery import Call, deliver
@@ -99,7 +99,7 @@ class OAuthRoutes:
         if refusal:
             return self._error(refusal)
         self._world.codes.spend(code)
-        return self._hand_out(self._world.grants.open(consent.open_id, consent.scopes))
+        return self._hand_out(self._world.grants.open(Opening(consent.open_id, consent.scopes)))
 
     def _exchange_refusal(self, form: Form, consent: Consent) -> tuple[str, str] | None:
         if form.get("redirect_uri") != consent.redirect_uri:
@@ -160,11 +160,7 @@ class OAuthRoutes:
 
     def _hand_out(self, pair: Pair) -> Answer:
         grant, clock = pair.grant, self._world.clock
-        for what, serial, token in (
-            ("access", grant.access_serial, pair.access_token),
-            ("refresh", grant.refresh_serial, pair.refresh_token),
-        ):
-            self._world.ledger.record(Event("minted", what, "ok", grant.open_id, grant.id, serial, token))
+        self._world.ledger.record_pair(pair)
         return oauth_ok(
             {
                 "access_token": pair.access_token,

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from sandbox.app import create_app
 from sandbox.settings import load_settings
+from tests.sandbox.shopper import Shopper
 from tests.sandbox.visitor import Visitor
 
 Launch = Callable[..., Awaitable[tuple[asyncio.subprocess.Process, str]]]
@@ -29,6 +30,11 @@ async def visitor(app: Starlette) -> AsyncIterator[Visitor]:
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://tt") as client:
         yield Visitor(client)
+
+
+@pytest.fixture
+def shopper(visitor: Visitor) -> Shopper:
+    return Shopper(visitor.client)
 
 
 @pytest.fixture
