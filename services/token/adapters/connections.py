@@ -7,7 +7,9 @@ import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
+from libs.rpc.request_id import current_request_id
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
+from services.token.adapters.timeline import recorded
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
 from services.token.core.vault import SealedTokens
 from services.token.domain.connection import ById, ByOwner, Connection, Need, Provider, Reference, Status, Version
@@ -22,7 +24,8 @@ FIND_BY_ID = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
 FIND_BY_OWNER = f"SELECT {COLUMNS} FROM connections WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3"
 
 # One atomic statement: of all who are due, the row lets one in, and it notes whose call is on its way.
-CLAIM = """
+CLAIM = recorded(
+    """
     UPDATE connections SET
         lease_owner = $2, lease_number = lease_number + 1,
         lease_until = clock_timestamp() + make_interval(secs => $3),
@@ -33,11 +36,17 @@ CLAIM = """
               make_interval(secs => $5), (access_expires_at - received_at) / 2))
       AND (lease_until IS NULL OR lease_until < clock_timestamp())
       AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
-    RETURNING provider, epoch, generation, refresh_token, failures, reason
-"""
+    RETURNING id, provider, epoch, generation, refresh_token, failures, reason
+    """,
+    kind="'REFRESH_INTENT'",
+    reason="''",
+    replica="$2",
+    request_id="$6",
+)
 
 # By epoch and generation and not by lease: a holder that was paused past its lease has tokens nobody else has.
-SAVE = """
+SAVE = recorded(
+    """
     UPDATE connections SET
         generation = $3 + 1, access_token = $4, refresh_token = $5,
         status = 'ACTIVE', reason = '', failures = 0,
@@ -51,27 +60,39 @@ SAVE = """
         lease_owner = NULL, lease_until = NULL,
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1 AND epoch = $2 AND generation = $3
-    RETURNING 1
-"""
+    RETURNING id, epoch, generation
+    """,
+    kind="'REFRESHED'",
+    reason="''",
+    replica="$14",
+    request_id="$15",
+)
 
 SAVED_BEFORE = "SELECT 1 FROM connections WHERE id = $1 AND epoch = $2 AND generation = $3 AND access_token = $4"
 
-GIVE_BACK = """
+GIVE_BACK = recorded(
+    """
     UPDATE connections SET
         lease_owner = NULL, lease_until = NULL,
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
         failures = failures + 1, next_attempt_at = clock_timestamp() + make_interval(secs => $4),
-        status = coalesce($5, status), reason = coalesce($6, reason), updated_at = clock_timestamp()
+        status = coalesce($5::text, status), reason = coalesce($6::text, reason), updated_at = clock_timestamp()
     WHERE id = $1 AND epoch = $2 AND generation = $3
-    RETURNING 1
-"""
+    RETURNING id, epoch, generation
+    """,
+    kind="coalesce($5::text, 'REFRESH_FAILED')",
+    reason="coalesce($6::text, $7::text, '')",
+    replica="$8",
+    request_id="$9",
+)
 
 LOCK_OWNER = """
     SELECT id, epoch, generation, account_id, status FROM connections
     WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3 FOR UPDATE
 """
 
-CONNECT = f"""
+CONNECT = recorded(
+    f"""
     INSERT INTO connections AS old (
         id, provider, owner_kind, owner_id, team_id, account_id, status, scopes, epoch, generation,
         access_token, refresh_token, access_given, refresh_given, received_at, access_expires_at, refresh_expires_at
@@ -91,7 +112,12 @@ CONNECT = f"""
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL, failures = 0, next_attempt_at = NULL,
         connected_at = clock_timestamp(), updated_at = clock_timestamp()
     RETURNING {COLUMNS}
-"""
+    """,
+    kind="'CONNECTED'",
+    reason="''",
+    replica="''",
+    request_id="$17",
+)
 
 LIVE_OWNER = """
     SELECT owner_kind, owner_id FROM connections
@@ -126,7 +152,13 @@ class PostgresConnections:
         """Take the lease when the need is unmet and nobody holds it."""
         async with borrow(self._pool) as database:
             row = await database.fetchrow(
-                CLAIM, connection_id, self._replica, lease, need.spent_generation, need.min_ttl
+                CLAIM,
+                connection_id,
+                self._replica,
+                lease,
+                need.spent_generation,
+                need.min_ttl,
+                current_request_id(),
             )
         if row is None:
             return None
@@ -146,7 +178,17 @@ class PostgresConnections:
         given = (grant.access_given, grant.refresh_given)
         async with borrow(self._pool) as database:
             saved = await database.fetchval(
-                SAVE, *key, sealed.access, sealed.refresh, grant.scopes, *lives, SHORT_LIFE, SHORTEST_PAUSE, *given
+                SAVE,
+                *key,
+                sealed.access,
+                sealed.refresh,
+                grant.scopes,
+                *lives,
+                SHORT_LIFE,
+                SHORTEST_PAUSE,
+                *given,
+                self._replica,
+                current_request_id(),
             )
             if saved is None:
                 after = lease.version.refreshed()
@@ -166,6 +208,9 @@ class PostgresConnections:
                 setback.pause,
                 setback.status,
                 setback.reason,
+                setback.cause,
+                self._replica,
+                current_request_id(),
             )
         return given is not None
 
@@ -242,6 +287,7 @@ async def write_connection(database: Borrowed, target: ByOwner, team_id: int, gr
         grant.age,
         grant.access_given,
         grant.refresh_given,
+        current_request_id(),
     )
     return connection_of(row)
 

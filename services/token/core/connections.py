@@ -44,11 +44,12 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True)
 class Setback:
-    """What a refresh that brought nothing leaves in the row; pause is in seconds."""
+    """What a refresh that brought nothing leaves in the row; pause is in seconds, cause is for its timeline."""
 
     pause: float
     status: Status | None = None
     reason: Why | None = None
+    cause: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,12 +207,12 @@ class Refresher:
             log.warning("connection refused", connection=str(lease.connection_id), word=outcome.word, reason=reason)
 
     async def _blame_app(self, lease: Lease, outcome: Refused) -> None:
-        await self._give_back(lease, Setback(pause=pause_after(lease.failures)))
+        await self._give_back(lease, Setback(pause=pause_after(lease.failures), cause=ServerMisconfig.reason))
         log.error("the app's credentials are refused", provider=lease.provider, word=outcome.word)
         raise ServerMisconfig(f"TikTok refuses the app's credentials: check the key and secret for {lease.provider}.")
 
     async def _wait(self, lease: Lease, error: UpstreamUnavailable | UpstreamRateLimited) -> None:
-        await self._give_back(lease, Setback(pause=error.retry_after))
+        await self._give_back(lease, Setback(pause=error.retry_after, cause=error.reason))
         raise error
 
     async def _give_back(self, lease: Lease, setback: Setback) -> None:
