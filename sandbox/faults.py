@@ -1,83 +1,70 @@
 """Scripted misfortune: a list of faults, the first that fits a call is used up by it."""
 
+import random
+from dataclasses import dataclass, field
 from itertools import count
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-FaultKind = Literal[
-    "429", "500", "503", "html", "answer_lost", "slow", "truncated", "oauth_error", "access_token_invalid"
-]
-FaultEndpoint = Literal["token", "revoke", "user", "video", "shop_token", "shops", "*"]
-Endpoint = Literal["token", "revoke", "user_info", "video_list", "video_query", "shop_token", "shops"]
-FAMILIES: dict[Endpoint, FaultEndpoint] = {
-    "token": "token",
-    "revoke": "revoke",
-    "user_info": "user",
-    "video_list": "video",
-    "video_query": "video",
-    "shop_token": "shop_token",
-    "shops": "shops",
-}
+from sandbox.fault_kinds import Endpoint, Fault
 
 
-class Fault(BaseModel):
-    """What goes wrong, for whom, where and how often; `count` None is for ever, `skip` lets that many calls pass."""
+@dataclass(slots=True)
+class _Pending:
+    fault: Fault
+    skip: int
+    left: int | None
+    struck: int = 0
+    dice: random.Random = field(default_factory=random.Random)
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    def strikes(self) -> bool:
+        """Say whether a call it fits is hit, counting off those it lets pass."""
+        if self.skip:
+            self.skip -= 1
+            return False
+        return self.fault.probability >= 1 or self.dice.random() < self.fault.probability
 
-    kind: FaultKind
-    endpoint: FaultEndpoint = "*"
-    open_id: str = "*"
-    count: Annotated[int, Field(ge=1)] | None = 1
-    skip: Annotated[int, Field(ge=0)] = 0
-    seconds: Annotated[float, Field(ge=0, le=86_400)] = 5
-    error: str = "invalid_grant"
-
-    def fits(self, endpoint: Endpoint, open_id: str | None) -> bool:
-        """Say whether this call is meant."""
-        return self.endpoint in ("*", FAMILIES[endpoint]) and self.open_id in ("*", open_id)
+    def strike(self) -> Fault:
+        """Return the fault as it is this time, and count it."""
+        self.struck += 1
+        if self.left is not None:
+            self.left -= 1
+        return self.fault.turn(self.struck - 1)
 
 
 class FaultScript:
     """The faults still to come, in order."""
 
     def __init__(self) -> None:
-        self._faults: dict[int, Fault] = {}
+        self._pending: dict[int, _Pending] = {}
         self._numbers = count(1)
 
     def add(self, fault: Fault) -> int:
         """Append a fault and return its number."""
         number = next(self._numbers)
-        self._faults[number] = fault
+        self._pending[number] = _Pending(fault, fault.skip, fault.count, dice=random.Random(fault.seed))
         return number
 
     def remove(self, number: int) -> bool:
         """Take a fault out; False if it is not there any more."""
-        return self._faults.pop(number, None) is not None
+        return self._pending.pop(number, None) is not None
 
     def clear(self) -> None:
         """Take all faults out."""
-        self._faults.clear()
+        self._pending.clear()
 
     def pending(self) -> dict[int, Fault]:
         """Return the faults with what is left of their counts, by number."""
-        return dict(self._faults)
+        return {
+            number: pending.fault.model_copy(update={"count": pending.left, "skip": pending.skip})
+            for number, pending in self._pending.items()
+        }
 
     def take(self, endpoint: Endpoint, open_id: str | None) -> Fault | None:
         """Return the fault that hits this call, counting it down."""
-        for number, fault in list(self._faults.items()):
-            if not fault.fits(endpoint, open_id):
+        for number, pending in list(self._pending.items()):
+            if not pending.fault.fits(endpoint, open_id) or not pending.strikes():
                 continue
-            if fault.skip:
-                self._faults[number] = fault.model_copy(update={"skip": fault.skip - 1})
-                continue
-            self._count_down(number, fault)
+            fault = pending.strike()
+            if pending.left == 0:
+                del self._pending[number]
             return fault
         return None
-
-    def _count_down(self, number: int, fault: Fault) -> None:
-        if fault.count == 1:
-            del self._faults[number]
-        elif fault.count is not None:
-            self._faults[number] = fault.model_copy(update={"count": fault.count - 1})

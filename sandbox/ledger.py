@@ -1,7 +1,8 @@
 """Who minted, presented and called what: counters for ever, events in a bounded ring."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -37,12 +38,44 @@ class _Entry:
         return {"sequence": self.sequence, "at": when, **asdict(self.event)}
 
 
+DEAD = ("reused", "revoked", "expired")
+PEERS_KEPT = 8
+
+
+class DeadToken:
+    """A token that was presented after its death: how often, and over which connections."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self.presented = 0
+        self._peers: Counter[str] = Counter()
+
+    def presented_by(self, peer: str) -> None:
+        """Count one presentation."""
+        self.presented += 1
+        if peer in self._peers or len(self._peers) < PEERS_KEPT:
+            self._peers[peer] += 1
+
+    def as_json(self) -> Json:
+        """Return its row; `connections` are the clients' ends."""
+        return {
+            "what": self.event.what,
+            "outcome": self.event.outcome,
+            "open_id": self.event.open_id,
+            "grant": self.event.grant,
+            "generation": self.event.generation,
+            "presented": self.presented,
+            "connections": dict(self._peers),
+        }
+
+
 class Ledger:
     """Remembers counts of everything and the newest events in full."""
 
     def __init__(self, *, now: Callable[[], float], keep: int) -> None:
         self._now = now
         self._keep = keep
+        self._peer = ""
         self.reset()
 
     def reset(self) -> None:
@@ -52,6 +85,7 @@ class Ledger:
         self._totals: Counter[str] = Counter()
         self._accounts: dict[str, Counter[str]] = {}
         self._grants: dict[str, Counter[str]] = {}
+        self._dead: dict[str, DeadToken] = {}
 
     def record(self, event: Event) -> None:
         """Count an event and keep it while there is room."""
@@ -59,10 +93,21 @@ class Ledger:
         self._events.append(_Entry(self._sequence, self._now(), event))
         name = f"{event.kind}.{event.what}.{event.outcome}"
         self._totals[name] += 1
+        if event.kind == "presented" and event.outcome in DEAD:
+            self._dead.setdefault(event.token, DeadToken(event)).presented_by(self._peer)
         if event.open_id:
             self._accounts.setdefault(event.open_id, Counter())[name] += 1
         if event.grant:
             self._grants.setdefault(event.grant, Counter())[name] += 1
+
+    @contextmanager
+    def called_by(self, peer: str) -> Iterator[None]:
+        """Say whose call it is that records inside; nothing waits inside, so there is one at a time."""
+        self._peer = peer
+        try:
+            yield
+        finally:
+            self._peer = ""
 
     def record_pair(self, pair: Pair) -> None:
         """Write down that these two tokens were minted."""
@@ -75,7 +120,28 @@ class Ledger:
 
     def summary(self) -> Json:
         """Return the figures of the whole run."""
-        return {"events": self._sequence, **figures(self._totals), "counters": dict(sorted(self._totals.items()))}
+        counters = dict(sorted(self._totals.items()))
+        return {
+            "events": self._sequence,
+            **figures(self._totals),
+            "dead_tokens": self._dead_figures(),
+            "counters": counters,
+        }
+
+    def _dead_figures(self) -> Json:
+        refresh = [dead.presented for dead in self._dead.values() if dead.event.what == "refresh"]
+        return {
+            "refresh_tokens": len(refresh),
+            "presented_once": refresh.count(1),
+            "presented_twice": refresh.count(2),
+            "presented_more": sum(1 for times in refresh if times > 2),
+            "most": max(refresh, default=0),
+        }
+
+    def dead_tokens(self, open_id: str | None) -> list[Json]:
+        """Return every token that was presented after its death, the most presented first."""
+        wanted = [dead for dead in self._dead.values() if open_id in (None, dead.event.open_id)]
+        return [dead.as_json() for dead in sorted(wanted, key=lambda dead: -dead.presented)]
 
     def account(self, open_id: str) -> Json:
         """Return the figures of one account."""

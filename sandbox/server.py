@@ -1,4 +1,4 @@
-"""Serves the sandbox on one port until SIGINT or SIGTERM, and can hang up on a caller."""
+"""Serves the sandbox on one port until SIGINT or SIGTERM, and can misbehave towards a caller."""
 
 import asyncio
 import signal
@@ -11,20 +11,20 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sandbox.web.delivery import HANG_UP
+from sandbox.web.wire import WIRE, Wire
 
 DRAIN_SECONDS = 2
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that no call meets a closing one
 SCHEDULED_TO_STOP = (signal.SIGINT, signal.SIGTERM)
 
 
-class HangUpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 whose requests carry a way to close their connection without an answer."""
+class WireProtocol(HttpToolsProtocol):
+    """HTTP/1.1 whose requests carry their connection, for answers that break its rules."""
 
     def on_message_begin(self) -> None:
-        """Offer the way out beside what every request has."""
+        """Offer the connection beside what every request has."""
         super().on_message_begin()
-        extensions: dict[str, Any] = {HANG_UP: self.transport.close}
+        extensions: dict[str, Any] = {WIRE: Wire(self.transport, self.flow)}
         self.scope["extensions"] = extensions
 
 
@@ -54,7 +54,7 @@ def serve(app: Starlette, listener: socket.socket) -> None:
     """Serve until a signal asks to stop, then finish what is under way."""
     config = uvicorn.Config(
         app,
-        http=HangUpProtocol,
+        http=WireProtocol,
         loop="uvloop",
         ws="none",
         access_log=False,

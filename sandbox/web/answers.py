@@ -1,11 +1,12 @@
 """The shapes of TikTok's answers: flat OAuth bodies, and the data/error envelope of the Display API."""
 
+import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from sandbox.settings import Switches
 
@@ -36,7 +37,8 @@ class Answer:
         """Return it as HTTP."""
         if isinstance(self.body, str):
             return Response(self.body, self.status, self.headers, self.media)
-        return JSONResponse(self.body, self.status, {"x-tt-logid": new_log_id(), **self.headers})
+        headers = {"x-tt-logid": new_log_id(), **self.headers}
+        return Response(_json(self.body), self.status, headers, "application/json")
 
 
 def new_log_id() -> str:
@@ -66,10 +68,23 @@ def display_ok(data: Json) -> Answer:
     return Answer(200, {"data": data, "error": {"code": "ok", "message": "", "log_id": new_log_id()}})
 
 
+def enveloped(status: int, code: str, message: str) -> Answer:
+    """Return an error in the envelope with this status."""
+    error = {"code": code, "message": message, "log_id": new_log_id()}
+    return Answer(status, {"data": {}, "error": error}, code)
+
+
 def display_error(switches: Switches, code: str, message: str = "") -> Answer:
     """Return an error in the envelope, with the status of TikTok's table unless switched to 200."""
     status, usual = DISPLAY_ERRORS[code]
     if switches.display_error_status == "200":
         status = 200
-    error = {"code": code, "message": message or usual, "log_id": new_log_id()}
-    return Answer(status, {"data": {}, "error": error}, code)
+    return enveloped(status, code, message or usual)
+
+
+def _json(body: Json) -> bytes:
+    """Return JSON with all that a scripted fault may put in: NaN, numbers of any size, half a surrogate pair."""
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(body, separators=(",", ":")).encode()

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox.faults import Fault
+from sandbox.fault_kinds import Fault, read_fault
 from sandbox.web.guard import ControlRoute, RefusedError, misfit, open_id_of, read_json
 from sandbox.world import World
 
@@ -36,7 +36,7 @@ class FaultControl:
         """Append one fault or a list; all or none."""
         body = await read_json(request)
         try:
-            faults = [Fault.model_validate(item) for item in (body if isinstance(body, list) else [body])]
+            faults = [read_fault(item) for item in (body if isinstance(body, list) else [body])]
         except ValidationError as error:
             raise misfit(error) from None
         named = [self._with_open_id(fault) for fault in faults]

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox.web.guard import ControlRoute, number, open_id_of
+from sandbox.web.guard import MOST_PER_PAGE, ControlRoute, number, open_id_of
 from sandbox.world import World
 
 
@@ -19,6 +19,7 @@ class LedgerControl:
             ControlRoute("GET", "/sandbox/ledger", self.ledger, "counters"),
             ControlRoute("DELETE", "/sandbox/ledger", self.reset_ledger, "forget all"),
             ControlRoute("GET", "/sandbox/ledger/events", self.events, "?after=&limit=&open_id="),
+            ControlRoute("GET", "/sandbox/ledger/dead", self.dead, "tokens presented after their death; ?open_id="),
             ControlRoute("GET", "/sandbox/ledger/accounts/{open_id}", self.account, "counters and grants of one"),
         ]
 
@@ -37,6 +38,12 @@ class LedgerControl:
         after, limit = number(request, "after", 0), number(request, "limit", 1_000)
         rows = self._world.ledger.events(after=after, limit=limit, open_id=request.query_params.get("open_id"))
         return JSONResponse({"events": rows, "next_after": rows[-1]["sequence"] if rows else after})
+
+    async def dead(self, request: Request) -> Response:
+        """Show which tokens were presented after their death, how often and by whom."""
+        name = request.query_params.get("open_id")
+        open_id = open_id_of(self._world, name) if name else None
+        return JSONResponse({"tokens": self._world.ledger.dead_tokens(open_id)[:MOST_PER_PAGE]})
 
     async def account(self, request: Request) -> Response:
         """Show the figures and the grants of one account or seller, with the refresh token that works now."""

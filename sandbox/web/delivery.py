@@ -1,76 +1,77 @@
 """Every answer leaves through here: scripted faults, latency and the ledger's line about the call."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
-from sandbox.faults import FAMILIES, Endpoint, Fault
+from sandbox.fault_kinds import (
+    FAMILIES,
+    AnswerLost,
+    Drip,
+    Endpoint,
+    Fault,
+    GzipBomb,
+    Headers,
+    Huge,
+    Latency,
+    ManyHeaders,
+    PlainStatus,
+    Reset,
+    Slow,
+    StatusFault,
+    Truncated,
+)
 from sandbox.ledger import Event
-from sandbox.web.answers import Answer, display_error, flat_error, oauth_error
-from sandbox.web.shop_answers import shop_error
+from sandbox.web.answers import Answer
+from sandbox.web.bending import bent
+from sandbox.web.instead import instead
+from sandbox.web.wire import HeaderList, WireAnswer, head, pieces_of
 from sandbox.world import World
 
-HANG_UP = "sandbox.hang_up"
-HTML_PAGE = (
-    "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-)
-STATUS_FAULTS = {
-    "429": ("rate_limit_exceeded", "rate_limit_exceeded", "rate_limit"),
-    "500": ("server_error", "internal_error", "internal"),
-    "503": ("temporarily_unavailable", "internal_error", "internal"),
-}
+PIECE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a client; `open_id` is None where no account can be told."""
+    """One call of a client; `open_id` is None where no account can be told, `peer` the client's end of the line."""
 
     endpoint: Endpoint
     open_id: str | None
+    peer: str = ""
 
 
-class BrokenAnswer(Response):
-    """Sends `keep` of the announced bytes, possibly none and no header either, then hangs up."""
-
-    def __init__(self, whole: Response, *, keep: float) -> None:
-        super().__init__()
-        self._whole = whole
-        self._keep = keep
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Break off where it should."""
-        if self._keep:
-            await send(
-                {"type": "http.response.start", "status": self._whole.status_code, "headers": self._whole.raw_headers}
-            )
-            part = bytes(self._whole.body)[: int(len(self._whole.body) * self._keep)]
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        hang_up = scope.get("extensions", {}).get(HANG_UP)
-        if hang_up is None:
-            raise ConnectionResetError("the scripted fault breaks this connection")
-        hang_up()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+def call_of(request: Request, endpoint: Endpoint, open_id: str | None) -> Call:
+    """Return the call this request is."""
+    peer = f"{request.client.host}:{request.client.port}" if request.client else ""
+    return Call(endpoint, open_id, peer)
 
 
 async def deliver(world: World, call: Call, work: Callable[[], Answer]) -> Response:
     """Do the work at once, then answer after the latency, unless a fault says otherwise."""
     fault = world.faults.take(call.endpoint, call.open_id)
-    answer = (fault and _instead(world, call, fault)) or work()
-    outcome = f"fault_{fault.kind}" if fault and fault.kind != "slow" else answer.outcome
-    world.ledger.record(Event("called", call.endpoint, outcome, open_id=call.open_id or ""))
-    await world.clock.sleep(_latency(world, call) + (fault.seconds if fault and fault.kind == "slow" else 0))
-    response = answer.response()
-    if fault and fault.kind == "answer_lost":
-        return BrokenAnswer(response, keep=0)
-    if fault and fault.kind == "truncated":
-        return BrokenAnswer(response, keep=0.5)
-    return response
+    with world.ledger.called_by(call.peer):
+        answer = (fault and instead(world.board.now, call.endpoint, fault)) or work()
+        world.ledger.record(Event("called", call.endpoint, _outcome(fault, answer), open_id=call.open_id or ""))
+    await world.clock.sleep(_latency(world, call, fault))
+    return damaged(world, bent(answer, fault).response(), fault)
 
 
-def _latency(world: World, call: Call) -> float:
+def _outcome(fault: Fault | None, answer: Answer) -> str:
+    match fault:
+        case None | Slow() | Latency():
+            return answer.outcome
+        case StatusFault() | PlainStatus():
+            return f"fault_{answer.status}"
+        case _:
+            return f"fault_{fault.kind}"
+
+
+def _latency(world: World, call: Call, fault: Fault | None) -> float:
+    if isinstance(fault, Latency):
+        return fault.seconds
     switches = world.board.now
     usual = {
         "token": switches.latency_token_ms,
@@ -80,25 +81,69 @@ def _latency(world: World, call: Call) -> float:
         "shop_token": switches.latency_shop_ms,
         "shops": switches.latency_shop_ms,
     }[FAMILIES[call.endpoint]]
-    return usual / 1_000 * (1 + switches.latency_jitter * world.dice.uniform(-1, 1))
+    more = fault.seconds if isinstance(fault, Slow) else 0
+    return usual / 1_000 * (1 + switches.latency_jitter * world.dice.uniform(-1, 1)) + more
 
 
-def _instead(world: World, call: Call, fault: Fault) -> Answer | None:
-    """Return what is answered instead of working, or None when the work is done."""
-    switches = world.board.now
-    is_oauth = call.endpoint in ("token", "revoke")
-    if fault.kind in STATUS_FAULTS:
-        flat, enveloped, shop = STATUS_FAULTS[fault.kind]
-        if call.endpoint in ("shop_token", "shops"):
-            return replace(shop_error(shop), status=int(fault.kind))
-        if is_oauth:
-            return flat_error(int(fault.kind), flat, "This answer was scripted.")
-        answer = display_error(switches, enveloped)
-        return replace(answer, status=int(fault.kind))
-    if fault.kind == "html":
-        return Answer(502, HTML_PAGE)
-    if fault.kind == "access_token_invalid":
-        return display_error(switches, "access_token_invalid")
-    if fault.kind == "oauth_error":
-        return oauth_error(switches, fault.error, "This answer was scripted.")
-    return None
+def damaged(world: World, response: Response, fault: Fault | None) -> Response:
+    """Return the response as it leaves the house."""
+    match fault:
+        case AnswerLost():
+            response = WireAnswer(pieces_of())
+        case Reset():
+            response = WireAnswer(pieces_of(), "reset")
+        case Truncated():
+            response = _truncated(response, fault)
+        case Drip():
+            response = WireAnswer(_drip(world, response, fault))
+        case Huge():
+            response = StreamingResponse(_padding(fault.bytes), media_type="application/json")
+        case GzipBomb():
+            headers = {"Content-Encoding": "gzip"}
+            response = StreamingResponse(_zipped(_padding(fault.bytes)), 200, headers, "application/json")
+        case ManyHeaders():
+            more: HeaderList = [(f"X-Sandbox-{number}", str(number)) for number in range(fault.headers)]
+            response = _whole(response, more)
+        case Headers():
+            response = _whole(response, fault.headers)
+    return response
+
+
+def _whole(response: Response, changes: HeaderList) -> Response:
+    return WireAnswer(pieces_of(head(response, changes), bytes(response.body)))
+
+
+def _truncated(response: Response, fault: Truncated) -> Response:
+    body = bytes(response.body)
+    part = body[: len(body) // 2 if fault.at_byte is None else fault.at_byte]
+    length = len(body) if fault.announced == "whole" else len(part)
+    return WireAnswer(pieces_of(head(response, [("Content-Length", str(length))]), part), fault.end)
+
+
+async def _drip(world: World, response: Response, fault: Drip) -> AsyncIterator[bytes]:
+    parts = {"headers": head(response, []), "body": bytes(response.body)}
+    for name, data in parts.items():
+        if fault.part not in (name, "all"):
+            yield data
+            continue
+        for start in range(0, len(data), fault.bytes):
+            await world.clock.sleep(fault.seconds)
+            yield data[start : start + fault.bytes]
+
+
+async def _padding(size: int) -> AsyncIterator[bytes]:
+    """Yield a JSON object of `size` bytes, or of the smallest size there is."""
+    opening, closing = b'{"data":"', b'"}'
+    left = size - len(opening) - len(closing)
+    yield opening
+    while left > 0:
+        yield b"a" * min(PIECE, left)
+        left -= PIECE
+    yield closing
+
+
+async def _zipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    gzip = zlib.compressobj(9, wbits=31)
+    async for piece in pieces:
+        yield gzip.compress(piece)
+    yield gzip.flush()

@@ -11,12 +11,12 @@ from starlette.routing import Route
 
 from sandbox.accounts import Account
 from sandbox.content import PAGE_MAX
-from sandbox.faults import Endpoint
+from sandbox.fault_kinds import Endpoint
 from sandbox.grants import Grant, RefusedError
 from sandbox.ledger import Event
 from sandbox.scopes import USER_FIELDS, VIDEO_FIELDS, split_list
 from sandbox.web.answers import Answer, Json, display_error, display_ok
-from sandbox.web.delivery import Call, deliver
+from sandbox.web.delivery import call_of, deliver
 from sandbox.world import World
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -75,7 +75,7 @@ class DisplayRoutes:
         token = _bearer(request)
         asked = split_list(request.query_params.get("fields", ""))
         body = await request.body()
-        call = Call(endpoint, self._world.grants.owner(token))
+        call = call_of(request, endpoint, self._world.grants.owner(token))
         return await deliver(self._world, call, lambda: self._checked(endpoint, token, _Ask(known, asked, body)))
 
     def _checked(self, endpoint: Endpoint, token: str, ask: "_Ask") -> Answer:

@@ -13,7 +13,7 @@ from sandbox.codes import Consent
 from sandbox.grants import Opening, Pair, RefusedError
 from sandbox.ledger import Event
 from sandbox.web.answers import Answer, oauth_error, oauth_ok
-from sandbox.web.delivery import Call, deliver
+from sandbox.web.delivery import call_of, deliver
 from sandbox.world import World
 
 CLIENT_TOKEN_SECONDS = 7_200
@@ -51,13 +51,13 @@ class OAuthRoutes:
     async def token(self, request: Request) -> Response:
         """Exchange a code, refresh, or hand out a client token."""
         form = await read_form(request)
-        call = Call("token", self._account_of(form))
+        call = call_of(request, "token", self._account_of(form))
         return await deliver(self._world, call, lambda: self._token(form))
 
     async def revoke(self, request: Request) -> Response:
         """End the grant that an access token speaks for."""
         form = await read_form(request)
-        call = Call("revoke", self._world.grants.owner(form.get("token", "")))
+        call = call_of(request, "revoke", self._world.grants.owner(form.get("token", "")))
         return await deliver(self._world, call, lambda: self._revoke(form))
 
     def _account_of(self, form: Form) -> str | None:

@@ -12,7 +12,7 @@ from sandbox.ledger import Event
 from sandbox.sellers import CREATOR
 from sandbox.shop_signing import shop_sign, signs
 from sandbox.web.answers import Answer
-from sandbox.web.delivery import Call, deliver
+from sandbox.web.delivery import call_of, deliver
 from sandbox.web.shop_answers import shop_error, shop_ok
 from sandbox.web.shop_token import ANY_METHOD
 from sandbox.world import World
@@ -36,15 +36,15 @@ class ShopApiRoutes:
         elsewhere = [Route(f"/{room}/{{rest:path}}", self.nothing_here, methods=ANY_METHOD) for room in ROOMS]
         return [Route(SHOPS, self.shops, methods=ANY_METHOD), *elsewhere]
 
-    async def nothing_here(self, _request: Request) -> Response:
+    async def nothing_here(self, request: Request) -> Response:
         """Answer that there is no such path."""
-        return await deliver(self._world, Call("shops", None), lambda: shop_error("path"))
+        return await deliver(self._world, call_of(request, "shops", None), lambda: shop_error("path"))
 
     async def shops(self, request: Request) -> Response:
         """Answer the shops of the token's grant."""
         token = request.headers.get("x-tts-access-token", "")
         body = await request.body()
-        call = Call("shops", self._world.grants.owner(token))
+        call = call_of(request, "shops", self._world.grants.owner(token))
         return await deliver(
             self._world, call, lambda: self._request_error(request, body) or self._of_token(request, token)
         )

@@ -11,7 +11,7 @@ from sandbox.ledger import Event
 from sandbox.sellers import Seller
 from sandbox.shop_signing import signs
 from sandbox.web.answers import Answer, Json
-from sandbox.web.delivery import Call, deliver
+from sandbox.web.delivery import call_of, deliver
 from sandbox.web.shop_answers import page_not_found, parameter_error, shop_error, shop_ok
 from sandbox.world import World
 
@@ -43,15 +43,17 @@ class ShopTokenRoutes:
         owner = self._world.grants.owner(request.query_params.get("refresh_token", ""))
         return await self._serve(request, owner, self._refresh)
 
-    async def nothing_here(self, _request: Request) -> Response:
+    async def nothing_here(self, request: Request) -> Response:
         """Answer like a router that has no such path."""
-        return await deliver(self._world, Call("shop_token", None), page_not_found)
+        return await deliver(self._world, call_of(request, "shop_token", None), page_not_found)
 
     async def _serve(self, request: Request, owner: str | None, work: Callable[[Query], Answer]) -> Response:
         if request.method != "GET":
             return await self.nothing_here(request)
         query = request.query_params
-        return await deliver(self._world, Call("shop_token", owner), lambda: self._app_error(query) or work(query))
+        return await deliver(
+            self._world, call_of(request, "shop_token", owner), lambda: self._app_error(query) or work(query)
+        )
 
     def _app_error(self, query: Query) -> Answer | None:
         settings = self._world.settings

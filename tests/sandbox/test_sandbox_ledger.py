@@ -72,3 +72,18 @@ async def test_a_reset_forgets_everything(visitor: Visitor) -> None:
     assert (await visitor.client.delete("/sandbox/ledger")).status_code == 204
     assert (await visitor.ledger())["events"] == 0
     assert (await visitor.ledger())["counters"] == {}
+
+
+async def test_one_more_try_is_told_from_reuse(visitor: Visitor) -> None:
+    retried, reused = await visitor.connect("store_0001"), await visitor.connect("store_0002")
+    for tokens, times in ((retried, 2), (reused, 5)):
+        for _ in range(times):
+            await visitor.refresh(tokens["refresh_token"])
+    assert (await visitor.ledger())["dead_tokens"] == {
+        "refresh_tokens": 2,
+        "presented_once": 1,
+        "presented_twice": 0,
+        "presented_more": 1,
+        "most": 4,
+    }
+    assert [dead["presented"] for dead in (await visitor.ledger("/dead"))["tokens"]] == [4, 1]
