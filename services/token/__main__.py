@@ -27,10 +27,13 @@ from services.token.adapters.canaries import check_keys
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.links import PostgresLinks
 from services.token.adapters.login_kit import LoginKitProvider
+from services.token.adapters.timeline_rows import PostgresTimeline
 from services.token.core import authorization, refresh
 from services.token.core.authorization import Authorization
 from services.token.core.directory import Directory
+from services.token.core.explain import Explainer
 from services.token.core.refresh import Refresher
+from services.token.core.retention import Retention
 from services.token.core.state import States
 from services.token.core.tokens import Tokens
 from services.token.core.vault import Vault
@@ -53,6 +56,8 @@ class Core:
     directory: Directory
     refresher: Refresher
     authorizing: Authorization
+    explainer: Explainer
+    retention: Retention
 
 
 def build_core(settings: TokenSettings, ring: KeyRing, pool: Pool, transport: Transport) -> Core:
@@ -78,11 +83,14 @@ def build_core(settings: TokenSettings, ring: KeyRing, pool: Pool, transport: Tr
         secret=settings.state_secret, clock=clock, lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds)
     )
     parts = authorization.Parts(connections=connections, links=links, providers=providers, vault=vault, clock=clock)
+    directory, timeline = Directory(connections), PostgresTimeline(pool)
     return Core(
         tokens=Tokens(connections=connections, refresher=refresher, vault=vault),
-        directory=Directory(connections),
+        directory=directory,
         refresher=refresher,
         authorizing=Authorization(parts, states),
+        explainer=Explainer(directory=directory, timeline=timeline),
+        retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
     )
 
 
@@ -98,6 +106,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
         transport = await stack.enter_async_context(Transport(keep_alive=False))
         core = build_core(settings, ring, pool, transport)
+        stack.callback(asyncio.create_task(core.retention.keep()).cancel)
         stack.push_async_callback(core.refresher.drain)
         stack.push_async_callback(core.authorizing.drain)
         registry = CollectorRegistry()
@@ -117,7 +126,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
     token = TokenServicer(core.tokens)
-    connection = ConnectionServicer(authorization=core.authorizing, directory=core.directory)
+    connection = ConnectionServicer(authorization=core.authorizing, directory=core.directory, explainer=core.explainer)
     names = token_pb2.DESCRIPTOR.services_by_name
     return [
         RpcService(

@@ -19,7 +19,9 @@ from services.token.core.tokens import Tokens
 from services.token.core.vault import Vault
 from services.token.domain.connection import ById, ByOwner, Connection, Owner, OwnerKind, Provider
 from tests.fixtures_postgres import TemplateDatabase
+from tests.fixtures_sandbox import SandboxProcess
 from tests.token.counting_provider import CountingProvider, QuickClock
+from tests.token.rpc_client import Client, serving
 
 KEY = bytes(range(32))
 
@@ -99,3 +101,10 @@ async def house(token_dsn: str) -> AsyncIterator[House]:
     """A database, a TikTok, and replicas on demand."""
     async with open_pool(token_dsn, application="test", schema=SCHEMA) as pool:
         yield House(pool)
+
+
+@pytest.fixture
+async def client(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Client]:
+    """A caller of a token service that serves."""
+    async with serving(token_dsn, sandbox) as one:
+        yield one

@@ -1,13 +1,10 @@
 """The token service's methods, through a real server with its interceptor, against the sandbox."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
-from prometheus_client import CollectorRegistry
-from tokhub.token.v1 import token_pb2, token_pb2_grpc
+from tokhub.token.v1 import token_pb2
 
-from libs.database.pool import open_pool
 from libs.errors import (
     AccountAlreadyConnected,
     AuthorizationDenied,
@@ -18,75 +15,7 @@ from libs.errors import (
     StateInvalid,
     StateReused,
 )
-from libs.rpc.client import open_channel
-from libs.rpc.server import Readiness, RpcServer
-from libs.settings import parse
-from libs.tiktok.transport import Transport
-from libs.vault.ring import parse_keys
-from services.token.__main__ import SCHEMA, build_core, proto_services
-from services.token.settings import TokenSettings
-from tests.fixtures_sandbox import SandboxProcess
-from tests.token.token_process import environment
-
-STORE = token_pb2.OWNER_KIND_STORE
-
-
-class Client:
-    """A caller of a token service, and the people who consent."""
-
-    def __init__(self, target: str, sandbox: SandboxProcess) -> None:
-        self.channel = open_channel(target)
-        self.tokens = token_pb2_grpc.TokenServiceStub(self.channel)
-        self.connections = token_pb2_grpc.ConnectionServiceStub(self.channel)
-        self.sandbox = sandbox
-
-    async def start(
-        self, code: str, binding: token_pb2.LinkBinding.ValueType = token_pb2.LINK_BINDING_NONE
-    ) -> token_pb2.StartAuthorizationResponse:
-        return await self.connections.StartAuthorization(
-            token_pb2.StartAuthorizationRequest(
-                provider=token_pb2.PROVIDER_LOGIN_KIT, owner=token_pb2.Owner(kind=STORE, id=code), binding=binding
-            )
-        )
-
-    async def consent(self, url: str, account: str, **choices: tuple[str, ...]) -> dict[str, str]:
-        return await asyncio.to_thread(self.sandbox.consent, url, account, **choices)
-
-    async def connect(self, code: str, account: str | None = None) -> token_pb2.Connection:
-        link = await self.start(code)
-        came_back = await self.consent(link.authorize_url, account or self.sandbox.next_account())
-        response = await self.connections.CompleteAuthorization(
-            token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])
-        )
-        return response.connection
-
-
-def reference(code: str) -> token_pb2.ConnectionReference:
-    return token_pb2.ConnectionReference(
-        owner_connection=token_pb2.OwnerConnection(
-            provider=token_pb2.PROVIDER_LOGIN_KIT, owner=token_pb2.Owner(kind=STORE, id=code)
-        )
-    )
-
-
-@pytest.fixture
-async def client(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Client]:
-    settings = parse(TokenSettings, environment(token_dsn, sandbox))
-    async with (
-        open_pool(token_dsn, application="test", schema=SCHEMA) as pool,
-        Transport(keep_alive=False) as transport,
-    ):
-        core = build_core(settings, parse_keys(settings.token_enc_key, None), pool, transport)
-        server = RpcServer(
-            listen="127.0.0.1:0",
-            services=proto_services(core),
-            registry=CollectorRegistry(),
-            readiness=Readiness(),
-        )
-        async with server:
-            one = Client(f"127.0.0.1:{server.port}", sandbox)
-            yield one
-            await one.channel.close()
+from tests.token.rpc_client import STORE, Client, reference
 
 
 async def test_a_connected_store_has_a_token_that_tiktok_accepts(client: Client) -> None:

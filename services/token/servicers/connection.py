@@ -7,7 +7,9 @@ from libs.rpc.interceptor import Context
 from services.token.core.authorization import Authorization, Redirect
 from services.token.core.connections import Filter
 from services.token.core.directory import Directory
+from services.token.core.explain import Explainer
 from services.token.domain.connection import ByOwner
+from services.token.servicers.explaining import explanation_message
 from services.token.servicers.translate import (
     OWNER_KINDS,
     PROVIDERS,
@@ -24,9 +26,10 @@ DEFAULT_TEAM = 1
 class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, *, authorization: Authorization, directory: Directory) -> None:
+    def __init__(self, *, authorization: Authorization, directory: Directory, explainer: Explainer) -> None:
         self._authorization = authorization
         self._directory = directory
+        self._explainer = explainer
 
     async def StartAuthorization(
         self, request: token_pb2.StartAuthorizationRequest, context: Context
@@ -72,6 +75,14 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
             connections=[connection_message(connection) for connection in found],
             next_page_token="" if following is None else str(following),
         )
+
+    async def ExplainConnection(
+        self, request: token_pb2.ExplainConnectionRequest, context: Context
+    ) -> token_pb2.ExplainConnectionResponse:
+        """Say how a connection stands and why."""
+        before = page_start(request.page_token) or None
+        explanation = await self._explainer.explain(reference_of(request.connection), before, request.page_size)
+        return explanation_message(explanation)
 
 
 def page_start(page_token: str) -> int:

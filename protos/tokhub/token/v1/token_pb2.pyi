@@ -173,6 +173,110 @@ REFRESH_RULE_WHEN_DUE: RefreshRule.ValueType  # 2
 """Only when less than 24 h, and less than half of its life, are left of the access token."""
 Global___RefreshRule: _TypeAlias = RefreshRule  # noqa: Y015
 
+class _ConnectionDecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConnectionDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConnectionDecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONNECTION_DECISION_UNSPECIFIED: _ConnectionDecision.ValueType  # 0
+    """Not a decision."""
+    CONNECTION_DECISION_HEALTHY: _ConnectionDecision.ValueType  # 1
+    """The access token works and no refresh is due."""
+    CONNECTION_DECISION_REFRESH_DUE: _ConnectionDecision.ValueType  # 2
+    """A refresh is due and may begin."""
+    CONNECTION_DECISION_WAITING: _ConnectionDecision.ValueType  # 3
+    """A refresh brought nothing, and the next one waits."""
+    CONNECTION_DECISION_NEEDS_CONSENT: _ConnectionDecision.ValueType  # 4
+    """Only the owner of the account can help, by connecting it again."""
+    CONNECTION_DECISION_DISCONNECTED: _ConnectionDecision.ValueType  # 5
+    """Disconnected on purpose."""
+
+class ConnectionDecision(_ConnectionDecision, metaclass=_ConnectionDecisionEnumTypeWrapper):
+    """How a connection stands, as a decision."""
+
+CONNECTION_DECISION_UNSPECIFIED: ConnectionDecision.ValueType  # 0
+"""Not a decision."""
+CONNECTION_DECISION_HEALTHY: ConnectionDecision.ValueType  # 1
+"""The access token works and no refresh is due."""
+CONNECTION_DECISION_REFRESH_DUE: ConnectionDecision.ValueType  # 2
+"""A refresh is due and may begin."""
+CONNECTION_DECISION_WAITING: ConnectionDecision.ValueType  # 3
+"""A refresh brought nothing, and the next one waits."""
+CONNECTION_DECISION_NEEDS_CONSENT: ConnectionDecision.ValueType  # 4
+"""Only the owner of the account can help, by connecting it again."""
+CONNECTION_DECISION_DISCONNECTED: ConnectionDecision.ValueType  # 5
+"""Disconnected on purpose."""
+Global___ConnectionDecision: _TypeAlias = ConnectionDecision  # noqa: Y015
+
+class _NextAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NextActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NextAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NEXT_ACTION_UNSPECIFIED: _NextAction.ValueType  # 0
+    """Not an action."""
+    NEXT_ACTION_REFRESH: _NextAction.ValueType  # 1
+    """Its tokens are refreshed."""
+    NEXT_ACTION_CONNECT_AGAIN: _NextAction.ValueType  # 2
+    """Its owner connects the account again."""
+
+class NextAction(_NextAction, metaclass=_NextActionEnumTypeWrapper):
+    """What happens next to a connection."""
+
+NEXT_ACTION_UNSPECIFIED: NextAction.ValueType  # 0
+"""Not an action."""
+NEXT_ACTION_REFRESH: NextAction.ValueType  # 1
+"""Its tokens are refreshed."""
+NEXT_ACTION_CONNECT_AGAIN: NextAction.ValueType  # 2
+"""Its owner connects the account again."""
+Global___NextAction: _TypeAlias = NextAction  # noqa: Y015
+
+class _ConnectionEventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConnectionEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConnectionEventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONNECTION_EVENT_KIND_UNSPECIFIED: _ConnectionEventKind.ValueType  # 0
+    """Not an event."""
+    CONNECTION_EVENT_KIND_CONNECTED: _ConnectionEventKind.ValueType  # 1
+    """The account was connected."""
+    CONNECTION_EVENT_KIND_REFRESH_INTENT: _ConnectionEventKind.ValueType  # 2
+    """A refresh token was about to be sent to the provider."""
+    CONNECTION_EVENT_KIND_REFRESHED: _ConnectionEventKind.ValueType  # 3
+    """New tokens were saved."""
+    CONNECTION_EVENT_KIND_REFRESH_FAILED: _ConnectionEventKind.ValueType  # 4
+    """A refresh brought nothing, which says nothing about the account."""
+    CONNECTION_EVENT_KIND_SUSPECT: _ConnectionEventKind.ValueType  # 5
+    """A refresh ended without an answer."""
+    CONNECTION_EVENT_KIND_REAUTH_REQUIRED: _ConnectionEventKind.ValueType  # 6
+    """The account must be connected again."""
+    CONNECTION_EVENT_KIND_DISCONNECTED: _ConnectionEventKind.ValueType  # 7
+    """The account was disconnected."""
+
+class ConnectionEventKind(_ConnectionEventKind, metaclass=_ConnectionEventKindEnumTypeWrapper):
+    """What happened to a connection."""
+
+CONNECTION_EVENT_KIND_UNSPECIFIED: ConnectionEventKind.ValueType  # 0
+"""Not an event."""
+CONNECTION_EVENT_KIND_CONNECTED: ConnectionEventKind.ValueType  # 1
+"""The account was connected."""
+CONNECTION_EVENT_KIND_REFRESH_INTENT: ConnectionEventKind.ValueType  # 2
+"""A refresh token was about to be sent to the provider."""
+CONNECTION_EVENT_KIND_REFRESHED: ConnectionEventKind.ValueType  # 3
+"""New tokens were saved."""
+CONNECTION_EVENT_KIND_REFRESH_FAILED: ConnectionEventKind.ValueType  # 4
+"""A refresh brought nothing, which says nothing about the account."""
+CONNECTION_EVENT_KIND_SUSPECT: ConnectionEventKind.ValueType  # 5
+"""A refresh ended without an answer."""
+CONNECTION_EVENT_KIND_REAUTH_REQUIRED: ConnectionEventKind.ValueType  # 6
+"""The account must be connected again."""
+CONNECTION_EVENT_KIND_DISCONNECTED: ConnectionEventKind.ValueType  # 7
+"""The account was disconnected."""
+Global___ConnectionEventKind: _TypeAlias = ConnectionEventKind  # noqa: Y015
+
 @_typing.final
 class Owner(_message.Message):
     """Who a connection belongs to."""
@@ -758,3 +862,143 @@ class ListConnectionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListConnectionsResponse: _TypeAlias = ListConnectionsResponse  # noqa: Y015
+
+@_typing.final
+class ExplainConnectionRequest(_message.Message):
+    """Asks how a connection stands and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most events in the answer; 50 when 0, at most 500."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the newest events."""
+    @_builtins.property
+    def connection(self) -> Global___ConnectionReference:
+        """The connection."""
+
+    def __init__(
+        self,
+        *,
+        connection: Global___ConnectionReference | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainConnectionRequest: _TypeAlias = ExplainConnectionRequest  # noqa: Y015
+
+@_typing.final
+class ExplainConnectionResponse(_message.Message):
+    """How a connection stands and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    NEXT_ACTION_FIELD_NUMBER: _builtins.int
+    NEXT_ACTION_TIME_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    TIMELINE_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    decision: Global___ConnectionDecision.ValueType
+    """How it stands."""
+    next_action: Global___NextAction.ValueType
+    """What happens next."""
+    explanation: _builtins.str
+    """The decision and what follows from it, as sentences for people."""
+    next_page_token: _builtins.str
+    """For the events before these; empty when there are none."""
+    @_builtins.property
+    def connection(self) -> Global___Connection:
+        """The connection."""
+
+    @_builtins.property
+    def next_action_time(self) -> _timestamp_pb2.Timestamp:
+        """When that happens, or may happen from; absent when it waits for a person."""
+
+    @_builtins.property
+    def timeline(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConnectionEvent]:
+        """What has happened, newest first."""
+
+    def __init__(
+        self,
+        *,
+        connection: Global___Connection | None = ...,
+        decision: Global___ConnectionDecision.ValueType = ...,
+        next_action: Global___NextAction.ValueType = ...,
+        next_action_time: _timestamp_pb2.Timestamp | None = ...,
+        explanation: _builtins.str = ...,
+        timeline: _abc.Iterable[Global___ConnectionEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "next_action_time", b"next_action_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "decision", b"decision", "explanation", b"explanation", "next_action", b"next_action", "next_action_time", b"next_action_time", "next_page_token", b"next_page_token", "timeline", b"timeline"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainConnectionResponse: _TypeAlias = ExplainConnectionResponse  # noqa: Y015
+
+@_typing.final
+class ConnectionEvent(_message.Message):
+    """One thing that happened to a connection; never a secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Number of the event; later events of one connection have higher ones."""
+    kind: Global___ConnectionEventKind.ValueType
+    """What happened."""
+    epoch: _builtins.int
+    """Epoch of the connection."""
+    generation: _builtins.int
+    """Generation that was spent, for an intent; else the one in use afterwards."""
+    reason: _builtins.str
+    """Why, as a word; empty when there is nothing to say."""
+    replica: _builtins.str
+    """The process that did it; empty when it does not matter."""
+    request_id: _builtins.str
+    """The request that led to it, as in the logs."""
+    message: _builtins.str
+    """The same as a sentence for people."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___ConnectionEventKind.ValueType = ...,
+        epoch: _builtins.int = ...,
+        generation: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        replica: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "generation", b"generation", "id", b"id", "kind", b"kind", "message", b"message", "reason", b"reason", "replica", b"replica", "request_id", b"request_id", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionEvent: _TypeAlias = ConnectionEvent  # noqa: Y015

@@ -182,6 +182,11 @@ class ConnectionServiceStub:
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.ListConnectionsRequest.SerializeToString,
                 response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.ListConnectionsResponse.FromString,
                 _registered_method=True)
+        self.ExplainConnection = channel.unary_unary(
+                '/tokhub.token.v1.ConnectionService/ExplainConnection',
+                request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionRequest.SerializeToString,
+                response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectionServiceServicer:
@@ -229,6 +234,16 @@ class ConnectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainConnection(self, request, context):
+        """Says how a connection stands, what happens to it next and when, and what has happened to it, newest first.
+
+        Callers: the gateway and operators.
+        Errors: CONNECTION_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -251,6 +266,11 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
                     servicer.ListConnections,
                     request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.ListConnectionsRequest.FromString,
                     response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.ListConnectionsResponse.SerializeToString,
+            ),
+            'ExplainConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainConnection,
+                    request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionRequest.FromString,
+                    response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -362,6 +382,33 @@ class ConnectionService:
             '/tokhub.token.v1.ConnectionService/ListConnections',
             tokhub_dot_token_dot_v1_dot_token__pb2.ListConnectionsRequest.SerializeToString,
             tokhub_dot_token_dot_v1_dot_token__pb2.ListConnectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.token.v1.ConnectionService/ExplainConnection',
+            tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionRequest.SerializeToString,
+            tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -93,6 +93,12 @@ class ConnectionServiceStub:
     Callers: the gateway, internal services and operators.
     Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
     """
+    ExplainConnection: _aio.UnaryUnaryMultiCallable[_token_pb2.ExplainConnectionRequest, _token_pb2.ExplainConnectionResponse]
+    """Says how a connection stands, what happens to it next and when, and what has happened to it, newest first.
+
+    Callers: the gateway and operators.
+    Errors: CONNECTION_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+    """
 
 class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Connections: how an owner comes to have a TikTok account, and how it stands."""
@@ -144,6 +150,18 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway, internal services and operators.
         Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainConnection(
+        self,
+        request: _token_pb2.ExplainConnectionRequest,
+        context: _aio.ServicerContext[_token_pb2.ExplainConnectionRequest, _abc.Awaitable[_token_pb2.ExplainConnectionResponse]],
+    ) -> _abc.Awaitable[_token_pb2.ExplainConnectionResponse]:
+        """Says how a connection stands, what happens to it next and when, and what has happened to it, newest first.
+
+        Callers: the gateway and operators.
+        Errors: CONNECTION_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
         """
 
 def add_ConnectionServiceServicer_to_server(servicer: ConnectionServiceServicer, server: _aio.Server) -> None: ...

@@ -1,0 +1,110 @@
+"""Says how a connection stands, what happens to it next and when, and what has happened to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from services.token.core.directory import Directory
+from services.token.domain.connection import DUE_WITHIN, Connection, Reference, Status
+from services.token.domain.timeline import Event, why
+
+DEFAULT_PAGE = 50
+
+
+class Decision(StrEnum):
+    """How a connection stands now."""
+
+    HEALTHY = "HEALTHY"
+    REFRESH_DUE = "REFRESH_DUE"
+    WAITING = "WAITING"
+    NEEDS_CONSENT = "NEEDS_CONSENT"
+    DISCONNECTED = "DISCONNECTED"
+
+
+class NextAction(StrEnum):
+    """What happens next to a connection."""
+
+    REFRESH = "REFRESH"
+    CONNECT_AGAIN = "CONNECT_AGAIN"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A decision, what follows from it and when (None: when a person acts), and both in words."""
+
+    decision: Decision
+    action: NextAction
+    at: datetime | None
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """A connection, the verdict on it, and a page of its timeline, newest first."""
+
+    connection: Connection
+    verdict: Verdict
+    events: Sequence[Event]
+    following: int | None
+
+
+class TimelinePort(Protocol):
+    """Rows of events."""
+
+    async def newest(self, connection_id: UUID, before: int | None, size: int) -> Sequence[Event]:
+        """Return up to size events of a connection with an id below `before`, newest first."""
+        ...
+
+
+class Explainer:
+    """Answers why a connection is as it is."""
+
+    def __init__(self, *, directory: Directory, timeline: TimelinePort) -> None:
+        self._directory = directory
+        self._timeline = timeline
+
+    async def explain(self, reference: Reference, before: int | None, size: int) -> Explanation:
+        """Return the verdict and a page of the timeline; raise ConnectionNotFound."""
+        size = size or DEFAULT_PAGE
+        connection = await self._directory.get(reference)
+        events = await self._timeline.newest(connection.id, before, size + 1)
+        following = events[size - 1].id if len(events) > size else None
+        return Explanation(
+            connection=connection, verdict=verdict_on(connection), events=events[:size], following=following
+        )
+
+
+def verdict_on(connection: Connection) -> Verdict:
+    """Return how a connection stands by the rules that refreshes follow."""
+    if connection.status is Status.DISCONNECTED:
+        return broken(Decision.DISCONNECTED, f"The account is disconnected: {why(connection.reason)}.")
+    if connection.status is Status.REAUTH_REQUIRED:
+        return broken(Decision.NEEDS_CONSENT, f"The account must give its consent again: {why(connection.reason)}.")
+    now = connection.access_expires_at - timedelta(seconds=connection.seconds_left)
+    if connection.refresh_expires_at and connection.refresh_expires_at <= now:
+        ended = spoken(connection.refresh_expires_at)
+        return broken(Decision.NEEDS_CONSENT, f"The account must give its consent again: it ran out at {ended}.")
+    if connection.retry_in > 0:
+        at = now + timedelta(seconds=connection.retry_in)
+        words = f"The last refresh brought nothing; the next one is allowed from {spoken(at)} on."
+        return Verdict(decision=Decision.WAITING, action=NextAction.REFRESH, at=at, words=words)
+    if connection.needs_refresh:
+        words = f"The access token ends at {spoken(connection.access_expires_at)}: it is refreshed at its next use."
+        return Verdict(decision=Decision.REFRESH_DUE, action=NextAction.REFRESH, at=now, words=words)
+    due = connection.access_expires_at - timedelta(seconds=min(DUE_WITHIN, connection.access_life / 2))
+    words = f"The access token works until {spoken(connection.access_expires_at)}; a refresh is due at {spoken(due)}."
+    return Verdict(decision=Decision.HEALTHY, action=NextAction.REFRESH, at=due, words=words)
+
+
+def broken(decision: Decision, words: str) -> Verdict:
+    """Return the verdict on a connection that only its owner can mend."""
+    words = f"{words} Connect it again to use it."
+    return Verdict(decision=decision, action=NextAction.CONNECT_AGAIN, at=None, words=words)
+
+
+def spoken(moment: datetime) -> str:
+    """Return a time for people."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,64 @@
+"""What can happen to a connection, and how it is told to people."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    CONNECTED = "CONNECTED"
+    REFRESH_INTENT = "REFRESH_INTENT"
+    REFRESHED = "REFRESHED"
+    REFRESH_FAILED = "REFRESH_FAILED"
+    SUSPECT = "SUSPECT"
+    REAUTH_REQUIRED = "REAUTH_REQUIRED"
+    DISCONNECTED = "DISCONNECTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One thing that happened to a connection; generation is the one spent by an intent, else the one in use after."""
+
+    id: int
+    connection_id: UUID
+    at: datetime
+    kind: Kind
+    epoch: int
+    generation: int
+    reason: str
+    replica: str
+    request_id: str
+
+    def told(self) -> str:
+        """Return what happened as a sentence."""
+        return SENTENCES[self.kind].format(generation=self.generation, why=why(self.reason))
+
+
+SENTENCES = {
+    Kind.CONNECTED: "The account was connected.",
+    Kind.REFRESH_INTENT: "A refresh began: the refresh token of generation {generation} went to TikTok.",
+    Kind.REFRESHED: "TikTok gave new tokens: generation {generation} is in use.",
+    Kind.REFRESH_FAILED: "The refresh brought nothing: {why}. The stored tokens stay.",
+    Kind.SUSPECT: "The connection is in doubt: {why}.",
+    Kind.REAUTH_REQUIRED: "The account must be connected again: {why}.",
+    Kind.DISCONNECTED: "The account was disconnected: {why}.",
+}
+
+REASONS = {
+    "": "no reason was given",
+    "refused": "TikTok refused the refresh token",
+    "lost_response": "TikTok's answer to a refresh was lost, and it may have rotated the token",
+    "unreadable": "the stored token does not open with the keys at hand",
+    "UPSTREAM_UNAVAILABLE": "TikTok could not be reached or could not answer",
+    "UPSTREAM_RATE_LIMITED": "TikTok asked to slow down",
+    "UPSTREAM_BAD_RESPONSE": "TikTok's answer could not be understood",
+    "SERVER_MISCONFIG": "TikTok refuses the app's own key or secret",
+}
+
+
+def why(reason: str) -> str:
+    """Return a reason in words; one without words stands for itself."""
+    return REASONS.get(reason, reason)
