@@ -78,6 +78,7 @@ class Suite:
             {
                 "TOKEN_LISTEN": settings.token_listen,
                 "TOKEN_METRICS_PORT": str(settings.token_metrics_port),
+                "JOURNAL_DIR": str(settings.state / "journal"),
                 "DATABASE_URL_FILE": str(self.databases.token),
                 "TIKTOK_REDIRECT_URI": settings.redirect_uri,
                 **self._tiktok_app(),

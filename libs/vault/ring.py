@@ -27,6 +27,10 @@ class CannotOpen(Exception):
     """A sealed value does not open here: damaged, moved from another place, or sealed with a key that is not known."""
 
 
+class UnknownKey(CannotOpen):
+    """A sealed value needs a key that is not in the ring."""
+
+
 class KeyRing:
     """Keys by id, in memory; nothing of them shows in a repr."""
 
@@ -53,7 +57,7 @@ class KeyRing:
         """Return the plaintext of a value that was sealed for this place; raise CannotOpen."""
         cipher = self._ciphers.get(key_id_of(sealed))
         if cipher is None:
-            raise CannotOpen("the key it was sealed with is not known here")
+            raise UnknownKey("the key it was sealed with is not known here")
         start = 2 + sealed[1]
         nonce, body = sealed[start : start + NONCE_BYTES], sealed[start + NONCE_BYTES :]
         try:

@@ -3,16 +3,19 @@
 import asyncio
 import sys
 import uuid
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
 from prometheus_client import CollectorRegistry
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.clock import SystemClock
 from libs.database.migrations import migrate
+from libs.database.notify import NotificationListener
 from libs.database.pool import Pool, PoolLimits, borrow, open_pool
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
@@ -25,13 +28,20 @@ from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing, WrongKeys, parse_keys
 from services.token.adapters.canaries import check_keys
 from services.token.adapters.connections import PostgresConnections
+from services.token.adapters.identity import identify
+from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
+from services.token.adapters.journal.records import JournalCorrupt
 from services.token.adapters.links import PostgresLinks
 from services.token.adapters.login_kit import LoginKitProvider
+from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.timeline_rows import PostgresTimeline
-from services.token.core import authorization, refresh
+from services.token.core import authorization, exchange
 from services.token.core.authorization import Authorization
 from services.token.core.directory import Directory
+from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
+from services.token.core.journal import JournalPort, ReplayPort, settle
+from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.refresh import Refresher
 from services.token.core.retention import Retention
 from services.token.core.state import States
@@ -47,6 +57,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Two of these, the pause between them and the save fit into the lease of a refresh; see core/refresh.py.
 TIKTOK_DEADLINE = 15.0  # seconds
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Core:
@@ -60,9 +72,20 @@ class Core:
     retention: Retention
 
 
-def build_core(settings: TokenSettings, ring: KeyRing, pool: Pool, transport: Transport) -> Core:
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What the core stands on, open while the process runs; replica is this process's name in rows and files."""
+
+    pool: Pool
+    transport: Transport
+    ring: KeyRing
+    journal: JournalPort
+    replica: str
+
+
+def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     """Put the core together over its adapters."""
-    clock, vault = SystemClock(), Vault(ring)
+    clock, vault, journal = SystemClock(), Vault(grounds.ring), grounds.journal
     app = App(
         client_key=settings.tiktok_client_key,
         client_secret=settings.tiktok_client_secret,
@@ -70,20 +93,23 @@ def build_core(settings: TokenSettings, ring: KeyRing, pool: Pool, transport: Tr
         authorize_url=settings.tiktok_login_authorize_url,
         api_origin=settings.tiktok_api_base_url,
     )
-    login_kit = LoginKit(app=app, transport=transport, deadline=TIKTOK_DEADLINE)
+    login_kit = LoginKit(app=app, transport=grounds.transport, deadline=TIKTOK_DEADLINE)
     providers = {
         Provider.LOGIN_KIT: LoginKitProvider(
             app=app, login_kit=login_kit, clock=clock, pkce=settings.tiktok_pkce == "on"
         )
     }
-    connections = PostgresConnections(pool=pool, replica=uuid.uuid4().hex)
-    links = PostgresLinks(pool)
-    refresher = Refresher(refresh.Parts(connections=connections, providers=providers, vault=vault, clock=clock))
+    connections = PostgresConnections(pool=grounds.pool, replica=grounds.replica)
+    links = PostgresLinks(grounds.pool)
+    spending = exchange.Parts(connections=connections, providers=providers, journal=journal, vault=vault, clock=clock)
+    refresher = Refresher(connections=connections, exchange=Exchange(spending), clock=clock)
     states = States(
         secret=settings.state_secret, clock=clock, lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds)
     )
-    parts = authorization.Parts(connections=connections, links=links, providers=providers, vault=vault, clock=clock)
-    directory, timeline = Directory(connections), PostgresTimeline(pool)
+    parts = authorization.Parts(
+        connections=connections, links=links, providers=providers, journal=journal, vault=vault, clock=clock
+    )
+    directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
     return Core(
         tokens=Tokens(connections=connections, refresher=refresher, vault=vault),
         directory=directory,
@@ -105,7 +131,11 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         await check_keys(pool, ring)
         # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
         transport = await stack.enter_async_context(Transport(keep_alive=False))
-        core = build_core(settings, ring, pool, transport)
+        replica = uuid.uuid4().hex
+        journal = await stack.enter_async_context(open_journal(settings, ring, pool, replica))
+        grounds = Grounds(pool=pool, transport=transport, ring=ring, journal=journal, replica=replica)
+        core = build_core(settings, grounds)
+        await stack.enter_async_context(kept_true(journal, PostgresReplay(pool=pool, vault=Vault(ring)), dsn))
         stack.callback(asyncio.create_task(core.retention.keep()).cancel)
         stack.push_async_callback(core.refresher.drain)
         stack.push_async_callback(core.authorizing.drain)
@@ -121,6 +151,32 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         )
         await stack.enter_async_context(server)
         await stop.wait()
+
+
+@asynccontextmanager
+async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, replica: str) -> AsyncIterator[JournalPort]:
+    """Yield the journal that JOURNAL_MODE asks for."""
+    mode = Mode(settings.journal_mode)
+    if mode is Mode.OFF:
+        log.warning("no journal is kept: tokens that TikTok gives while the database is down can be lost")
+        yield NoJournal()
+        return
+    database = await identify(pool, databases_in(settings.journal_dir))
+    place = Place(directory=settings.journal_dir, name=replica, database=database)
+    async with FileJournal(place, ring=ring, clock=SystemClock(), mode=mode) as journal:
+        yield journal
+
+
+@asynccontextmanager
+async def kept_true(journal: JournalPort, rows: ReplayPort, dsn: str) -> AsyncIterator[None]:
+    """Settle what ended processes left before the first call, and replay whenever the database comes back."""
+    if not isinstance(journal, FileJournal):
+        yield
+        return
+    await settle(await journal.inherit(), rows)
+    keeper = JournalKeeper(journal=journal, rows=rows, clock=SystemClock())
+    async with NotificationListener(dsn, handlers={}, on_gap=keeper.wake, clock=SystemClock()), keeper:
+        yield
 
 
 def proto_services(core: Core) -> list[RpcService]:
@@ -158,7 +214,7 @@ def main() -> None:
     configure_logs("token", settings.log_level)
     try:
         run(lambda stop: serve(settings, stop))
-    except (WrongKeys, ServerMisconfig, StorageUnavailable) as error:
+    except (WrongKeys, JournalCorrupt, ServerMisconfig, StorageUnavailable) as error:
         sys.stderr.write(f"tokhub token service cannot start: {error}\n")
         sys.exit(EX_CONFIG)
 

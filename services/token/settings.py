@@ -1,5 +1,6 @@
 """What the token service reads from its environment."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import AliasChoices, Field
@@ -26,6 +27,9 @@ class TokenSettings(ServiceSettings):
     tiktok_login_authorize_url: Url = "https://www.tiktok.com/v2/auth/authorize/"
     tiktok_api_base_url: Origin = "https://open.tiktokapis.com"
     tiktok_pkce: Literal["on", "off"] = "on"
+
+    journal_dir: Path = Path(".tokhub/journal")
+    journal_mode: Literal["required", "best_effort", "off"] = "required"
 
     token_enc_key: Secret | None = None
     token_enc_keys: Secret | None = None

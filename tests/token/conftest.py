@@ -13,11 +13,14 @@ from libs.secret import Secret
 from libs.vault.ring import KeyRing
 from services.token.__main__ import MIGRATIONS, SCHEMA
 from services.token.adapters.connections import PostgresConnections
-from services.token.core import refresh
+from services.token.adapters.journal.journal import NoJournal
+from services.token.core import exchange
+from services.token.core.exchange import Exchange
+from services.token.core.journal import JournalPort
 from services.token.core.refresh import Refresher
 from services.token.core.tokens import Tokens
 from services.token.core.vault import Vault
-from services.token.domain.connection import ById, ByOwner, Connection, Owner, OwnerKind, Provider
+from services.token.domain.connection import ById, ByOwner, Connection, Need, Owner, OwnerKind, Provider
 from tests.fixtures_postgres import TemplateDatabase
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.counting_provider import CountingProvider, QuickClock
@@ -42,21 +45,24 @@ class Replica:
 class House:
     """One database and one TikTok, with as many replicas as a test asks for."""
 
+    need = Need(min_ttl=60)
+
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.provider = CountingProvider()
+        self.journal: JournalPort = NoJournal()
         self.vault = Vault(KeyRing({"k1": KEY}, active="k1"))
 
     def replica(self, name: str = "replica-1") -> Replica:
         connections = PostgresConnections(pool=self.pool, replica=name)
-        refresher = Refresher(
-            refresh.Parts(
-                connections=connections,
-                providers={Provider.LOGIN_KIT: self.provider},
-                vault=self.vault,
-                clock=QuickClock(),
-            )
+        parts = exchange.Parts(
+            connections=connections,
+            providers={Provider.LOGIN_KIT: self.provider},
+            journal=self.journal,
+            vault=self.vault,
+            clock=QuickClock(),
         )
+        refresher = Refresher(connections=connections, exchange=Exchange(parts), clock=QuickClock())
         tokens = Tokens(connections=connections, refresher=refresher, vault=self.vault)
         return Replica(connections=connections, refresher=refresher, tokens=tokens)
 

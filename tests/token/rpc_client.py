@@ -13,7 +13,8 @@ from libs.rpc.server import Readiness, RpcServer
 from libs.settings import parse
 from libs.tiktok.transport import Transport
 from libs.vault.ring import parse_keys
-from services.token.__main__ import SCHEMA, build_core, proto_services
+from services.token.__main__ import SCHEMA, Grounds, build_core, proto_services
+from services.token.adapters.journal.journal import NoJournal
 from services.token.settings import TokenSettings
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.token_process import environment
@@ -66,7 +67,9 @@ async def serving(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Clie
         open_pool(token_dsn, application="test", schema=SCHEMA) as pool,
         Transport(keep_alive=False) as transport,
     ):
-        core = build_core(settings, parse_keys(settings.token_enc_key, None), pool, transport)
+        ring = parse_keys(settings.token_enc_key, None)
+        grounds = Grounds(pool=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
+        core = build_core(settings, grounds)
         server = RpcServer(
             listen="127.0.0.1:0",
             services=proto_services(core),

@@ -34,6 +34,7 @@ def authorizing(house: House) -> Authorization:
         connections=PostgresConnections(pool=house.pool, replica="r"),
         links=PostgresLinks(house.pool),
         providers={Provider.LOGIN_KIT: house.provider},
+        journal=house.journal,
         vault=house.vault,
         clock=QuickClock(),
     )

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from libs.errors import ReauthRequired, ServerMisconfig, TokhubError, UpstreamRateLimited, UpstreamUnavailable
+from services.token.core.exchange import FIRST_PAUSE, LONGEST_PAUSE, pause_after
 from services.token.core.provider import AppRefused, NotSent, Outcome, Refused, Unavailable, Unknown
-from services.token.core.refresh import FIRST_PAUSE, LONGEST_PAUSE, pause_after
 from services.token.domain.connection import ById, Connection, Status
 from tests.token.conftest import House, store
 

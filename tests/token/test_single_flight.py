@@ -7,8 +7,9 @@ import pytest
 
 from libs.errors import ReauthRequired, UpstreamUnavailable
 from services.token.__main__ import TIKTOK_DEADLINE
-from services.token.core.refresh import LEASE, SECOND_TRY_AFTER
-from services.token.domain.connection import Need
+from services.token.core.exchange import SECOND_TRY_AFTER
+from services.token.core.refresh import LEASE
+from services.token.domain.connection import Need, Status
 from tests.token.conftest import House, store
 
 MINUTE = timedelta(seconds=60)
@@ -76,13 +77,13 @@ async def test_a_holder_paused_past_its_lease_still_saves_its_rotation(house: Ho
     paused = asyncio.create_task(house.replica("paused").tokens.get_valid(store("shop-1"), MINUTE, None))
     await house.provider.arrived.wait()
     await house.pool.execute("UPDATE connections SET lease_until = clock_timestamp() - interval '1 s'")
-    with pytest.raises(ReauthRequired):
+    with pytest.raises(UpstreamUnavailable):
         await house.replica("thief").tokens.get_valid(store("shop-1"), MINUTE, None)
 
     house.provider.gate.set()
     valid = await paused
 
-    assert valid.fresh
+    assert (valid.fresh, valid.connection.status) == (True, Status.ACTIVE)
     assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
 
 

@@ -14,9 +14,11 @@ ROOT = Path(__file__).parents[2]
 KEY_HEX = bytes(range(32)).hex()
 
 
-def environment(dsn: str, sandbox: SandboxProcess) -> dict[str, str]:
-    """Return what a token service needs to run beside others."""
+def environment(dsn: str, sandbox: SandboxProcess, journal: Path | None = None) -> dict[str, str]:
+    """Return what a token service needs to run beside others; without a directory it keeps no journal."""
     return {
+        "JOURNAL_MODE": "required" if journal else "off",
+        "JOURNAL_DIR": str(journal or ""),
         "PATH": os.environ["PATH"],
         "DATABASE_URL": dsn,
         "TOKEN_LISTEN": "127.0.0.1:0",

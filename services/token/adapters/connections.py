@@ -12,7 +12,7 @@ from services.token.adapters.rows import COLUMNS, connection_of, held_of
 from services.token.adapters.timeline import recorded
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import ById, ByOwner, Connection, Need, Provider, Reference, Status, Version
+from services.token.domain.connection import ById, ByOwner, Connection, Need, Reference, Status, Version
 from services.token.domain.grant import Grant
 
 # A token that lives shorter than this is refreshed once in SHORTEST_PAUSE at most, whatever TikTok says of its life.
@@ -24,19 +24,28 @@ FIND_BY_ID = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
 FIND_BY_OWNER = f"SELECT {COLUMNS} FROM connections WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3"
 
 # One atomic statement: of all who are due, the row lets one in, and it notes whose call is on its way.
+# A token that another process presented without leaving word is left to it while the access token lasts: it may only
+# be paused, and presenting its token once more could end the grant. A live one leaves word well within two minutes.
 CLAIM = recorded(
-    """
+    f"""
     UPDATE connections SET
         lease_owner = $2, lease_number = lease_number + 1,
         lease_until = clock_timestamp() + make_interval(secs => $3),
         intent_generation = generation, intent_owner = $2, intent_at = clock_timestamp()
+    FROM (SELECT (
+        SELECT intent_at FROM connections
+        WHERE id = $1 AND intent_generation = generation AND intent_owner <> $2
+    ) AS foreign_at) AS before
     WHERE id = $1
       AND status IN ('ACTIVE', 'SUSPECT')
       AND (generation = $4 OR access_expires_at < clock_timestamp() + least(
               make_interval(secs => $5), (access_expires_at - received_at) / 2))
       AND (lease_until IS NULL OR lease_until < clock_timestamp())
       AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
-    RETURNING id, provider, epoch, generation, refresh_token, failures, reason
+      AND (foreign_at IS NULL OR foreign_at < clock_timestamp() - interval '2 minutes'
+           OR access_expires_at < clock_timestamp() + interval '30 seconds')
+    RETURNING {COLUMNS}, refresh_token, failures,
+        extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for
     """,
     kind="'REFRESH_INTENT'",
     reason="''",
@@ -163,17 +172,15 @@ class PostgresConnections:
         if row is None:
             return None
         return Lease(
-            connection_id=connection_id,
-            provider=Provider(row["provider"]),
-            version=Version(epoch=row["epoch"], generation=row["generation"]),
+            connection=connection_of(row),
             refresh=row["refresh_token"],
             failures=row["failures"],
-            reason=row["reason"],
+            foreign_for=row["foreign_for"],
         )
 
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
         """Store new tokens if the row still has the lease's version; a repeat of a save that worked says so."""
-        key = (lease.connection_id, lease.version.epoch, lease.version.generation)
+        key = (lease.id, lease.version.epoch, lease.version.generation)
         lives = (grant.access_seconds, grant.refresh_seconds, grant.age)
         given = (grant.access_given, grant.refresh_given)
         async with borrow(self._pool) as database:
@@ -192,9 +199,7 @@ class PostgresConnections:
             )
             if saved is None:
                 after = lease.version.refreshed()
-                saved = await database.fetchval(
-                    SAVED_BEFORE, lease.connection_id, after.epoch, after.generation, sealed.access
-                )
+                saved = await database.fetchval(SAVED_BEFORE, lease.id, after.epoch, after.generation, sealed.access)
         return saved is not None
 
     async def give_back(self, lease: Lease, setback: Setback) -> bool:
@@ -202,7 +207,7 @@ class PostgresConnections:
         async with borrow(self._pool) as database:
             given = await database.fetchval(
                 GIVE_BACK,
-                lease.connection_id,
+                lease.id,
                 lease.version.epoch,
                 lease.version.generation,
                 setback.pause,

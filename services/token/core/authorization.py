@@ -21,6 +21,7 @@ from libs.errors import (
 )
 from libs.secret import Secret
 from services.token.core.connections import ConnectionsPort
+from services.token.core.journal import Entry, JournalPort
 from services.token.core.provider import (
     AppRefused,
     NotSent,
@@ -80,6 +81,7 @@ class Parts:
     connections: ConnectionsPort
     links: LinksPort
     providers: Providers
+    journal: JournalPort
     vault: Vault
     clock: Clock
 
@@ -91,6 +93,7 @@ class Authorization:
         self._connections = parts.connections
         self._links = parts.links
         self._providers = parts.providers
+        self._journal = parts.journal
         self._vault = parts.vault
         self._clock = parts.clock
         self._states = states
@@ -140,6 +143,7 @@ class Authorization:
         except AccountAlreadyConnected:
             await self._return_unwanted(grant)
             raise
+        await self._journal.keep(Entry.of(connection, connection.version, grant, self._clock.now()))
         log.info("connected", connection=str(connection.id), number=connection.number, epoch=connection.version.epoch)
         return connection
 

@@ -11,7 +11,6 @@ from services.token.domain.connection import (
     Connection,
     Need,
     OwnerKind,
-    Provider,
     Reference,
     Status,
     Version,
@@ -32,14 +31,26 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The right to refresh one version of one connection, for a while; failures and reason are of refreshes before."""
+    """The right to refresh one version of one connection, for a while.
 
-    connection_id: UUID
-    provider: Provider
-    version: Version
+    failures counts the refreshes before this one that brought nothing. foreign_for is how many seconds ago another
+    process presented this very token without leaving word of what came of it; None when nobody did.
+    """
+
+    connection: Connection
     refresh: bytes = field(repr=False)
     failures: int
-    reason: str
+    foreign_for: float | None
+
+    @property
+    def id(self) -> UUID:
+        """Return the connection's id."""
+        return self.connection.id
+
+    @property
+    def version(self) -> Version:
+        """Return the version the lease is for."""
+        return self.connection.version
 
 
 @dataclass(frozen=True, kw_only=True)

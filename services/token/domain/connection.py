@@ -37,6 +37,7 @@ class Why(StrEnum):
     REFUSED = "refused"
     LOST_RESPONSE = "lost_response"
     UNREADABLE = "unreadable"
+    HOLDER_MISSING = "holder_missing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +126,11 @@ class Need:
     min_ttl: float
     spent_generation: int | None = None
 
-    def met_by(self, connection: Connection) -> bool:
-        """Return whether the present access token will do; no token is asked for more than half of its life."""
+    def met_by(self, connection: Connection, age: float = 0.0) -> bool:
+        """Return whether the access token will do, read age seconds ago; no more than half of its life is asked for."""
         return (
             connection.can_refresh
-            and connection.seconds_left >= min(self.min_ttl, connection.access_life / 2)
+            and connection.seconds_left - age >= min(self.min_ttl, connection.access_life / 2)
             and connection.version.generation != self.spent_generation
         )
 

@@ -1,0 +1,101 @@
+"""One append-only journal file: locked by its process, flushed to the disk before an append returns."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from libs.vault.ring import KeyRing
+from services.token.adapters.journal.records import header, record
+
+SUFFIX = ".journal"
+PROBE_BYTES = 4096
+
+
+class JournalFile:
+    """Appends bodies; what a failed append left behind is cut off again."""
+
+    def __init__(self, directory: Path, name: str, *, ring: KeyRing, database: UUID) -> None:
+        self._ring = ring
+        file_id = uuid4()
+        self._head = header(file_id, database)
+        self.path = directory / f"{name}{SUFFIX}"
+        unnamed = directory / f"{name}.{file_id.hex}.new"
+        self._descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        # Locked before it has its name: a process that starts meanwhile would take it for one whose writer is dead.
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._size = 0
+        self.records = 0
+        self._write(self._head)
+        unnamed.rename(self.path)
+        flush_directory(directory)
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self._descriptor)
+
+    def append(self, bodies: Sequence[bytes]) -> None:
+        """Return once all bodies are on the disk; OSError when they are not, and then none of them stays."""
+        numbered = enumerate(bodies, start=self.records)
+        self._write(b"".join(record(self._ring, self._head, number, body) for number, body in numbered))
+        self.records += len(bodies)
+
+    def probe(self) -> None:
+        """Raise OSError when the disk takes no more: writes a block of zeros at the end and takes it back."""
+        try:
+            self._flush(bytes(PROBE_BYTES))
+        finally:
+            os.ftruncate(self._descriptor, self._size)
+
+    def _write(self, content: bytes) -> None:
+        try:
+            self._flush(content)
+        except OSError:
+            os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size += len(content)
+
+    def _flush(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        os.fdatasync(self._descriptor)
+
+
+class AbandonedFile:
+    """A file whose process is gone: nobody holds its lock."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.name = path.name.removesuffix(SUFFIX)
+        self._descriptor = descriptor
+
+    def remove(self) -> None:
+        """Delete it; its entries must be safe elsewhere."""
+        self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def abandoned(directory: Path) -> Iterable[AbandonedFile]:
+    """Yield the files that no living process writes, each locked by us from then on."""
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        yield AbandonedFile(path, descriptor)
+
+
+def flush_directory(directory: Path) -> None:
+    """Return once the directory's own entries are on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

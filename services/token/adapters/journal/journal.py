@@ -1,0 +1,188 @@
+"""The journal of one process: many entries a flush, taken over from processes that died, kept short."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from uuid import UUID
+
+import structlog
+
+from libs.clock import Clock
+from libs.errors import ServerMisconfig
+from libs.vault.ring import KeyRing
+from services.token.adapters.journal.entries import read_entry, write_entry
+from services.token.adapters.journal.file import SUFFIX, JournalFile, abandoned, flush_directory
+from services.token.adapters.journal.records import database_of, read_bodies
+from services.token.core.journal import Entry, Inheritance, newest
+
+KEPT = timedelta(days=7)  # a database restored from an older copy than this needs more than the journal
+SLACK = 1_000  # records beyond twice the connections before a file is written anew
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+
+
+class Mode(StrEnum):
+    """What happens when the journal cannot be written."""
+
+    REQUIRED = "required"
+    BEST_EFFORT = "best_effort"
+    OFF = "off"
+
+
+class NoJournal:
+    """Implements JournalPort by keeping nothing: JOURNAL_MODE=off."""
+
+    async def keep(self, entry: Entry) -> bool:
+        """Return False."""
+        del entry
+        return False
+
+    async def ready(self) -> bool:
+        """Return True."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a process journals, under which name, and for which database."""
+
+    directory: Path
+    name: str
+    database: UUID
+
+
+def databases_in(directory: Path) -> set[UUID]:
+    """Return the ids of the databases that the files of a directory belong to; raise JournalCorrupt."""
+    found = (database_of(path) for path in directory.glob(f"*{SUFFIX}"))
+    return {database for database in found if database}
+
+
+class FileJournal:
+    """Implements JournalPort in a directory; one thread does all file work, in order."""
+
+    def __init__(self, place: Place, *, ring: KeyRing, clock: Clock, mode: Mode) -> None:
+        self._directory = place.directory
+        self._place = place
+        self._ring = ring
+        self._clock = clock
+        self._required = mode is Mode.REQUIRED
+        self._waiting: list[tuple[bytes, asyncio.Future[bool]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._works = True
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._file = await self._in_thread(self._open)
+        except OSError as error:
+            where = f"JOURNAL_DIR {self._directory} cannot be written: {os.strerror(error.errno or 0)}"
+            raise ServerMisconfig(where) from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._flushing:
+            await self._flushing
+        await self._in_thread(self._file.close)
+        self._worker.shutdown()
+
+    async def keep(self, entry: Entry) -> bool:
+        """Return True once the entry is on the disk; entries that arrive meanwhile share the next flush."""
+        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((write_entry(entry), kept))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush(), name="journal flush")
+        return await kept
+
+    async def ready(self) -> bool:
+        """Return whether a refresh may begin; a journal that failed is probed until it works again."""
+        if not self._works:
+            self._works = await self._in_thread(self._probe)
+        return self._works or not self._required
+
+    async def inherit(self) -> Inheritance:
+        """Return what processes before this one left, their entries now kept in its own file.
+
+        Raises JournalCorrupt for a file that is damaged elsewhere than at its end.
+        """
+        return await self._in_thread(self._inherit)
+
+    async def entries(self) -> Sequence[Entry]:
+        """Return the newest entry of each connection in this process's file."""
+        return await self._in_thread(lambda: newest(self._read(self._file.path)))
+
+    async def compact(self) -> None:
+        """Write the file anew when most of it is history."""
+        await self._in_thread(self._compact)
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            kept = await self._in_thread(self._append, [body for body, _ in batch])
+            self._works = kept
+            for _, future in batch:
+                if not future.done():
+                    future.set_result(kept)
+        self._flushing = None
+
+    async def _in_thread(self, call: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call, *arguments)
+
+    def _open(self) -> JournalFile:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._new_file()
+
+    def _new_file(self) -> JournalFile:
+        return JournalFile(self._directory, self._place.name, ring=self._ring, database=self._place.database)
+
+    def _append(self, bodies: Sequence[bytes]) -> bool:
+        try:
+            self._file.append(bodies)
+        except OSError as error:
+            log.error("journal cannot be written", directory=str(self._directory), error=os.strerror(error.errno or 0))
+            return False
+        return True
+
+    def _probe(self) -> bool:
+        try:
+            self._file.probe()
+        except OSError:
+            return False
+        log.info("journal can be written again", directory=str(self._directory))
+        return True
+
+    def _inherit(self) -> Inheritance:
+        left = [file for file in abandoned(self._directory) if file.path != self._file.path]
+        entries = newest(entry for file in left for entry in self._read(file.path))
+        self._file.append([write_entry(entry) for entry in entries])
+        for file in left:
+            file.remove()
+        flush_directory(self._directory)
+        return Inheritance(entries=entries, dead=[file.name for file in left])
+
+    def _compact(self) -> None:
+        entries = newest(self._read(self._file.path))
+        if self._file.records <= 2 * len(entries) + SLACK:
+            return
+        old, fresh = self._file, self._new_file()
+        fresh.append([write_entry(entry) for entry in self._young(entries)])
+        self._file = fresh
+        old.close()
+        flush_directory(self._directory)
+
+    def _read(self, path: Path) -> Iterable[Entry]:
+        return (read_entry(body) for body in read_bodies(path, self._ring))
+
+    def _young(self, entries: Iterable[Entry]) -> Iterable[Entry]:
+        oldest = self._clock.now() - KEPT
+        return (entry for entry in entries if entry.received_at >= oldest)

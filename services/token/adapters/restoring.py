@@ -1,0 +1,110 @@
+"""Rows brought up to what the journal holds, and intents of processes that are gone."""
+
+from collections.abc import Sequence
+
+import asyncpg
+import structlog
+
+from libs.database.pool import Pool, borrow
+from services.token.adapters.timeline import recorded
+from services.token.core.journal import Entry
+from services.token.core.vault import Vault
+from services.token.domain.grant import Grant
+
+log = structlog.get_logger()
+
+# Older means an earlier epoch, or the same and an earlier generation: what is as new or newer is left alone.
+RESTORE = """
+    INSERT INTO connections AS old (
+        id, provider, owner_kind, owner_id, team_id, account_id, status, scopes, epoch, generation,
+        access_token, refresh_token, access_given, refresh_given, received_at, access_expires_at, refresh_expires_at
+    ) VALUES (
+        $1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $8, $9, $10, $11, $12, $13, $14,
+        $14::timestamptz + make_interval(secs => $15::bigint), $14::timestamptz + make_interval(secs => $16::bigint)
+    )
+    ON CONFLICT (id) DO UPDATE SET
+        account_id = excluded.account_id, status = 'ACTIVE', reason = '',
+        scopes = CASE WHEN cardinality(excluded.scopes) > 0 THEN excluded.scopes ELSE old.scopes END,
+        epoch = excluded.epoch, generation = excluded.generation,
+        access_token = excluded.access_token, refresh_token = excluded.refresh_token,
+        access_given = excluded.access_given, refresh_given = coalesce(excluded.refresh_given, old.refresh_given),
+        received_at = excluded.received_at, access_expires_at = excluded.access_expires_at,
+        refresh_expires_at = coalesce(excluded.refresh_expires_at, old.refresh_expires_at),
+        lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
+        failures = 0, next_attempt_at = NULL, updated_at = clock_timestamp()
+    WHERE (old.epoch, old.generation) < (excluded.epoch, excluded.generation)
+    RETURNING 1
+"""
+
+DISCONNECT = """
+    UPDATE connections SET
+        status = 'DISCONNECTED', epoch = $2, generation = $3, lease_owner = NULL, lease_until = NULL,
+        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+    WHERE id = $1 AND (epoch, generation) < ($2, $3)
+    RETURNING 1
+"""
+
+# The access token stays in use while it lasts; the next refresh presents the old refresh token once and so finds out.
+RESOLVE = recorded(
+    """
+    UPDATE connections SET
+        status = 'SUSPECT', reason = 'lost_response', lease_owner = NULL, lease_until = NULL,
+        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+    WHERE intent_owner = ANY ($1) AND intent_generation = generation AND status IN ('ACTIVE', 'SUSPECT')
+    RETURNING id, epoch, generation
+    """,
+    kind="'SUSPECT'",
+    reason="'lost_response'",
+    replica="''",
+    request_id="''",
+)
+
+
+class PostgresReplay:
+    """Implements ReplayPort."""
+
+    def __init__(self, *, pool: Pool, vault: Vault) -> None:
+        self._pool = pool
+        self._vault = vault
+
+    async def restore(self, entry: Entry) -> bool:
+        """Bring a row that is older than the entry up to it."""
+        version = (entry.version.epoch, entry.version.generation)
+        async with borrow(self._pool) as database:
+            if entry.grant is None:
+                return await database.fetchval(DISCONNECT, entry.connection_id, *version) is not None
+            try:
+                return await database.fetchval(RESTORE, *self._columns(entry, entry.grant)) is not None
+            except asyncpg.UniqueViolationError:
+                # The owner or the account has another row by now: that one was made later, and by a person.
+                log.error("an entry of the journal has no place any more", connection=str(entry.connection_id))
+                return False
+
+    async def resolve_intents(self, dead: Sequence[str]) -> int:
+        """Say of every token that a dead process presented that its answer is lost."""
+        async with borrow(self._pool) as database:
+            rows = await database.fetch(RESOLVE, list(dead))
+        for row in rows:
+            log.error("a process ended while it refreshed: its answer is lost", connection=str(row["id"]))
+        return len(rows)
+
+    def _columns(self, entry: Entry, grant: Grant) -> tuple[object, ...]:
+        sealed = self._vault.seal(grant, entry.connection_id, entry.version)
+        return (
+            entry.connection_id,
+            entry.provider,
+            entry.owner.kind,
+            entry.owner.id,
+            entry.team_id,
+            entry.account_id,
+            grant.scopes,
+            entry.version.epoch,
+            entry.version.generation,
+            sealed.access,
+            sealed.refresh,
+            grant.access_given,
+            grant.refresh_given,
+            entry.received_at,
+            grant.access_seconds,
+            grant.refresh_seconds,
+        )

@@ -1,0 +1,210 @@
+"""Spends the refresh token of a lease, and leaves what came of it in the journal and in the row."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from libs.clock import Clock
+from libs.errors import ServerMisconfig, StorageUnavailable, UpstreamRateLimited, UpstreamUnavailable
+from libs.secret import Secret
+from libs.vault.ring import CannotOpen
+from services.token.core.connections import ConnectionsPort, Held, Lease, Setback
+from services.token.core.journal import Entry, JournalPort
+from services.token.core.provider import (
+    AppRefused,
+    Lost,
+    NotSent,
+    ProviderPort,
+    Providers,
+    Refused,
+    Unavailable,
+    Unknown,
+    port_of,
+)
+from services.token.core.vault import SealedTokens, Vault
+from services.token.domain.connection import ById, Connection, Status, Why
+from services.token.domain.grant import Grant
+
+SECOND_TRY_AFTER = (2.0, 4.0)  # seconds; the one repeat after an unknown outcome
+FIRST_PAUSE = 5.0  # seconds after the first failure, doubled by each further one
+LONGEST_PAUSE = 900.0
+# How long the process that presented a token first is waited for, once that token has been refused.
+HOLDER_MISSED = 600.0  # seconds
+
+Answer = Callable[[Held], None]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What an exchange is made of."""
+
+    connections: ConnectionsPort
+    providers: Providers
+    journal: JournalPort
+    vault: Vault
+    clock: Clock
+
+
+class Exchange:
+    """One refresh, from the lease to the saved row."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._connections = parts.connections
+        self._providers = parts.providers
+        self._journal = parts.journal
+        self._vault = parts.vault
+        self._clock = parts.clock
+
+    async def check(self, connection: Connection) -> None:
+        """Raise unless the connection's provider is set up here and what it gives could be kept now."""
+        port_of(self._providers, connection.provider)
+        if not await self._journal.ready():
+            raise StorageUnavailable("The journal cannot be written: free its disk, then try again.")
+
+    async def spend(self, lease: Lease, answer: Answer) -> None:
+        """Refresh; answer is called as soon as the new tokens cannot be lost, the row may still be behind then."""
+        if lease.connection.reason == Why.HOLDER_MISSING:
+            await self._condemn(lease, Lost("invalid_grant"))
+            return
+        token = await self._opened(lease)
+        started = self._clock.monotonic()
+        try:
+            grant = await self._present(port_of(self._providers, lease.connection.provider), token)
+        except Unknown:
+            await self._suspect(lease)
+        except AppRefused as outcome:
+            await self._blame_app(lease, outcome)
+        except Refused as outcome:
+            await self._believe(lease, outcome)
+        except NotSent:
+            await self._wait(lease, UpstreamUnavailable(retry_after=pause_after(lease.failures)))
+        except Unavailable as outcome:
+            kind = UpstreamRateLimited if outcome.limited else UpstreamUnavailable
+            await self._wait(lease, kind(retry_after=max(outcome.retry_after, pause_after(lease.failures))))
+        else:
+            await self._keep(lease, grant.aged(self._clock.monotonic() - started), answer)
+
+    async def _opened(self, lease: Lease) -> Secret:
+        try:
+            return self._vault.open_refresh(lease.refresh, lease.id, lease.version)
+        except CannotOpen as error:
+            await self._give_back(lease, Setback(pause=LONGEST_PAUSE, status=Status.SUSPECT, reason=Why.UNREADABLE))
+            log.error("stored token does not open", connection=str(lease.id), why=str(error))
+            raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
+
+    async def _present(self, port: ProviderPort, token: Secret) -> Grant:
+        """Spend a token, with one repeat after an unknown outcome: a server may end the whole grant at more."""
+        try:
+            return await port.refresh(token)
+        except Unknown:
+            await self._clock.sleep(random.uniform(*SECOND_TRY_AFTER))  # noqa: S311 - jitter
+        try:
+            return await port.refresh(token)
+        except AppRefused:
+            raise
+        except Refused as outcome:
+            raise Lost(outcome.word) from None
+
+    async def _keep(self, lease: Lease, grant: Grant, answer: Answer) -> None:
+        """Journal, answer, save: nothing that can fail stands before the journal."""
+        after = lease.version.refreshed()
+        kept = await self._journal.keep(Entry.of(lease.connection, after, grant, self._clock.now()))
+        sealed = self._vault.seal(grant, lease.id, after)
+        if kept:
+            answer(Held(connection=refreshed(lease.connection, grant), access=sealed.access))
+        await self._save(lease, grant, sealed)
+
+    async def _save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> None:
+        """Save new tokens, for as long as it takes: nobody else has them."""
+        began = self._clock.monotonic()
+        while True:
+            waited = self._clock.monotonic() - began
+            try:
+                saved = await self._connections.save(lease, grant.aged(grant.age + waited), sealed)
+            except StorageUnavailable:
+                log.error("new tokens wait for the database", connection=str(lease.id), waited=round(waited, 1))
+                await self._clock.sleep(min(0.2 + waited, 5.0))
+                continue
+            if not saved:
+                await self._discard(lease, grant)
+            return
+
+    async def _discard(self, lease: Lease, grant: Grant) -> None:
+        """Deal with tokens whose row has moved on: a disconnect or a new connect won."""
+        held = await self._connections.find(ById(id=lease.id))
+        moved = held.connection.version if held else None
+        log.warning("refresh overtaken", connection=str(lease.id), had=str(lease.version), now=str(moved))
+        if held and held.connection.status is Status.DISCONNECTED:
+            try:
+                await self._providers[lease.connection.provider].revoke(grant.access_token)
+            except Exception as error:  # noqa: BLE001 - the disconnect stands whatever TikTok says now
+                log.error("revoke failed", connection=str(lease.id), error=type(error).__name__)
+
+    async def _suspect(self, lease: Lease) -> None:
+        pause = pause_after(lease.failures)
+        await self._give_back(lease, Setback(pause=pause, status=Status.SUSPECT, reason=Why.LOST_RESPONSE))
+        log.error("refresh ended without an answer", connection=str(lease.id))
+        raise UpstreamUnavailable("TikTok gave no answer to a refresh: it is tried again later.", retry_after=pause)
+
+    async def _believe(self, lease: Lease, outcome: Refused) -> None:
+        """Take a refusal at its word, unless another process may hold the answer that made the token old."""
+        if lease.foreign_for is None or lease.foreign_for >= HOLDER_MISSED:
+            lost = lease.foreign_for is not None or lease.connection.reason == Why.LOST_RESPONSE
+            await self._condemn(lease, Lost(outcome.word) if lost else outcome)
+            return
+        pause = HOLDER_MISSED - lease.foreign_for
+        await self._give_back(lease, Setback(pause=pause, status=Status.SUSPECT, reason=Why.HOLDER_MISSING))
+        log.error("refused a token another process has presented: waiting for its answer", connection=str(lease.id))
+        raise UpstreamUnavailable(
+            "Another process may hold this connection's new token: its answer is waited for.", retry_after=pause
+        )
+
+    async def _condemn(self, lease: Lease, outcome: Refused) -> None:
+        """Ask for a new consent, if the row still holds the token that was refused: somebody may have rotated it."""
+        reason = Why.LOST_RESPONSE if isinstance(outcome, Lost) else Why.REFUSED
+        if await self._connections.give_back(lease, Setback(pause=0, status=Status.REAUTH_REQUIRED, reason=reason)):
+            log.warning("connection refused", connection=str(lease.id), word=outcome.word, reason=reason)
+
+    async def _blame_app(self, lease: Lease, outcome: Refused) -> None:
+        await self._give_back(lease, Setback(pause=pause_after(lease.failures), cause=ServerMisconfig.reason))
+        provider = lease.connection.provider
+        log.error("the app's credentials are refused", provider=provider, word=outcome.word)
+        raise ServerMisconfig(f"TikTok refuses the app's credentials: check the key and secret for {provider}.")
+
+    async def _wait(self, lease: Lease, error: UpstreamUnavailable | UpstreamRateLimited) -> None:
+        await self._give_back(lease, Setback(pause=error.retry_after, cause=error.reason))
+        raise error
+
+    async def _give_back(self, lease: Lease, setback: Setback) -> None:
+        try:
+            await self._connections.give_back(lease, setback)
+        except StorageUnavailable:
+            log.warning("lease left to end by itself", connection=str(lease.id))
+
+
+def refreshed(connection: Connection, grant: Grant) -> Connection:
+    """Return the connection as its row will be, by the database's clock when the lease was given."""
+    leased_at = connection.access_expires_at - timedelta(seconds=connection.seconds_left)
+    return replace(
+        connection,
+        status=Status.ACTIVE,
+        reason="",
+        scopes=grant.scopes or connection.scopes,
+        version=connection.version.refreshed(),
+        access_expires_at=leased_at + timedelta(seconds=grant.access_seconds),
+        access_life=float(grant.access_seconds),
+        seconds_left=grant.access_seconds - grant.age,
+        retry_in=0.0,
+        updated_at=leased_at,
+    )
+
+
+def pause_after(failures: int) -> float:
+    """Return the seconds to wait after so many failures in a row, with jitter."""
+    longest: float = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter

@@ -1,0 +1,108 @@
+"""The port to the journal: what TikTok has given is kept on this machine's disk before anybody is answered.
+
+The database may be down, failed over or restored to yesterday; an entry says everything a row needs to be made whole.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from services.token.domain.connection import Connection, Owner, Provider, Version
+from services.token.domain.grant import Grant
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One version of one connection; without a grant it is a disconnect."""
+
+    connection_id: UUID
+    provider: Provider
+    owner: Owner
+    team_id: int
+    account_id: str
+    version: Version
+    grant: Grant | None
+    received_at: datetime
+
+    @classmethod
+    def of(cls, connection: Connection, version: Version, grant: Grant | None, now: datetime) -> "Entry":
+        """Return the entry of a connection's version; now is the wall clock's."""
+        return cls(
+            connection_id=connection.id,
+            provider=connection.provider,
+            owner=connection.owner,
+            team_id=connection.team_id,
+            account_id=connection.account_id,
+            version=version,
+            grant=grant,
+            received_at=now - timedelta(seconds=grant.age) if grant else now,
+        )
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Return what tells an older entry of a connection from a newer one."""
+        return (self.version.epoch, self.version.generation)
+
+
+class JournalPort(Protocol):
+    """Where entries are kept."""
+
+    async def keep(self, entry: Entry) -> bool:
+        """Return True once the entry survives the death of this process and machine, False when it is not kept."""
+        ...
+
+    async def ready(self) -> bool:
+        """Return whether a refresh may begin: an entry could be kept now, or need not be."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inheritance:
+    """What processes that died left behind: their newest entries, and their names."""
+
+    entries: Sequence[Entry]
+    dead: Sequence[str]
+
+
+class ReplayPort(Protocol):
+    """Rows, as far as a replay concerns them."""
+
+    async def restore(self, entry: Entry) -> bool:
+        """Bring a row that is older than the entry up to it; return whether it was."""
+        ...
+
+    async def resolve_intents(self, dead: Sequence[str]) -> int:
+        """Say of every token that a dead process presented that its answer is lost; return of how many."""
+        ...
+
+
+async def replay(entries: Iterable[Entry], rows: ReplayPort) -> int:
+    """Bring every row up to its newest entry; return how many were behind.
+
+    A row that is as new or newer is left alone, so replaying again, or on two replicas at once, changes nothing.
+    """
+    return sum([await rows.restore(entry) for entry in newest(entries)])
+
+
+def newest(entries: Iterable[Entry]) -> Sequence[Entry]:
+    """Return the newest entry of each connection."""
+    found: dict[UUID, Entry] = {}
+    for entry in entries:
+        known = found.get(entry.connection_id)
+        if known is None or known.order < entry.order:
+            found[entry.connection_id] = entry
+    return list(found.values())
+
+
+async def settle(inheritance: Inheritance, rows: ReplayPort) -> None:
+    """Give back what dead processes had been given, and name what they had asked for in vain."""
+    behind = await replay(inheritance.entries, rows)
+    lost = await rows.resolve_intents(inheritance.dead)
+    if behind or lost:
+        log.warning("journals of ended processes settled", restored=behind, without_answer=lost)

@@ -1,0 +1,79 @@
+"""Keeps the database as new as the journal, and the journal no longer than it must be."""
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+
+from libs.clock import Clock
+from libs.errors import StorageUnavailable
+from services.token.core.journal import Entry, ReplayPort, replay
+
+COMPACT_EVERY = 3600.0  # seconds
+TRY_AGAIN = 1.0  # seconds
+
+log = structlog.get_logger()
+
+
+class OwnJournal(Protocol):
+    """This process's journal."""
+
+    async def entries(self) -> Sequence[Entry]:
+        """Return the newest entry of each connection."""
+        ...
+
+    async def compact(self) -> None:
+        """Drop what is history."""
+        ...
+
+
+class JournalKeeper:
+    """Works while its context is open.
+
+    A failover or a restore cuts every connection to the database: whenever one is made again, the rows may have gone
+    back in time, and whatever this process has journaled is held against them.
+    """
+
+    def __init__(self, *, journal: OwnJournal, rows: ReplayPort, clock: Clock) -> None:
+        self._journal = journal
+        self._rows = rows
+        self._clock = clock
+        self._woken = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._replay_when_woken()), asyncio.create_task(self._compact_hourly())]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def wake(self) -> None:
+        """Say that the database was out of sight."""
+        self._woken.set()
+
+    async def _replay_when_woken(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                behind = await replay(await self._journal.entries(), self._rows)
+            except StorageUnavailable:
+                await self._clock.sleep(TRY_AGAIN)
+                self._woken.set()
+                continue
+            if behind:
+                log.warning("the database had gone back in time: connections restored from the journal", count=behind)
+
+    async def _compact_hourly(self) -> None:
+        while True:
+            await self._clock.sleep(COMPACT_EVERY)
+            try:
+                await self._journal.compact()
+            except OSError as error:
+                log.warning("the journal could not be compacted", error=type(error).__name__)

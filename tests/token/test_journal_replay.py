@@ -1,0 +1,195 @@
+"""A database that went back in time, or was not there, is made whole from the journal."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from libs.errors import ReauthRequired, StorageUnavailable
+from services.token.adapters.journal.journal import FileJournal, Mode, Place
+from services.token.adapters.restoring import PostgresReplay
+from services.token.core.journal import Entry, replay, settle
+from services.token.domain.connection import ById, Connection, Status
+from tests.token.conftest import House, store
+from tests.token.counting_provider import QuickClock
+
+MINUTE = timedelta(seconds=60)
+
+
+def open_journal(house: House, directory: Path, name: str) -> FileJournal:
+    place = Place(directory=directory, name=name, database=UUID(int=1))
+    return FileJournal(place, ring=house.vault._ring, clock=QuickClock(), mode=Mode.REQUIRED)
+
+
+@pytest.fixture
+async def journal(house: House, tmp_path: Path) -> AsyncIterator[FileJournal]:
+    async with open_journal(house, tmp_path, "replica-1") as one:
+        house.journal = one
+        yield one
+
+
+def rows(house: House) -> PostgresReplay:
+    return PostgresReplay(pool=house.pool, vault=house.vault)
+
+
+async def yesterday(house: House) -> None:
+    await house.pool.execute("CREATE TABLE yesterday AS SELECT * FROM connections")
+
+
+async def back_to_yesterday(house: House) -> None:
+    await house.pool.execute("DELETE FROM connections")
+    await house.pool.execute("INSERT INTO connections OVERRIDING SYSTEM VALUE SELECT * FROM yesterday")
+
+
+async def found(house: House, connection: Connection) -> Connection:
+    held = await house.replica().connections.find(ById(id=connection.id))
+    assert held is not None
+    return held.connection
+
+
+async def test_a_database_restored_from_yesterday_gets_todays_tokens_back(house: House, journal: FileJournal) -> None:
+    connection = await house.connect()
+    await yesterday(house)
+    replica = house.replica()
+    tokens = replica.tokens
+    for request in ("one", "two", "three"):
+        await tokens.refresh(store("shop-1"), request)
+        await replica.refresher.drain()
+    await back_to_yesterday(house)
+
+    assert await replay(await journal.entries(), rows(house)) == 1
+
+    assert (await found(house, connection)).version.generation == 4
+    assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
+    assert (await tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+
+
+async def test_replaying_again_changes_nothing(house: House, journal: FileJournal) -> None:
+    await house.connect()
+    await house.replica().tokens.refresh(store("shop-1"), "one")
+
+    assert [await replay(await journal.entries(), rows(house)) for _ in range(2)] == [0, 0]
+
+
+async def test_a_connection_the_database_never_knew_is_restored(house: House, journal: FileJournal) -> None:
+    connection = await house.connect()
+    await house.replica().tokens.refresh(store("shop-1"), "one")
+    await house.pool.execute("DELETE FROM connections")
+
+    assert await replay(await journal.entries(), rows(house)) == 1
+    assert (await found(house, connection)).status is Status.ACTIVE
+
+
+async def test_a_newer_connect_is_not_undone(house: House, journal: FileJournal) -> None:
+    await house.connect(account="same account")
+    await house.replica().tokens.refresh(store("shop-1"), "one")
+    newer = await house.connect(account="same account")
+
+    assert await replay(await journal.entries(), rows(house)) == 0
+    assert (await found(house, newer)).version == newer.version
+
+
+async def test_a_journaled_disconnect_is_carried_out_again(house: House) -> None:
+    connection = await house.connect()
+    gone = Entry.of(connection, connection.version.connected(), None, QuickClock().now())
+
+    assert await replay([gone], rows(house)) == 1
+    assert (await found(house, connection)).status is Status.DISCONNECTED
+
+
+async def test_an_entry_whose_account_has_moved_is_left_out(house: House, journal: FileJournal) -> None:
+    first = await house.connect("shop-1", account="the account")
+    await house.replica().tokens.refresh(store("shop-1"), "one")
+    await house.pool.execute("DELETE FROM connections")
+    await house.connect("shop-2", account="the account")
+
+    assert await replay(await journal.entries(), rows(house)) == 0
+    assert await house.replica().connections.find(ById(id=first.id)) is None
+
+
+@pytest.mark.usefixtures("journal")
+async def test_callers_are_answered_while_the_database_refuses_the_save(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    replica = house.replica()
+    saves = replica.connections.save
+    allowed = asyncio.Event()
+
+    async def save_later(*arguments: object) -> bool:
+        if not allowed.is_set():
+            raise StorageUnavailable
+        return await saves(*arguments)  # type: ignore[arg-type]
+
+    replica.connections.save = save_later  # type: ignore[method-assign, assignment]
+
+    valid = await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+    assert (valid.fresh, (await found(house, connection)).version.generation) == (True, 1)
+
+    allowed.set()
+    await replica.refresher.drain()
+    assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
+
+
+async def test_a_process_that_died_before_its_save_is_made_up_for(house: House, tmp_path: Path) -> None:
+    connection = await house.connect()
+    grant = house.provider.mint("account of shop-1")
+    async with open_journal(house, tmp_path, "died") as died:
+        await died.keep(Entry.of(connection, connection.version.refreshed(), grant, QuickClock().now()))
+
+    async with open_journal(house, tmp_path, "heir") as heir:
+        await settle(await heir.inherit(), rows(house))
+
+    assert grant.refresh_token == await house.stored_refresh_token(connection.id)
+
+
+async def test_an_answer_that_died_with_its_process_is_named_and_tried_once(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    need_met = await house.replica("dead").connections.claim(connection.id, house.need, lease=45)
+    assert need_met is not None
+    await house.provider.refresh(await house.stored_refresh_token(connection.id))
+
+    assert await rows(house).resolve_intents(["dead"]) == 1
+    with pytest.raises(ReauthRequired) as caught:
+        await house.replica("heir").tokens.get_valid(store("shop-1"), MINUTE, None)
+
+    assert caught.value.metadata["why"] == "lost_response"
+    assert len(house.provider.dead_presented) == 1
+
+
+async def test_the_token_of_a_call_that_was_never_sent_still_works(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    assert await house.replica("dead").connections.claim(connection.id, house.need, lease=45)
+    await rows(house).resolve_intents(["dead"])
+
+    assert (await house.replica("heir").tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+
+
+async def test_another_processs_open_call_is_left_alone_while_the_token_lasts(house: House) -> None:
+    connection = await house.connect()
+    await house.leave(connection, left=timedelta(minutes=30))
+    due = replace(house.need, min_ttl=3600)
+    assert await house.replica("paused").connections.claim(connection.id, due, lease=0)
+
+    assert await house.replica("other").connections.claim(connection.id, due, lease=45) is None
+
+
+async def test_a_refused_token_that_another_process_presented_waits_for_its_answer(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    assert await house.replica("paused").connections.claim(connection.id, house.need, lease=0)
+    await house.provider.refresh(await house.stored_refresh_token(connection.id))
+    with pytest.raises(Exception, match="its answer is waited for"):
+        await house.replica("other").tokens.get_valid(store("shop-1"), MINUTE, None)
+    assert (await found(house, connection)).reason == "holder_missing"
+    await house.pool.execute("UPDATE connections SET next_attempt_at = NULL")
+
+    with pytest.raises(ReauthRequired):
+        await house.replica("other").tokens.get_valid(store("shop-1"), MINUTE, None)
+
+    assert len(house.provider.dead_presented) == 1
