@@ -129,6 +129,9 @@ async def test_callers_are_answered_while_the_database_refuses_the_save(house: H
     valid = await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
     assert (valid.fresh, (await found(house, connection)).version.generation) == (True, 1)
 
+    again = await replica.tokens.get_valid(store("shop-1"), MINUTE, 1)
+    assert again.access_token == valid.access_token
+
     allowed.set()
     await replica.refresher.drain()
     assert house.provider.is_alive(await house.stored_refresh_token(connection.id))

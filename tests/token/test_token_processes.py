@@ -2,13 +2,17 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import asyncpg
 import pytest
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
+from libs.errors import ReauthRequired
 from libs.rpc.client import open_channel
+from tests.fixtures_postgres import TemplateDatabase
 from tests.fixtures_sandbox import SandboxProcess
+from tests.token.conftest import migrate_token
 from tests.token.token_process import KEY_HEX, TokenProcess, environment, launch, running
 
 
@@ -46,10 +50,14 @@ async def ask(service: TokenProcess, code: str, callers: int) -> list[token_pb2.
         return list(await asyncio.gather(*(stub.GetValidToken(request) for _ in range(callers))))
 
 
-async def expire_all(dsn: str) -> None:
+async def run_sql(dsn: str, statement: str) -> None:
     database = await asyncpg.connect(dsn)
-    await database.execute("UPDATE credentials.connections SET access_expires_at = clock_timestamp()")
+    await database.execute(statement)
     await database.close()
+
+
+async def expire_all(dsn: str) -> None:
+    await run_sql(dsn, "UPDATE credentials.connections SET access_expires_at = clock_timestamp()")
 
 
 async def test_three_replicas_answer_300_callers_with_one_refresh(token_dsn: str, sandbox: SandboxProcess) -> None:
@@ -81,6 +89,73 @@ async def test_a_refresh_on_its_way_lands_before_the_process_ends(token_dsn: str
     async with running(environment(token_dsn, sandbox)) as again:
         answer = (await ask(again, "shop-1", 1))[0]
     assert (status, answer.generation) == (0, 2)
+
+
+FULL = """
+    CREATE FUNCTION credentials.full() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
+    CREATE TRIGGER full_disk BEFORE UPDATE OF generation ON credentials.connections
+        FOR EACH ROW EXECUTE FUNCTION credentials.full();
+"""
+
+
+async def test_a_process_killed_before_it_could_save_loses_nothing(
+    token_dsn: str, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    environ = environment(token_dsn, sandbox, tmp_path)
+    async with running(environ) as service:
+        account = await connect(service, sandbox, "shop-1")
+        await expire_all(token_dsn)
+        await run_sql(token_dsn, FULL)
+        answered = await ask(service, "shop-1", 5)
+        service.process.kill()
+    await run_sql(token_dsn, "DROP TRIGGER full_disk ON credentials.connections")
+
+    async with running(environ) as heir:
+        found = await ask(heir, "shop-1", 1)
+
+    assert {answer.access_token for answer in answered} == {found[0].access_token}
+    grant = sandbox.ledger(account)["grants"][0]
+    assert (grant["refreshes"], grant["dead_refresh_tokens_presented"]) == (1, 0)
+
+
+async def test_a_process_killed_while_tiktok_answers_is_found_out_and_named(
+    token_dsn: str, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    environ = environment(token_dsn, sandbox, tmp_path)
+    async with running(environ) as service:
+        account = await connect(service, sandbox, "shop-1")
+        await expire_all(token_dsn)
+        sandbox.fault("slow", account, endpoint="token", seconds=1)
+        asking = asyncio.create_task(ask(service, "shop-1", 1))
+        await asyncio.sleep(0.4)
+        service.process.kill()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.sleep(0.8)
+
+    async with running(environ) as heir:
+        with pytest.raises(ReauthRequired) as caught:
+            await ask(heir, "shop-1", 1)
+
+    assert caught.value.metadata["why"] == "lost_response"
+    grant = sandbox.ledger(account)["grants"][0]
+    assert (grant["refreshes"], grant["dead_refresh_tokens_presented"]) == (1, 1)
+
+
+async def test_the_journal_of_another_database_is_refused(
+    token_dsn: str, template_database: TemplateDatabase, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    async with running(environment(token_dsn, sandbox, tmp_path)):
+        pass
+    other = await template_database("token", migrate_token)
+    async with running(environment(other, sandbox, tmp_path / "other")):
+        pass
+
+    process = await launch(environment(other, sandbox, tmp_path))
+    _, said = await process.communicate()
+
+    assert process.returncode == 78
+    assert "belongs to another database" in said.decode()
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,15 @@ class Refresher:
                 return held
             await asyncio.shield(flight.task)
 
+    def newest(self, held: Held) -> Held:
+        """Return the connection with tokens that this process has been given and not saved yet, if there are any."""
+        flight = self._flights.get(held.connection.id)
+        if flight is None or not flight.answer.done() or flight.answer.exception():
+            return held
+        given = flight.answer.result()
+        is_newer = given.connection.version == held.connection.version.refreshed()
+        return given if is_newer else held
+
     async def drain(self) -> None:
         """Wait until every flight has landed."""
         while self._flights:

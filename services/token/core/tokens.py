@@ -76,6 +76,7 @@ class Tokens:
         held = await self._connections.find(reference)
         if held is None:
             raise ConnectionNotFound
+        held = self._refresher.newest(held)
         raise_unless_usable(held)
         return held
 
