@@ -24,6 +24,7 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
+        await world.outbox.close()
         world.store.close()
 
     app = Starlette(routes=_routes(world), lifespan=lifespan)

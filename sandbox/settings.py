@@ -1,7 +1,9 @@
 """Everything that can be set: what is fixed at the start, and the switches that may change while it runs."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -16,6 +18,20 @@ def _split_commas(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _loopback_only(value: str) -> str:
+    parts = urlsplit(value)
+    if value and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        raise ValueError("webhooks go to an http URL on 127.0.0.1, [::1] or localhost only")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Switches(BaseModel):
@@ -66,6 +82,10 @@ class Switches(BaseModel):
     shop_retry_after: Literal["absent", "present"] = "present"
     latency_shop_ms: Milliseconds = 0
 
+    webhook_url: str = ""
+    shop_webhook_url: str = ""
+
+    _stay_here = field_validator("webhook_url", "shop_webhook_url")(_loopback_only)
     _split_lists = field_validator("redirect_uris", "shop_scopes", mode="before")(_split_commas)
 
     def patched(self, changes: dict[str, Any]) -> "Switches":

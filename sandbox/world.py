@@ -11,10 +11,13 @@ from sandbox.faults import FaultScript
 from sandbox.grants import Grants
 from sandbox.ledger import Ledger
 from sandbox.limiter import SlidingWindow
+from sandbox.notices import CREATOR_DEAUTHORIZED, REMOVED, SELLER_DEAUTHORIZED, Notice, login_notice, shop_notices
+from sandbox.outbox import Outbox, Target
 from sandbox.sellers import Sellers
 from sandbox.settings import Settings, Switches
 from sandbox.signing import Signer
 from sandbox.store import StateStore
+from sandbox.webhook_signing import login_signature, shop_signature
 
 
 class SwitchBoard:
@@ -47,6 +50,21 @@ class World:
     faults: FaultScript
     ledger: Ledger
     dice: random.Random
+    outbox: Outbox
+
+    def client_time(self) -> int:
+        """Return what a client's own watch shows now; Unix seconds."""
+        return self.clock.on_client_watch(self.clock.now())
+
+    def tell_removed(self, open_id: str, reason: int) -> None:
+        """Send what TikTok sends when the app is removed: to Login Kit with a reason, to the Shop for every shop."""
+        seller = self.sellers.find(open_id)
+        if seller is None:
+            key = self.settings.client_key
+            self.outbox.send([login_notice(key, REMOVED, open_id, {"reason": reason}, self.client_time())])
+            return
+        kind = SELLER_DEAUTHORIZED if seller.shops else CREATOR_DEAUTHORIZED
+        self.outbox.send(shop_notices(seller, kind, self.shop_time(self.clock.now())))
 
     def shop_time(self, moment: float) -> int:
         """Return what TikTok Shop calls this moment of sandbox time; Unix seconds."""
@@ -65,6 +83,21 @@ class World:
         new = self.sellers.grow_to(count)
         self.store.save_people("sellers", self.sellers.count)
         return new
+
+
+def webhook_target(settings: Settings, switches: Switches, notice: Notice) -> Target | None:
+    """Return where a webhook goes and how it is signed; None if nowhere."""
+    if notice.provider == "login":
+        secret = settings.client_secret.get_secret_value()
+        target = Target(switches.webhook_url, "TikTok-Signature", lambda body, at: login_signature(secret, at, body))
+    else:
+        secret = settings.shop_app_secret.get_secret_value()
+        target = Target(
+            switches.shop_webhook_url,
+            "Authorization",
+            lambda body, _at: shop_signature(settings.shop_app_key, secret, body),
+        )
+    return target if target.url else None
 
 
 def build_world(settings: Settings) -> World:
@@ -93,6 +126,7 @@ def build_world(settings: Settings) -> World:
         faults=FaultScript(),
         ledger=Ledger(now=clock.now, keep=settings.ledger_events),
         dice=random.Random(settings.seed),
+        outbox=Outbox(clock=clock, target=lambda notice: webhook_target(settings, board.now, notice)),
     )
     world.grow_accounts(settings.accounts)
     world.grow_sellers(settings.sellers)

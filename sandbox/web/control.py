@@ -17,6 +17,7 @@ from sandbox.web.answers import Json
 from sandbox.web.control_faults import FaultControl
 from sandbox.web.control_grants import GrantControl
 from sandbox.web.control_ledger import LedgerControl
+from sandbox.web.control_webhooks import WebhookControl
 from sandbox.web.guard import ControlBody, ControlRoute, RefusedError, guarded, misfit, number, parse, read_json
 from sandbox.world import World
 
@@ -38,7 +39,7 @@ class ClockBody(ControlBody):
 
 
 class ControlRoutes:
-    """Health, settings, accounts, truth and clock; beside them grants, ledger and faults."""
+    """Health, settings, accounts, truth and clock; beside them grants, ledger, faults and webhooks."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -50,6 +51,7 @@ class ControlRoutes:
             *GrantControl(self._world).table(),
             *LedgerControl(self._world).table(),
             *FaultControl(self._world).table(),
+            *WebhookControl(self._world).table(),
         ]
         self._index = [{"method": route.method, "path": route.path, "what": route.what} for route in table]
         return [Route(route.path, guarded(route.handler), methods=[route.method]) for route in table]
@@ -143,6 +145,7 @@ class ControlRoutes:
         if body.frozen is not None:
             self._world.clock.freeze(body.frozen)
         self._world.clock.advance(body.advance_seconds)
+        self._world.outbox.clock_moved()
         self._world.store.save_anchor(self._world.clock.anchor())
         return await self.clock(request)
 

@@ -48,6 +48,13 @@ class BulkBody(GrantBody):
     first: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] = 1
 
 
+class RevokeBody(ControlBody):
+    """Why the app is removed, in Login Kit's numbers, and whether a webhook tells of it."""
+
+    reason: Annotated[int, Field(ge=0, le=5)] = 1
+    webhook: bool = True
+
+
 class GrantControl:
     """Grants without a page, and their end."""
 
@@ -99,11 +106,14 @@ class GrantControl:
 
     async def revoke(self, request: Request) -> Response:
         """End every grant of one, as its owner would in the settings of TikTok or the Seller Center."""
+        body = await parse(request, RevokeBody)
         open_id = open_id_of(self._world, request.path_params["open_id"])
         alive = [grant for grant in self._world.grants.of(open_id) if not grant.revoked]
         for grant in alive:
             self._world.grants.revoke(grant, "removed by the user")
             self._world.ledger.record(Event("revoked", "grant", "user", open_id, grant.id))
+        if alive and body.webhook:
+            self._world.tell_removed(open_id, body.reason)
         return JSONResponse({"revoked": len(alive)})
 
     async def _lines(self, body: BulkBody) -> AsyncIterator[str]:

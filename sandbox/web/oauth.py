@@ -17,6 +17,7 @@ from sandbox.web.delivery import call_of, deliver
 from sandbox.world import World
 
 CLIENT_TOKEN_SECONDS = 7_200
+REMOVED_BY_DEVELOPER = 5
 Form = dict[str, str]
 
 MALFORMED = ("invalid_request", "The request parameters are malformed.")
@@ -151,6 +152,7 @@ class OAuthRoutes:
             return self._error(ACCESS_DEAD)
         self._world.grants.revoke(grant, "revoked by the developer")
         self._world.ledger.record(Event("revoked", "grant", "developer", open_id=grant.open_id, grant=grant.id))
+        self._world.tell_removed(grant.open_id, REMOVED_BY_DEVELOPER)
         return oauth_ok({})
 
     def _record_refusal(self, what: str, token: str, refused: RefusedError) -> None:
