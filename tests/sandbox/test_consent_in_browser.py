@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.async_api import Page, async_playwright
 
+from tests.sandbox.shopper import SERVICE_ID, Shopper
 from tests.sandbox.visitor import KEY, SCOPES, Visitor
 
 ARGUMENTS = [
@@ -82,3 +83,27 @@ async def test_a_person_authorizes_in_a_browser(served: Visitor, page: Page, cal
     await page.wait_for_url(f"{callback}?*")
     came_back = parse_qs(urlsplit(page.url).query)
     assert (came_back["error"], came_back["state"]) == (["access_denied"], ["b-1"])
+
+
+async def test_a_seller_authorizes_in_a_browser(served: Visitor, page: Page, callback: str) -> None:
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    await served.switch(shop_redirect_uri=callback)
+    url = f"{served.client.base_url}/open/authorize?{urlencode({'service_id': SERVICE_ID, 'state': 'b-2'})}"
+    await page.goto(url)
+    await page.get_by_label("Find a seller").fill("seller_0003")
+    await page.get_by_role("button", name="Search").click()
+    await page.get_by_text("seller_0003").click()
+    await page.get_by_role("button", name="Authorize").click()
+    await page.wait_for_url(f"{callback}?*")
+    came_back = parse_qs(urlsplit(page.url).query)
+    shopper = Shopper(served.client)
+    tokens = (await shopper.shop_get(came_back["code"][0]))["data"]
+    assert came_back["state"] == ["b-2"]
+    assert len((await shopper.shops(tokens["access_token"])).json()["data"]["shops"]) == 3
+    assert complaints == []
+
+    await page.goto(url)
+    await page.get_by_role("button", name="Cancel").click()
+    await page.get_by_role("heading", name="Nothing was authorized").wait_for()
+    assert urlsplit(page.url).path == "/open/authorize"

@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import httpx
@@ -57,6 +58,26 @@ async def test_time_can_run_faster(visitor: Visitor) -> None:
     assert tokens["refresh_expires_in"] == 432
     first = (await visitor.client.get("/sandbox/clock")).json()["unix"]
     assert (await visitor.client.get("/sandbox/clock")).json()["unix"] > first + 1
+
+
+async def test_time_can_stand_still(visitor: Visitor) -> None:
+    frozen = (await visitor.client.post("/sandbox/clock", json={"frozen": True, "scale": 360_000})).json()
+    tokens = await visitor.connect()
+    await asyncio.sleep(0.05)
+    assert (await visitor.client.get("/sandbox/clock")).json() == frozen
+    assert (await visitor.user(tokens["access_token"])).status_code == 200
+    await visitor.advance(7_201)
+    assert (await visitor.user(tokens["access_token"])).status_code == 401
+    moved = (await visitor.client.get("/sandbox/clock")).json()["unix"]
+    assert moved == pytest.approx(frozen["unix"] + 7_201)
+    await visitor.client.post("/sandbox/clock", json={"frozen": False})
+    assert (await visitor.client.get("/sandbox/clock")).json()["unix"] > moved
+
+
+async def test_no_secret_is_among_the_settings(visitor: Visitor) -> None:
+    shown = (await visitor.client.get("/sandbox/settings")).text
+    assert "CNRY" not in shown
+    assert 'secret"' not in shown
 
 
 async def test_truth_follows_the_day(visitor: Visitor) -> None:

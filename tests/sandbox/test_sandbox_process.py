@@ -2,12 +2,14 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.sandbox.conftest import Launch
+from tests.sandbox.shopper import Shopper
 from tests.sandbox.visitor import Visitor
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,8 @@ async def test_a_signal_ends_it_cleanly(launch: Launch, number: signal.Signals) 
         ("SANDBOX_REFRESH_ROTATION", "never"),
         ("SANDBOX_TIME_SCALE", "0"),
         ("SANDBOX_CLIENT_SECRET_FILE", "/nowhere/at/all"),
+        ("SANDBOX_SHOP_APP_SECRET_FILE", "/nowhere/at/all"),
+        ("SANDBOX_SHOP_WEBHOOK_URL", "https://elsewhere.example/"),
         ("SANDBOX_STATE_FILE", "/nowhere/at/all"),
     ],
 )
@@ -97,5 +101,41 @@ async def test_the_log_holds_no_secret(launch: Launch) -> None:
             await Visitor(client).refresh(tokens["refresh_token"])
     process.terminate()
     output, _ = await process.communicate()
+    assert b"Finished server process" in output
+    assert b"CNRY" not in output
+
+
+async def test_a_kill_never_undoes_a_shop_rotation(launch: Launch, tmp_path: Path) -> None:
+    env = {"SANDBOX_STATE_FILE": str(tmp_path / "state.db")}
+    process, url = await launch(**env)
+    async with httpx.AsyncClient(base_url=url) as client:
+        shopper = Shopper(client)
+        await client.post("/sandbox/sellers", json={"count": 20})
+        first = await shopper.grant("seller_0018", access_seconds=9_000)
+        second = (await shopper.shop_refresh(first["refresh_token"]))["data"]
+        process.kill()
+        await process.wait()
+    _, url = await launch(**env)
+    async with httpx.AsyncClient(base_url=url) as client:
+        shopper = Shopper(client)
+        assert (await client.get("/sandbox/sellers?q=seller_0020")).json()["total"] == 1
+        assert len((await shopper.shops(second["access_token"])).json()["data"]["shops"]) == 3
+        assert (await shopper.shop_refresh(first["refresh_token"]))["code"] == 36004005
+        third = (await shopper.shop_refresh(second["refresh_token"]))["data"]
+        assert abs(third["refresh_token_expire_in"] - second["refresh_token_expire_in"]) <= 1
+        assert third["access_token_expire_in"] - time.time() < 9_010
+
+
+async def test_the_log_holds_no_secret_of_a_shop(launch: Launch) -> None:
+    process, url = await launch(SANDBOX_LOG_LEVEL="DEBUG", SANDBOX_SHOP_WEBHOOK_URL="http://127.0.0.1:9/closed")
+    async with httpx.AsyncClient(base_url=url) as client:
+        shopper = Shopper(client)
+        tokens = await shopper.connect_shop()
+        await shopper.fault("drip", endpoint="shop_token", bytes=50, seconds=0.01)
+        await shopper.shop_refresh(tokens["refresh_token"])
+        await client.post("/sandbox/sellers/seller_0001/revoke")
+    process.terminate()
+    output, _ = await process.communicate()
+    assert process.returncode == 0
     assert b"Finished server process" in output
     assert b"CNRY" not in output
