@@ -28,6 +28,7 @@ from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing, WrongKeys, parse_keys
 from services.token.adapters.canaries import check_keys
 from services.token.adapters.connections import PostgresConnections
+from services.token.adapters.due import PostgresDue
 from services.token.adapters.identity import identify
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
 from services.token.adapters.journal.records import JournalCorrupt
@@ -36,7 +37,9 @@ from services.token.adapters.login_kit import LoginKitProvider
 from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.timeline_rows import PostgresTimeline
 from services.token.core import authorization, exchange
+from services.token.core.ahead import RefreshAhead
 from services.token.core.authorization import Authorization
+from services.token.core.breaker import Breaker
 from services.token.core.directory import Directory
 from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
@@ -101,7 +104,14 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     }
     connections = PostgresConnections(pool=grounds.pool, replica=grounds.replica)
     links = PostgresLinks(grounds.pool)
-    spending = exchange.Parts(connections=connections, providers=providers, journal=journal, vault=vault, clock=clock)
+    spending = exchange.Parts(
+        connections=connections,
+        providers=providers,
+        journal=journal,
+        breaker=Breaker(clock),
+        vault=vault,
+        clock=clock,
+    )
     refresher = Refresher(connections=connections, exchange=Exchange(spending), clock=clock)
     states = States(
         secret=settings.state_secret, clock=clock, lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds)
@@ -138,6 +148,13 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(kept_true(journal, PostgresReplay(pool=pool, vault=Vault(ring)), dsn))
         stack.callback(asyncio.create_task(core.retention.keep()).cancel)
         stack.push_async_callback(core.refresher.drain)
+        ahead = RefreshAhead(
+            rows=PostgresDue(pool),
+            refresher=core.refresher,
+            clock=SystemClock(),
+            in_flight=settings.refresh_ahead_concurrency,
+        )
+        await stack.enter_async_context(ahead)
         stack.push_async_callback(core.authorizing.drain)
         registry = CollectorRegistry()
         stack.enter_context(serve_metrics(settings.token_metrics_port, registry))

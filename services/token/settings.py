@@ -28,6 +28,7 @@ class TokenSettings(ServiceSettings):
     tiktok_api_base_url: Origin = "https://open.tiktokapis.com"
     tiktok_pkce: Literal["on", "off"] = "on"
 
+    refresh_ahead_concurrency: int = Field(default=4, ge=0, le=100)
     journal_dir: Path = Path(".tokhub/journal")
     journal_mode: Literal["required", "best_effort", "off"] = "required"
 

@@ -15,6 +15,7 @@ from services.token.__main__ import MIGRATIONS, SCHEMA
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import NoJournal
 from services.token.core import exchange
+from services.token.core.breaker import Breaker
 from services.token.core.exchange import Exchange
 from services.token.core.journal import JournalPort
 from services.token.core.refresh import Refresher
@@ -51,6 +52,7 @@ class House:
         self.pool = pool
         self.provider = CountingProvider()
         self.journal: JournalPort = NoJournal()
+        self.breaker = Breaker(QuickClock())
         self.vault = Vault(KeyRing({"k1": KEY}, active="k1"))
 
     def replica(self, name: str = "replica-1") -> Replica:
@@ -59,6 +61,7 @@ class House:
             connections=connections,
             providers={Provider.LOGIN_KIT: self.provider},
             journal=self.journal,
+            breaker=self.breaker,
             vault=self.vault,
             clock=QuickClock(),
         )

@@ -17,6 +17,7 @@ KEY_HEX = bytes(range(32)).hex()
 def environment(dsn: str, sandbox: SandboxProcess, journal: Path | None = None) -> dict[str, str]:
     """Return what a token service needs to run beside others; without a directory it keeps no journal."""
     return {
+        "REFRESH_AHEAD_CONCURRENCY": "0",
         "JOURNAL_MODE": "required" if journal else "off",
         "JOURNAL_DIR": str(journal or ""),
         "PATH": os.environ["PATH"],

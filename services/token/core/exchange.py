@@ -11,6 +11,7 @@ from libs.clock import Clock
 from libs.errors import ServerMisconfig, StorageUnavailable, UpstreamRateLimited, UpstreamUnavailable
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen
+from services.token.core.breaker import Breaker
 from services.token.core.connections import ConnectionsPort, Held, Lease, Setback
 from services.token.core.journal import Entry, JournalPort
 from services.token.core.provider import (
@@ -25,7 +26,7 @@ from services.token.core.provider import (
     port_of,
 )
 from services.token.core.vault import SealedTokens, Vault
-from services.token.domain.connection import ById, Connection, Status, Why
+from services.token.domain.connection import ById, Connection, Provider, Status, Why
 from services.token.domain.grant import Grant
 
 SECOND_TRY_AFTER = (2.0, 4.0)  # seconds; the one repeat after an unknown outcome
@@ -46,6 +47,7 @@ class Parts:
     connections: ConnectionsPort
     providers: Providers
     journal: JournalPort
+    breaker: Breaker
     vault: Vault
     clock: Clock
 
@@ -57,14 +59,16 @@ class Exchange:
         self._connections = parts.connections
         self._providers = parts.providers
         self._journal = parts.journal
+        self._breaker = parts.breaker
         self._vault = parts.vault
         self._clock = parts.clock
 
     async def check(self, connection: Connection) -> None:
-        """Raise unless the connection's provider is set up here and what it gives could be kept now."""
+        """Raise unless the connection's provider is set up here, has been answering, and its answer could be kept."""
         port_of(self._providers, connection.provider)
         if not await self._journal.ready():
             raise StorageUnavailable("The journal cannot be written: free its disk, then try again.")
+        self._breaker.check(connection.provider)
 
     async def spend(self, lease: Lease, answer: Answer) -> None:
         """Refresh; answer is called as soon as the new tokens cannot be lost, the row may still be behind then."""
@@ -74,7 +78,7 @@ class Exchange:
         token = await self._opened(lease)
         started = self._clock.monotonic()
         try:
-            grant = await self._present(port_of(self._providers, lease.connection.provider), token)
+            grant = await self._watched(lease.connection.provider, token)
         except Unknown:
             await self._suspect(lease)
         except AppRefused as outcome:
@@ -88,6 +92,23 @@ class Exchange:
             await self._wait(lease, kind(retry_after=max(outcome.retry_after, pause_after(lease.failures))))
         else:
             await self._keep(lease, grant.aged(self._clock.monotonic() - started), answer)
+
+    async def _watched(self, provider: Provider, token: Secret) -> Grant:
+        """Spend a token under the eyes of the breaker."""
+        try:
+            grant = await self._present(port_of(self._providers, provider), token)
+        except (NotSent, Unknown):
+            self._breaker.failed(provider)
+            raise
+        except Unavailable as outcome:
+            if not outcome.limited:
+                self._breaker.failed(provider)
+            raise
+        except Refused:
+            self._breaker.answered(provider)
+            raise
+        self._breaker.answered(provider)
+        return grant
 
     async def _opened(self, lease: Lease) -> Secret:
         try:

@@ -100,8 +100,8 @@ class Refresher:
         began = self._clock.monotonic()
         give_up_at, settle_for_old_at = began + PATIENCE, began + PATIENCE_WITH_TOKEN
         pause = random.uniform(*POLL)  # noqa: S311 - jitter
+        await self._exchange.check(seen)
         while True:
-            await self._exchange.check(seen)
             lease = await self._connections.claim(seen.id, need, lease=LEASE)
             if lease:
                 await self._exchange.spend(lease, answer.set_result)
