@@ -113,6 +113,14 @@ async def test_a_bent_page_leaves_the_truth_alone(visitor: Visitor) -> None:
     assert (await visitor.videos(tokens["access_token"], {})).json()["data"] == straight
 
 
+async def test_a_bent_answer_leaves_the_grant_alone(shopper: Shopper) -> None:
+    data = await shopper.connect_shop()
+    await shopper.fault("field", endpoint="shop_token", set={"/data/granted_scopes/0": "other"})
+    bent = (await shopper.shop_refresh(data["refresh_token"]))["data"]
+    again = (await shopper.shop_refresh(bent["refresh_token"]))["data"]
+    assert (bent["granted_scopes"][0], again["granted_scopes"]) == ("other", data["granted_scopes"])
+
+
 async def test_a_loop_shows_the_same_page(visitor: Visitor) -> None:
     tokens = await poster(visitor)
     await visitor.fault("paging", mode="loop", count=None)

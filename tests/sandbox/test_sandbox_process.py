@@ -113,6 +113,7 @@ async def test_a_kill_never_undoes_a_shop_rotation(launch: Launch, tmp_path: Pat
         await client.post("/sandbox/sellers", json={"count": 20})
         first = await shopper.grant("seller_0018", access_seconds=9_000)
         second = (await shopper.shop_refresh(first["refresh_token"]))["data"]
+        bulk = await client.post("/sandbox/grants", json={"provider": "shop", "count": 1})
         process.kill()
         await process.wait()
     _, url = await launch(**env)
@@ -121,6 +122,7 @@ async def test_a_kill_never_undoes_a_shop_rotation(launch: Launch, tmp_path: Pat
         assert (await client.get("/sandbox/sellers?q=seller_0020")).json()["total"] == 1
         assert len((await shopper.shops(second["access_token"])).json()["data"]["shops"]) == 3
         assert (await shopper.shop_refresh(first["refresh_token"]))["code"] == 36004005
+        assert (await shopper.shop_refresh(bulk.json()["refresh_token"]))["code"] == 0
         third = (await shopper.shop_refresh(second["refresh_token"]))["data"]
         assert abs(third["refresh_token_expire_in"] - second["refresh_token_expire_in"]) <= 1
         assert third["access_token_expire_in"] - time.time() < 9_010

@@ -46,7 +46,8 @@ class Receiver:
             self.bodies.append(await request.read())
             self.headers.append(dict(request.headers))
             self.came.notify_all()
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
 
     async def got(self, number: int) -> list[Json]:
         async with asyncio.timeout(10), self.came:
