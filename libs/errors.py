@@ -5,6 +5,7 @@ TokhubError
 │   ├── InvalidField, StoreNotFound, ConnectionNotFound, RunNotFound
 │   ├── StoreExists, AccountAlreadyConnected, RunAlreadyActive
 │   ├── StateInvalid, StateExpired, StateReused
+│   ├── KeyNotReady
 │   └── Unauthenticated, NotAllowed
 ├── NeedsConsent     send the person to TikTok
 │   └── ReauthRequired, ScopeMissing, AuthorizationDenied
@@ -35,6 +36,7 @@ class Reason(StrEnum):
     STATE_INVALID = "STATE_INVALID"
     STATE_EXPIRED = "STATE_EXPIRED"
     STATE_REUSED = "STATE_REUSED"
+    KEY_NOT_READY = "KEY_NOT_READY"
     AUTHORIZATION_DENIED = "AUTHORIZATION_DENIED"
     UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
     UPSTREAM_RATE_LIMITED = "UPSTREAM_RATE_LIMITED"
@@ -139,6 +141,12 @@ class StateReused(WrongRequest):
     """This connect link was used already: if the account is not connected, start again from a new link."""
 
     reason = Reason.STATE_REUSED
+
+
+class KeyNotReady(WrongRequest):
+    """A replica of the token service lacks a key that the others have: start it with that key, then ask again."""
+
+    reason = Reason.KEY_NOT_READY
 
 
 class Unauthenticated(WrongRequest):

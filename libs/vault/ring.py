@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from libs.secret import Secret
+from libs.vault.usage import KeyUsage
 
 VERSION = 1
 NONCE_BYTES = 12
@@ -32,11 +33,16 @@ class UnknownKey(CannotOpen):
 
 
 class KeyRing:
-    """Keys by id, in memory; nothing of them shows in a repr."""
+    """Keys by id, in memory; nothing of them shows in a repr.
+
+    preferred is the key that the settings list first, active the one that seals; usage counts what each has sealed.
+    """
 
     def __init__(self, keys: Mapping[str, bytes], active: str) -> None:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self.preferred = active
         self.active = active
+        self.usage = KeyUsage()
 
     def __repr__(self) -> str:
         return f"KeyRing({len(self._ciphers)} keys, active={self.active})"
@@ -46,12 +52,22 @@ class KeyRing:
         """Ids of all keys, the active one included."""
         return tuple(self._ciphers)
 
+    def activate(self, key_id: str) -> None:
+        """Seal with this key from now on; raise WrongKeys when it is not in the ring."""
+        if key_id not in self._ciphers:
+            raise WrongKeys(f"key {key_id} seals the stored tokens now, and it is not set here")
+        self.active = key_id
+
     def seal(self, plaintext: bytes, place: Sequence[str]) -> bytes:
         """Return plaintext sealed with the active key for one place."""
+        return self.seal_with(self.active, plaintext, place)
+
+    def seal_with(self, key_id: str, plaintext: bytes, place: Sequence[str]) -> bytes:
+        """Return plaintext sealed with one of the keys for one place."""
         nonce = os.urandom(NONCE_BYTES)
-        key_id = self.active.encode()
-        sealed = self._ciphers[self.active].encrypt(nonce, plaintext, associated_data(place))
-        return bytes([VERSION, len(key_id)]) + key_id + nonce + sealed
+        sealed = self._ciphers[key_id].encrypt(nonce, plaintext, associated_data(place))
+        self.usage.count(key_id)
+        return header(key_id) + nonce + sealed
 
     def open(self, sealed: bytes, place: Sequence[str]) -> bytes:
         """Return the plaintext of a value that was sealed for this place; raise CannotOpen."""
@@ -64,6 +80,11 @@ class KeyRing:
             return cipher.decrypt(nonce, body, associated_data(place))
         except InvalidTag:
             raise CannotOpen("it is damaged or belongs to another place") from None
+
+
+def header(key_id: str) -> bytes:
+    """Return what every value begins with that this key has sealed, and no other value does."""
+    return bytes([VERSION, len(key_id)]) + key_id.encode()
 
 
 def key_id_of(sealed: bytes) -> str:

@@ -32,6 +32,7 @@ STATUSES: Mapping[Reason, int] = MappingProxyType(
         Reason.RUN_ALREADY_ACTIVE: 409,
         Reason.REAUTH_REQUIRED: 409,
         Reason.LOST_RESPONSE: 409,
+        Reason.KEY_NOT_READY: 409,
         Reason.RATE_LIMITED: 429,
         Reason.LOCKED_OUT: 429,
         Reason.UPSTREAM_RATE_LIMITED: 429,

@@ -1,6 +1,8 @@
 """Start the token service: read settings, open what it needs, build the core, serve until told to stop."""
 
 import asyncio
+import os
+import platform
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
-from tokhub.token.v1 import token_pb2, token_pb2_grpc
+from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2, vault_pb2_grpc
 
 from libs.clock import SystemClock
 from libs.database.migrations import migrate
@@ -32,11 +34,14 @@ from services.token.adapters.due import PostgresDue
 from services.token.adapters.identity import identify
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
 from services.token.adapters.journal.records import JournalCorrupt
+from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.links import PostgresLinks
 from services.token.adapters.login_kit import LoginKitProvider
 from services.token.adapters.restoring import PostgresReplay
+from services.token.adapters.rotations import PostgresRotations
+from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.timeline_rows import PostgresTimeline
-from services.token.core import authorization, exchange
+from services.token.core import authorization, exchange, rotation
 from services.token.core.ahead import RefreshAhead
 from services.token.core.authorization import Authorization
 from services.token.core.breaker import Breaker
@@ -45,14 +50,18 @@ from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
 from services.token.core.journal import JournalPort, ReplayPort, settle
 from services.token.core.journal_keeping import JournalKeeper
+from services.token.core.key_ring import RingMember
 from services.token.core.refresh import Refresher
 from services.token.core.retention import Retention
+from services.token.core.rotation import KeyRotation
 from services.token.core.state import States
 from services.token.core.tokens import Tokens
 from services.token.core.vault import Vault
+from services.token.core.verification import Verification
 from services.token.domain.connection import Provider
 from services.token.servicers.connection import ConnectionServicer
 from services.token.servicers.token import TokenServicer
+from services.token.servicers.vault import VaultServicer
 from services.token.settings import TokenSettings
 
 SCHEMA = "credentials"
@@ -61,6 +70,16 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 TIKTOK_DEADLINE = 15.0  # seconds
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vaulting:
+    """This replica's part in the key ring, and what operators do with the vault."""
+
+    member: RingMember
+    keys: PostgresKeyRing
+    rotation: KeyRotation
+    verification: Verification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +92,25 @@ class Core:
     authorizing: Authorization
     explainer: Explainer
     retention: Retention
+    vaulting: Vaulting
+
+
+def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
+    """Put the core of VaultService together."""
+    clock, vault, rows = SystemClock(), Vault(ring), PostgresSealedRows(pool)
+    keys = PostgresKeyRing(pool=pool, replica=replica)
+    member = RingMember(ring=ring, keys=keys, clock=clock)
+    parts = rotation.Parts(
+        member=member, keys=keys, rows=rows, rotations=PostgresRotations(pool), vault=vault, clock=clock
+    )
+    return Vaulting(
+        member=member, keys=keys, rotation=KeyRotation(parts), verification=Verification(rows=rows, vault=vault)
+    )
+
+
+def replica_name() -> str:
+    """Return a name for this process that its operator recognises and no other process has."""
+    return f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +165,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         authorizing=Authorization(parts, states),
         explainer=Explainer(directory=directory, timeline=timeline),
         retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
+        vaulting=build_vaulting(grounds.ring, grounds.pool, grounds.replica),
     )
 
 
@@ -141,10 +180,12 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         await check_keys(pool, ring)
         # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
         transport = await stack.enter_async_context(Transport(keep_alive=False))
-        replica = uuid.uuid4().hex
+        replica = replica_name()
         journal = await stack.enter_async_context(open_journal(settings, ring, pool, replica))
         grounds = Grounds(pool=pool, transport=transport, ring=ring, journal=journal, replica=replica)
         core = build_core(settings, grounds)
+        # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
+        member = await stack.enter_async_context(core.vaulting.member)
         await stack.enter_async_context(kept_true(journal, PostgresReplay(pool=pool, vault=Vault(ring)), dsn))
         stack.callback(asyncio.create_task(core.retention.keep()).cancel)
         stack.push_async_callback(core.refresher.drain)
@@ -162,9 +203,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
             listen=settings.token_listen,
             services=proto_services(core),
             registry=registry,
-            readiness=Readiness(
-                checks={"database": lambda: answers(pool), "encryption": lambda: keys_hold(pool, ring)}
-            ),
+            readiness=Readiness(checks={"database": lambda: answers(pool), "encryption": lambda: in_step(member)}),
         )
         await stack.enter_async_context(server)
         await stop.wait()
@@ -200,6 +239,8 @@ def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
     token = TokenServicer(core.tokens)
     connection = ConnectionServicer(authorization=core.authorizing, directory=core.directory, explainer=core.explainer)
+    vaulting = core.vaulting
+    vault = VaultServicer(keys=vaulting.keys, rotation=vaulting.rotation, verification=vaulting.verification)
     names = token_pb2.DESCRIPTOR.services_by_name
     return [
         RpcService(
@@ -210,6 +251,10 @@ def proto_services(core: Core) -> list[RpcService]:
             name=names["ConnectionService"].full_name,
             register=lambda server: token_pb2_grpc.add_ConnectionServiceServicer_to_server(connection, server),
         ),
+        RpcService(
+            name=vault_pb2.DESCRIPTOR.services_by_name["VaultService"].full_name,
+            register=lambda server: vault_pb2_grpc.add_VaultServiceServicer_to_server(vault, server),
+        ),
     ]
 
 
@@ -219,10 +264,9 @@ async def answers(pool: Pool) -> bool:
         return bool(await database.fetchval("SELECT true"))
 
 
-async def keys_hold(pool: Pool, ring: KeyRing) -> bool:
-    """Return whether every key in use is in the ring."""
-    await check_keys(pool, ring)
-    return True
+async def in_step(member: RingMember) -> bool:
+    """Return whether this replica has the key that seals."""
+    return member.in_step
 
 
 def main() -> None:

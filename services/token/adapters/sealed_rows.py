@@ -1,0 +1,91 @@
+"""The sealed columns of all rows in PostgreSQL, read by number and swapped by comparing bytes."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from libs.database.pool import Pool, borrow
+from services.token.adapters.sealed_columns import HOLDS_TOKENS
+from services.token.core.sealed_rows import Resealed, SealedRow
+from services.token.core.vault import SealedTokens
+from services.token.domain.connection import Owner, OwnerKind, Status, Version, Why
+
+COLUMNS = "number, id, owner_kind, owner_id, epoch, generation, access_token, refresh_token"
+OUTSIDE = f"""
+    {HOLDS_TOKENS} AND NOT (substring(access_token FROM 1 FOR length($1::bytea)) = $1
+        AND substring(refresh_token FROM 1 FOR length($1::bytea)) = $1)
+"""
+
+PAGE = f"SELECT {COLUMNS} FROM connections WHERE number > $1 AND {HOLDS_TOKENS} ORDER BY number LIMIT $2"
+COUNT_OUTSIDE = f"SELECT count(*) FROM connections WHERE {OUTSIDE}"
+PAGE_OUTSIDE = f"SELECT {COLUMNS} FROM connections WHERE {OUTSIDE} AND number > $2 ORDER BY number LIMIT $3"
+
+# The bytes themselves are compared: no two sealings are alike, so whoever changed the row meanwhile has won.
+SWAP = """
+    UPDATE connections AS row SET access_token = fresh.access, refresh_token = fresh.refresh
+    FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[])
+        AS fresh (id, access_before, refresh_before, access, refresh)
+    WHERE row.id = fresh.id AND row.access_token = fresh.access_before AND row.refresh_token = fresh.refresh_before
+"""
+
+SUSPECT = """
+    UPDATE connections SET status = $4, reason = $5, updated_at = clock_timestamp()
+    WHERE id = $1 AND epoch = $2 AND generation = $3
+      AND status IN ('ACTIVE', 'SUSPECT') AND (status, reason) <> ($4, $5)
+      AND NOT EXISTS (SELECT FROM key_canaries WHERE key_id = ANY ($6::text[]))
+    RETURNING 1
+"""
+
+
+class PostgresSealedRows:
+    """Implements SealedRowsPort."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def page(self, after: int, size: int) -> Sequence[SealedRow]:
+        """Return rows by number."""
+        async with borrow(self._pool) as database:
+            return [row_of(row) for row in await database.fetch(PAGE, after, size)]
+
+    async def count_outside(self, header: bytes) -> int:
+        """Return how many rows are not under the key of a header."""
+        async with borrow(self._pool) as database:
+            count: int = await database.fetchval(COUNT_OUTSIDE, header)
+        return count
+
+    async def page_outside(self, header: bytes, after: int, size: int) -> Sequence[SealedRow]:
+        """Return rows by number that are not under the key of a header."""
+        async with borrow(self._pool) as database:
+            return [row_of(row) for row in await database.fetch(PAGE_OUTSIDE, header, after, size)]
+
+    async def swap(self, resealed: Sequence[Resealed]) -> int:
+        """Store tokens sealed anew where nobody was faster."""
+        async with borrow(self._pool) as database:
+            status = await database.execute(
+                SWAP,
+                [one.row.connection_id for one in resealed],
+                [one.row.tokens.access for one in resealed],
+                [one.row.tokens.refresh for one in resealed],
+                [one.tokens.access for one in resealed],
+                [one.tokens.refresh for one in resealed],
+            )
+        return int(status.removeprefix("UPDATE "))
+
+    async def suspect(self, connection_id: UUID, version: Version, lacked_keys: Sequence[str]) -> bool:
+        """Mark a row that does not open, unless a key is lacking here that exists."""
+        key = (connection_id, version.epoch, version.generation)
+        async with borrow(self._pool) as database:
+            marked = await database.fetchval(SUSPECT, *key, Status.SUSPECT, Why.UNREADABLE, list(lacked_keys))
+        return marked is not None
+
+
+def row_of(row: Any) -> SealedRow:
+    """Return a row of COLUMNS."""
+    return SealedRow(
+        number=row["number"],
+        connection_id=row["id"],
+        owner=Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"]),
+        version=Version(epoch=row["epoch"], generation=row["generation"]),
+        tokens=SealedTokens(access=row["access_token"], refresh=row["refresh_token"]),
+    )

@@ -1,0 +1,55 @@
+"""Opens every stored token and tells which do not open; changes nothing."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from services.token.core.sealed_rows import SealedRow, SealedRowsPort
+from services.token.core.vault import Vault
+
+PAGE = 500  # rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A field that does not open."""
+
+    row: SealedRow
+    field: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What was looked at, and what of it does not open."""
+
+    rows: int = 0
+    unreadable_rows: int = 0
+    unreadable_tokens: int = 0
+
+    def counting(self, faults: int) -> "Verified":
+        """Return the count with one more row, of which so many fields do not open."""
+        return Verified(
+            rows=self.rows + 1,
+            unreadable_rows=self.unreadable_rows + (faults > 0),
+            unreadable_tokens=self.unreadable_tokens + faults,
+        )
+
+
+class Verification:
+    """A look at the whole vault."""
+
+    def __init__(self, *, rows: SealedRowsPort, vault: Vault) -> None:
+        self._rows = rows
+        self._vault = vault
+
+    async def verify(self) -> AsyncIterator[Unreadable | Verified]:
+        """Yield every field that does not open, then what was looked at."""
+        verified, after = Verified(), 0
+        while page := await self._rows.page(after, PAGE):
+            for row in page:
+                faults = self._vault.faults(row.tokens, row.connection_id, row.version)
+                for field, why in faults.items():
+                    yield Unreadable(row=row, field=field, why=why)
+                verified = verified.counting(len(faults))
+            after = page[-1].number
+        yield verified

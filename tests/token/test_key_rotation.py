@@ -1,0 +1,136 @@
+"""Rotation: every row comes under the active key, while others write, and however often it is cut off."""
+
+import asyncio
+
+from services.token.core.rotation import Stage
+from services.token.core.sealed_rows import Resealed
+from services.token.domain.connection import Need, Status
+from tests.token.conftest import House, store
+from tests.token.key_rings import Keyholder, keyholder
+
+
+async def house_of(house: House, rows: int) -> Keyholder:
+    """Rows under k1, and a replica that seals with k2."""
+    old = await keyholder(house, "old", "k1")
+    for number in range(rows):
+        await house.connect(f"shop-{number}")
+    await old.keys.leave()
+    return await keyholder(house, "new", "k2", "k1")
+
+
+async def test_rotation_leaves_no_row_under_the_old_key(house: House) -> None:
+    new = await house_of(house, 7)
+
+    steps = await new.rotate()
+
+    assert (await new.rows_under("k1"), await new.rows_under("k2")) == (0, 7)
+    assert [step.stage for step in steps].count(Stage.DONE) == 1
+    assert (steps[-1].stage, steps[-1].total, steps[-1].rewritten, steps[-1].unreadable) == (Stage.DONE, 7, 7, 0)
+    assert (await new.verify())[1].unreadable_tokens == 0
+
+
+async def test_rotated_tokens_open_with_the_new_key_alone(house: House) -> None:
+    new = await house_of(house, 3)
+    await new.rotate()
+    await new.keys.leave()
+
+    alone = await keyholder(house, "alone", "k2")
+
+    findings, verified = await alone.verify()
+    assert (findings, verified.rows) == ([], 3)
+
+
+async def test_rotation_changes_no_version_and_no_time(house: House) -> None:
+    new = await house_of(house, 1)
+    unchanged = "SELECT epoch, generation, updated_at, access_expires_at, status FROM connections"
+    before = await house.pool.fetchrow(unchanged)
+
+    await new.rotate()
+
+    assert await house.pool.fetchrow(unchanged) == before
+
+
+async def test_a_rotation_cut_off_is_continued(house: House) -> None:
+    new = await house_of(house, 250)
+    await new.rotate_until(Stage.REWRITING)
+    async for step in new.rotation().rotate():
+        if step.rewritten:
+            break
+    await house.pool.execute("UPDATE key_rotation SET lease_until = NULL")
+
+    last = (await new.rotate())[-1]
+
+    assert (last.total, last.rewritten) == (250, 250)
+    assert await new.rows_under("k1") == 0
+
+
+async def test_a_second_caller_follows_the_rotation_that_runs(house: House) -> None:
+    new = await house_of(house, 5)
+
+    first, second = await asyncio.gather(new.rotate(), new.rotate())
+
+    assert (first[-1].stage, second[-1].stage) == (Stage.DONE, Stage.DONE)
+    assert first[-1].started_at == second[-1].started_at
+    assert first[-1].rewritten == second[-1].rewritten == 5
+
+
+async def test_a_follower_takes_over_when_the_holder_dies(house: House) -> None:
+    new = await house_of(house, 5)
+    dead = new.rotation().rotate()
+    await anext(dead)
+    following = asyncio.create_task(new.rotate())
+    await asyncio.sleep(0.1)
+    await house.pool.execute("UPDATE key_rotation SET lease_until = clock_timestamp()")
+
+    last = (await following)[-1]
+
+    assert (last.stage, last.rewritten) == (Stage.DONE, 5)
+
+
+async def test_a_row_written_under_the_old_key_meanwhile_is_met_by_the_last_look(house: House) -> None:
+    new = await house_of(house, 2)
+    stages = []
+    async for step in new.rotation().rotate():
+        if step.stage is Stage.SETTLING and Stage.SETTLING not in stages:
+            await house.connect("late")
+        stages.append(step.stage)
+
+    assert (await new.rows_under("k1"), await new.rows_under("k2")) == (0, 3)
+    assert stages[-1] is Stage.DONE
+
+
+async def test_a_refresh_that_overtakes_a_batch_wins(house: House) -> None:
+    new = await house_of(house, 1)
+    rows = await new.rows.page_outside(new.vault.active_header, 0, 10)
+    resealed = [Resealed(row=row, tokens=new.vault.reseal(row.tokens, row.connection_id, row.version)) for row in rows]
+    replica = house.replica()
+    held = await replica.connections.find(store("shop-0"))
+    assert held is not None
+    await replica.refresher.refresh(held.connection, Need(min_ttl=0, spent_generation=1))
+
+    assert await new.rows.swap(resealed) == 0
+    assert house.provider.is_alive(await house.stored_refresh_token(held.connection.id))
+
+
+async def test_a_damaged_row_is_named_and_stops_no_other(house: House) -> None:
+    new = await house_of(house, 3)
+    damaged = await house.pool.fetchval(
+        "UPDATE connections SET access_token = set_byte(access_token, 30, get_byte(access_token, 30) # 1) "
+        "WHERE owner_id = 'shop-1' RETURNING id"
+    )
+
+    last = (await new.rotate())[-1]
+
+    assert (last.rewritten, last.unreadable) == (2, 1)
+    marked = await house.pool.fetch("SELECT id, status, reason FROM connections WHERE status <> 'ACTIVE'")
+    assert [tuple(row) for row in marked] == [(damaged, Status.SUSPECT, "unreadable")]
+
+
+async def test_disconnected_rows_rotate_too(house: House) -> None:
+    new = await house_of(house, 1)
+    await house.pool.execute("UPDATE connections SET status = 'DISCONNECTED'")
+
+    await new.rotate()
+
+    assert await new.rows_under("k1") == 0
+    assert await house.pool.fetchval("SELECT status FROM connections") == "DISCONNECTED"
