@@ -101,7 +101,13 @@ def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
     keys = PostgresKeyRing(pool=pool, replica=replica)
     member = RingMember(ring=ring, keys=keys, clock=clock)
     parts = rotation.Parts(
-        member=member, keys=keys, rows=rows, rotations=PostgresRotations(pool), vault=vault, clock=clock
+        member=member,
+        keys=keys,
+        rows=rows,
+        connections=PostgresConnections(pool=pool, replica=replica),
+        rotations=PostgresRotations(pool),
+        vault=vault,
+        clock=clock,
     )
     return Vaulting(
         member=member, keys=keys, rotation=KeyRotation(parts), verification=Verification(rows=rows, vault=vault)

@@ -3,6 +3,7 @@
 from libs.clock import SystemClock
 from libs.vault.ring import KeyRing
 from services.token.adapters.canaries import check_keys
+from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
@@ -44,6 +45,7 @@ class Keyholder:
                 member=self.member,
                 keys=self.keys,
                 rows=self.rows,
+                connections=PostgresConnections(pool=self.house.pool, replica="rotating"),
                 rotations=PostgresRotations(self.house.pool),
                 vault=self.vault,
                 clock=QuickClock(),

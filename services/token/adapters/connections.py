@@ -12,7 +12,7 @@ from services.token.adapters.rows import COLUMNS, connection_of, held_of
 from services.token.adapters.timeline import recorded
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import ById, ByOwner, Connection, Need, Reference, Status, Version
+from services.token.domain.connection import ById, ByOwner, Connection, Need, Reference, Status, Version, Why
 from services.token.domain.grant import Grant
 
 # A token that lives shorter than this is refreshed once in SHORTEST_PAUSE at most, whatever TikTok says of its life.
@@ -93,6 +93,20 @@ GIVE_BACK = recorded(
     reason="coalesce($6::text, $7::text, '')",
     replica="$8",
     request_id="$9",
+)
+
+# A key that is lacking here and exists elsewhere says nothing about the row.
+SUSPECT = recorded(
+    """
+    UPDATE connections SET status = 'SUSPECT', reason = $4, updated_at = clock_timestamp()
+    WHERE id = $1 AND epoch = $2 AND generation = $3 AND status = 'ACTIVE'
+      AND NOT EXISTS (SELECT FROM key_canaries WHERE key_id = ANY ($5::text[]))
+    RETURNING id, epoch, generation
+    """,
+    kind="'SUSPECT'",
+    reason="$4",
+    replica="$6",
+    request_id="$7",
 )
 
 LOCK_OWNER = """
@@ -218,6 +232,13 @@ class PostgresConnections:
                 current_request_id(),
             )
         return given is not None
+
+    async def suspect(self, connection_id: UUID, version: Version, lacked_keys: Sequence[str]) -> bool:
+        """Mark a row that does not open, unless a key is lacking here that exists."""
+        key = (connection_id, version.epoch, version.generation)
+        why = (Why.UNREADABLE, list(lacked_keys), self._replica, current_request_id())
+        async with borrow(self._pool) as database:
+            return await database.fetchrow(SUSPECT, *key, *why) is not None
 
     async def connect(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
         """Store a new grant for an owner under a new epoch."""

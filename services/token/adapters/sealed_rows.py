@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from libs.database.pool import Pool, borrow
 from services.token.adapters.sealed_columns import HOLDS_TOKENS
 from services.token.core.sealed_rows import Resealed, SealedRow
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import Owner, OwnerKind, Status, Version, Why
+from services.token.domain.connection import Owner, OwnerKind, Version
 
 COLUMNS = "number, id, owner_kind, owner_id, epoch, generation, access_token, refresh_token"
 OUTSIDE = f"""
@@ -26,14 +25,6 @@ SWAP = """
     FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[])
         AS fresh (id, access_before, refresh_before, access, refresh)
     WHERE row.id = fresh.id AND row.access_token = fresh.access_before AND row.refresh_token = fresh.refresh_before
-"""
-
-SUSPECT = """
-    UPDATE connections SET status = $4, reason = $5, updated_at = clock_timestamp()
-    WHERE id = $1 AND epoch = $2 AND generation = $3
-      AND status IN ('ACTIVE', 'SUSPECT') AND (status, reason) <> ($4, $5)
-      AND NOT EXISTS (SELECT FROM key_canaries WHERE key_id = ANY ($6::text[]))
-    RETURNING 1
 """
 
 
@@ -71,13 +62,6 @@ class PostgresSealedRows:
                 [one.tokens.refresh for one in resealed],
             )
         return int(status.removeprefix("UPDATE "))
-
-    async def suspect(self, connection_id: UUID, version: Version, lacked_keys: Sequence[str]) -> bool:
-        """Mark a row that does not open, unless a key is lacking here that exists."""
-        key = (connection_id, version.epoch, version.generation)
-        async with borrow(self._pool) as database:
-            marked = await database.fetchval(SUSPECT, *key, Status.SUSPECT, Why.UNREADABLE, list(lacked_keys))
-        return marked is not None
 
 
 def row_of(row: Any) -> SealedRow:

@@ -149,6 +149,7 @@ class Authorization:
 
     async def _exchange(self, link: Link, code: Secret) -> Grant:
         port = port_of(self._providers, link.target.provider)
+        self._vault.require_room()
         started = self._clock.monotonic()
         try:
             grant = await self._exchange_if_sent(port, code, self._states.verifier(link))

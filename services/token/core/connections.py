@@ -91,6 +91,13 @@ class ConnectionsPort(Protocol):
         """End the lease without new tokens, if the row still has its version."""
         ...
 
+    async def suspect(self, connection_id: UUID, version: Version, lacked_keys: Sequence[str]) -> bool:
+        """Mark an active row of this version as SUSPECT because a token of it does not open; False when it is not.
+
+        It is not when the row needs one of lacked_keys and that key exists: then the ring here is at fault.
+        """
+        ...
+
     async def connect(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
         """Store a new grant for an owner under a new epoch.
 

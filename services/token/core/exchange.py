@@ -66,6 +66,7 @@ class Exchange:
     async def check(self, connection: Connection) -> None:
         """Raise unless the connection's provider is set up here, has been answering, and its answer could be kept."""
         port_of(self._providers, connection.provider)
+        self._vault.require_room()
         if not await self._journal.ready():
             raise StorageUnavailable("The journal cannot be written: free its disk, then try again.")
         self._breaker.check(connection.provider)

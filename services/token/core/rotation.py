@@ -15,6 +15,7 @@ import structlog
 
 from libs.clock import Clock
 from libs.vault.ring import CannotOpen
+from services.token.core.connections import ConnectionsPort
 from services.token.core.key_ring import REPORT_EVERY, KeyRingPort, RingMember, raise_if_waiting
 from services.token.core.refresh import LEASE
 from services.token.core.sealed_rows import Resealed, SealedRow, SealedRowsPort
@@ -87,6 +88,7 @@ class Parts:
     member: RingMember
     keys: KeyRingPort
     rows: SealedRowsPort
+    connections: ConnectionsPort
     rotations: RotationPort
     vault: Vault
     clock: Clock
@@ -150,6 +152,7 @@ class RotationRun:
     def __init__(self, parts: Parts, claimed: Rotation) -> None:
         self.rotation = claimed
         self._rows = parts.rows
+        self._connections = parts.connections
         self._rotations = parts.rotations
         self._vault = parts.vault
         self._clock = parts.clock
@@ -204,6 +207,6 @@ class RotationRun:
             return Resealed(row=row, tokens=self._vault.reseal(row.tokens, row.connection_id, row.version))
         except CannotOpen as error:
             lacked = self._vault.lacked_keys(row.tokens.access, row.tokens.refresh)
-            if await self._rows.suspect(row.connection_id, row.version, lacked):
+            if await self._connections.suspect(row.connection_id, row.version, lacked):
                 log.error("stored token does not open", connection=str(row.connection_id), why=str(error))
             return None

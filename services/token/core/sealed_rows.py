@@ -46,10 +46,3 @@ class SealedRowsPort(Protocol):
     async def swap(self, resealed: Sequence[Resealed]) -> int:
         """Store tokens sealed anew where the row still holds what was read; return in how many it did."""
         ...
-
-    async def suspect(self, connection_id: UUID, version: Version, lacked_keys: Sequence[str]) -> bool:
-        """Mark a live row of this version as SUSPECT, unreadable; return False when it was, or is not to be.
-
-        Unless it needs one of lacked_keys and that key exists: then not the row is at fault but the ring that lacks it.
-        """
-        ...

@@ -42,12 +42,12 @@ class Tokens:
         held = await self._usable(reference)
         need = Need(min_ttl=min_ttl.total_seconds(), spent_generation=rejected)
         if need.met_by(held.connection):
-            return self._opened(held, fresh=True)
+            return await self._opened(held, fresh=True)
         try:
-            return self._opened(await self._refresher.refresh(held.connection, need), fresh=True)
+            return await self._opened(await self._refresher.refresh(held.connection, need), fresh=True)
         except (TryLater, ServerMisconfig):
             if held.connection.seconds_left > 0 and held.connection.version.generation != rejected:
-                return self._opened(held, fresh=False)
+                return await self._opened(held, fresh=False)
             raise
 
     async def refresh(self, reference: Reference, request_id: str) -> Connection:
@@ -80,11 +80,12 @@ class Tokens:
         raise_unless_usable(held)
         return held
 
-    def _opened(self, held: Held, *, fresh: bool) -> ValidToken:
+    async def _opened(self, held: Held, *, fresh: bool) -> ValidToken:
         connection = held.connection
         try:
             token = self._vault.open_access(held.access, connection.id, connection.version)
         except CannotOpen as error:
             log.error("stored token does not open", connection=str(connection.id), why=str(error))
+            await self._connections.suspect(connection.id, connection.version, self._vault.lacked_keys(held.access))
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
         return ValidToken(connection=connection, access_token=token, fresh=fresh)
