@@ -40,15 +40,17 @@ from services.token.adapters.login_kit import LoginKitProvider
 from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
+from services.token.adapters.timeline import CHANNEL
 from services.token.adapters.timeline_rows import PostgresTimeline
 from services.token.core import authorization, exchange, rotation
 from services.token.core.ahead import RefreshAhead
 from services.token.core.authorization import Authorization
 from services.token.core.breaker import Breaker
+from services.token.core.cache import ReadCache
 from services.token.core.directory import Directory
 from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
-from services.token.core.journal import JournalPort, ReplayPort, settle
+from services.token.core.journal import OwnJournal, ReplayPort, settle
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
 from services.token.core.refresh import Refresher
@@ -87,6 +89,7 @@ class Core:
     """The parts a servicer calls, and those that must land before the process ends."""
 
     tokens: Tokens
+    cache: ReadCache
     directory: Directory
     refresher: Refresher
     authorizing: Authorization
@@ -126,7 +129,7 @@ class Grounds:
     pool: Pool
     transport: Transport
     ring: KeyRing
-    journal: JournalPort
+    journal: OwnJournal
     replica: str
 
 
@@ -147,6 +150,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         )
     }
     connections = PostgresConnections(pool=grounds.pool, replica=grounds.replica)
+    cache = ReadCache(clock=clock)
     links = PostgresLinks(grounds.pool)
     spending = exchange.Parts(
         connections=connections,
@@ -165,7 +169,8 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     )
     directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
     return Core(
-        tokens=Tokens(connections=connections, refresher=refresher, vault=vault),
+        tokens=Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault),
+        cache=cache,
         directory=directory,
         refresher=refresher,
         authorizing=Authorization(parts, states),
@@ -192,7 +197,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         core = build_core(settings, grounds)
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
         member = await stack.enter_async_context(core.vaulting.member)
-        await stack.enter_async_context(kept_true(journal, PostgresReplay(pool=pool, vault=Vault(ring)), dsn))
+        await stack.enter_async_context(following(core, journal, PostgresReplay(pool=pool, vault=Vault(ring)), dsn))
         stack.callback(asyncio.create_task(core.retention.keep()).cancel)
         stack.push_async_callback(core.refresher.drain)
         ahead = RefreshAhead(
@@ -216,7 +221,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, replica: str) -> AsyncIterator[JournalPort]:
+async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, replica: str) -> AsyncIterator[OwnJournal]:
     """Yield the journal that JOURNAL_MODE asks for."""
     mode = Mode(settings.journal_mode)
     if mode is Mode.OFF:
@@ -230,14 +235,19 @@ async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, repli
 
 
 @asynccontextmanager
-async def kept_true(journal: JournalPort, rows: ReplayPort, dsn: str) -> AsyncIterator[None]:
-    """Settle what ended processes left before the first call, and replay whenever the database comes back."""
-    if not isinstance(journal, FileJournal):
-        yield
-        return
+async def following(core: Core, journal: OwnJournal, rows: ReplayPort, dsn: str) -> AsyncIterator[None]:
+    """Settle what ended processes left, then hear what others change, and replay when the database comes back."""
     await settle(await journal.inherit(), rows)
     keeper = JournalKeeper(journal=journal, rows=rows, clock=SystemClock())
-    async with NotificationListener(dsn, handlers={}, on_gap=keeper.wake, clock=SystemClock()), keeper:
+
+    def on_gap() -> None:
+        core.cache.clear()
+        keeper.wake()
+
+    handlers = {CHANNEL: core.cache.changed}
+    listener = NotificationListener(dsn, handlers=handlers, on_gap=on_gap, clock=SystemClock())
+    core.cache.listen_to(listener)
+    async with listener, keeper:
         yield
 
 

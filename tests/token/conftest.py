@@ -16,6 +16,7 @@ from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import NoJournal
 from services.token.core import exchange
 from services.token.core.breaker import Breaker
+from services.token.core.cache import ReadCache
 from services.token.core.exchange import Exchange
 from services.token.core.journal import JournalPort
 from services.token.core.refresh import Refresher
@@ -39,6 +40,7 @@ class Replica:
     """One token service's core."""
 
     connections: PostgresConnections
+    cache: ReadCache
     refresher: Refresher
     tokens: Tokens
 
@@ -66,8 +68,9 @@ class House:
             clock=QuickClock(),
         )
         refresher = Refresher(connections=connections, exchange=Exchange(parts), clock=QuickClock())
-        tokens = Tokens(connections=connections, refresher=refresher, vault=self.vault)
-        return Replica(connections=connections, refresher=refresher, tokens=tokens)
+        cache = ReadCache(clock=QuickClock())
+        tokens = Tokens(connections=connections, cache=cache, refresher=refresher, vault=self.vault)
+        return Replica(connections=connections, cache=cache, refresher=refresher, tokens=tokens)
 
     async def connect(self, code: str = "shop-1", *, account: str | None = None, life: int = 7200) -> Connection:
         grant = replace(self.provider.mint(account or f"account of {code}"), access_seconds=life)

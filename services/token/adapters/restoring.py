@@ -14,7 +14,8 @@ from services.token.domain.grant import Grant
 log = structlog.get_logger()
 
 # Older means an earlier epoch, or the same and an earlier generation: what is as new or newer is left alone.
-RESTORE = """
+RESTORE = recorded(
+    """
     INSERT INTO connections AS old (
         id, provider, owner_kind, owner_id, team_id, account_id, status, scopes, epoch, generation,
         access_token, refresh_token, access_given, refresh_given, received_at, access_expires_at, refresh_expires_at
@@ -33,16 +34,27 @@ RESTORE = """
         lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
         failures = 0, next_attempt_at = NULL, updated_at = clock_timestamp()
     WHERE (old.epoch, old.generation) < (excluded.epoch, excluded.generation)
-    RETURNING 1
-"""
+    RETURNING id, epoch, generation
+    """,
+    kind="'REFRESHED'",
+    reason="'restored'",
+    replica="''",
+    request_id="''",
+)
 
-DISCONNECT = """
+DISCONNECT = recorded(
+    """
     UPDATE connections SET
         status = 'DISCONNECTED', epoch = $2, generation = $3, lease_owner = NULL, lease_until = NULL,
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1 AND (epoch, generation) < ($2, $3)
-    RETURNING 1
-"""
+    RETURNING id, epoch, generation
+    """,
+    kind="'DISCONNECTED'",
+    reason="'restored'",
+    replica="''",
+    request_id="''",
+)
 
 # The access token stays in use while it lasts; the next refresh presents the old refresh token once and so finds out.
 RESOLVE = recorded(

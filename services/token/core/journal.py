@@ -62,6 +62,22 @@ class JournalPort(Protocol):
         ...
 
 
+class OwnJournal(JournalPort, Protocol):
+    """All of this process's journal."""
+
+    async def inherit(self) -> "Inheritance":
+        """Take over what ended processes left."""
+        ...
+
+    async def entries(self) -> Sequence[Entry]:
+        """Return the newest entry of each connection."""
+        ...
+
+    async def compact(self) -> None:
+        """Drop what is history."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inheritance:
     """What processes that died left behind: their newest entries, and their names."""

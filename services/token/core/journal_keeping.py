@@ -1,32 +1,19 @@
 """Keeps the database as new as the journal, and the journal no longer than it must be."""
 
 import asyncio
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import structlog
 
 from libs.clock import Clock
 from libs.errors import StorageUnavailable
-from services.token.core.journal import Entry, ReplayPort, replay
+from services.token.core.journal import OwnJournal, ReplayPort, replay
 
 COMPACT_EVERY = 3600.0  # seconds
 TRY_AGAIN = 1.0  # seconds
 
 log = structlog.get_logger()
-
-
-class OwnJournal(Protocol):
-    """This process's journal."""
-
-    async def entries(self) -> Sequence[Entry]:
-        """Return the newest entry of each connection."""
-        ...
-
-    async def compact(self) -> None:
-        """Drop what is history."""
-        ...
 
 
 class JournalKeeper:

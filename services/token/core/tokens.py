@@ -9,6 +9,7 @@ import structlog
 from libs.errors import ConnectionNotFound, ServerMisconfig, TryLater
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen
+from services.token.core.cache import ReadCache
 from services.token.core.connections import ConnectionsPort, Held
 from services.token.core.refresh import Refresher, raise_unless_usable
 from services.token.core.vault import Vault
@@ -29,8 +30,9 @@ class ValidToken:
 class Tokens:
     """What internal services ask of the token service."""
 
-    def __init__(self, *, connections: ConnectionsPort, refresher: Refresher, vault: Vault) -> None:
+    def __init__(self, *, connections: ConnectionsPort, cache: ReadCache, refresher: Refresher, vault: Vault) -> None:
         self._connections = connections
+        self._cache = cache
         self._refresher = refresher
         self._vault = vault
 
@@ -39,8 +41,11 @@ class Tokens:
 
         Raises ConnectionNotFound, ReauthRequired or a TryLater.
         """
-        held = await self._usable(reference)
         need = Need(min_ttl=min_ttl.total_seconds(), spent_generation=rejected)
+        cached = self._cache.get(reference)
+        if cached and need.met_by(cached[0].connection, cached[1]):
+            return await self._opened(cached[0], fresh=True)
+        held = await self._usable(reference)
         if need.met_by(held.connection):
             return await self._opened(held, fresh=True)
         try:
@@ -73,9 +78,11 @@ class Tokens:
         return await self.refresh(reference, request_id), True
 
     async def _usable(self, reference: Reference) -> Held:
+        begun = self._cache.begin()
         held = await self._connections.find(reference)
         if held is None:
             raise ConnectionNotFound
+        self._cache.put(held, begun)
         held = self._refresher.newest(held)
         raise_unless_usable(held)
         return held

@@ -39,7 +39,7 @@ class Mode(StrEnum):
 
 
 class NoJournal:
-    """Implements JournalPort by keeping nothing: JOURNAL_MODE=off."""
+    """Implements OwnJournal by keeping nothing: JOURNAL_MODE=off."""
 
     async def keep(self, entry: Entry) -> bool:
         """Return False."""
@@ -49,6 +49,17 @@ class NoJournal:
     async def ready(self) -> bool:
         """Return True."""
         return True
+
+    async def inherit(self) -> Inheritance:
+        """Return nothing."""
+        return Inheritance(entries=(), dead=())
+
+    async def entries(self) -> Sequence[Entry]:
+        """Return nothing."""
+        return ()
+
+    async def compact(self) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +78,7 @@ def databases_in(directory: Path) -> set[UUID]:
 
 
 class FileJournal:
-    """Implements JournalPort in a directory; one thread does all file work, in order."""
+    """Implements OwnJournal in a directory; one thread does all file work, in order."""
 
     def __init__(self, place: Place, *, ring: KeyRing, clock: Clock, mode: Mode) -> None:
         self._directory = place.directory
