@@ -5,7 +5,7 @@ TokhubError
 │   ├── InvalidField, StoreNotFound, ConnectionNotFound, RunNotFound
 │   ├── StoreExists, AccountAlreadyConnected, RunAlreadyActive
 │   ├── StateInvalid, StateExpired, StateReused
-│   ├── KeyNotReady
+│   ├── KeyNotReady, ShopChoiceRequired
 │   └── Unauthenticated, NotAllowed
 ├── NeedsConsent     send the person to TikTok
 │   └── ReauthRequired, ScopeMissing, AuthorizationDenied
@@ -37,6 +37,7 @@ class Reason(StrEnum):
     STATE_EXPIRED = "STATE_EXPIRED"
     STATE_REUSED = "STATE_REUSED"
     KEY_NOT_READY = "KEY_NOT_READY"
+    SHOP_CHOICE_REQUIRED = "SHOP_CHOICE_REQUIRED"
     AUTHORIZATION_DENIED = "AUTHORIZATION_DENIED"
     UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
     UPSTREAM_RATE_LIMITED = "UPSTREAM_RATE_LIMITED"
@@ -147,6 +148,12 @@ class KeyNotReady(WrongRequest):
     """A replica of the token service lacks a key that the others have: start it with that key, then ask again."""
 
     reason = Reason.KEY_NOT_READY
+
+
+class ShopChoiceRequired(WrongRequest):
+    """This seller has several shops: start again from a new link and name one of them as shop_id."""
+
+    reason = Reason.SHOP_CHOICE_REQUIRED
 
 
 class Unauthenticated(WrongRequest):

@@ -15,6 +15,7 @@ import pytest
 
 # No answer is held back unless a test asks for it, and no limit is reached by tests running side by side.
 _ENVIRONMENT = {"SANDBOX_PORT": "0", "SANDBOX_ACCOUNTS": "2000", "SANDBOX_RATE_LIMIT": "1000000"}
+_ENVIRONMENT |= {"SANDBOX_SELLERS": "600", "SANDBOX_SHOP_RATE_LIMIT": "1000000"}
 
 
 class SandboxProcess:
@@ -26,13 +27,23 @@ class SandboxProcess:
 
     client_key = "sbawtokhubsandbox"
     client_secret = "CNRYsandboxclientsecret"
+    shop_app_key = "6sandboxshop"
+    shop_app_secret = "CNRYsandboxshopsecret"
+    shop_service_id = "7400000000000000001"
     redirect_uri = "http://127.0.0.1:3000/auth/tiktok/callback"
 
     def __init__(self, url: str, control: httpx.Client) -> None:
         self.url = url
         self.authorize_url = f"{url}/v2/auth/authorize/"
         self.control = control
+        self.shop_authorize_url = f"{url}/open/authorize"
         self._numbers = count(1)
+        self._sellers = count(1)
+
+    def next_seller(self, *, shops: int = 1) -> str:
+        """Return the username of a seller that no other test has, with one shop or three."""
+        number = next(one for one in self._sellers if (one % 3 == 0) == (shops == 3))
+        return f"seller_{number:04}"
 
     def next_account(self) -> str:
         """Return the username of an account that no other test has."""
@@ -48,6 +59,13 @@ class SandboxProcess:
         page = self.control.get(authorize_url, headers={"Accept": "application/json"}).raise_for_status().json()
         scopes = [scope for scope in page["scopes"] if scope not in without]
         form = {"ticket": page["ticket"], "account": account, "scopes": scopes, "decision": "authorize"}
+        answer = self.control.post(page["consent_url"], data=form)
+        return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+    def agree(self, authorize_url: str, seller: str) -> dict[str, str]:
+        """Let a seller agree on the page of TikTok Shop; return what comes back."""
+        page = self.control.get(authorize_url, headers={"Accept": "application/json"}).raise_for_status().json()
+        form = {"ticket": page["ticket"], "account": seller, "decision": "authorize"}
         answer = self.control.post(page["consent_url"], data=form)
         return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 

@@ -30,6 +30,7 @@ STATUSES: Mapping[Reason, int] = MappingProxyType(
         Reason.STORE_EXISTS: 409,
         Reason.ACCOUNT_ALREADY_CONNECTED: 409,
         Reason.RUN_ALREADY_ACTIVE: 409,
+        Reason.SHOP_CHOICE_REQUIRED: 409,
         Reason.REAUTH_REQUIRED: 409,
         Reason.LOST_RESPONSE: 409,
         Reason.KEY_NOT_READY: 409,

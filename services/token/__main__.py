@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +25,6 @@ from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, load
-from libs.tiktok.login_kit import App, LoginKit
 from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing, WrongKeys, parse_keys
 from services.token.adapters.canaries import check_keys
@@ -36,10 +35,11 @@ from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal
 from services.token.adapters.journal.records import JournalCorrupt
 from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.links import PostgresLinks
-from services.token.adapters.login_kit import LoginKitProvider
+from services.token.adapters.providers import login_kit_provider, shop_provider
 from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
+from services.token.adapters.shops import PostgresShops
 from services.token.adapters.timeline import CHANNEL
 from services.token.adapters.timeline_rows import PostgresTimeline
 from services.token.core import authorization, exchange, rotation
@@ -53,11 +53,14 @@ from services.token.core.explain import Explainer
 from services.token.core.journal import OwnJournal, ReplayPort, settle
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
+from services.token.core.provider import ProviderPort
 from services.token.core.refresh import Refresher
 from services.token.core.retention import Retention
 from services.token.core.rotation import KeyRotation
+from services.token.core.shops import ShopLearner
 from services.token.core.state import States
 from services.token.core.tokens import Tokens
+from services.token.core.upkeep import Chore, upkeep
 from services.token.core.vault import Vault
 from services.token.core.verification import Verification
 from services.token.domain.connection import Provider
@@ -68,8 +71,7 @@ from services.token.settings import TokenSettings
 
 SCHEMA = "credentials"
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Two of these, the pause between them and the save fit into the lease of a refresh; see core/refresh.py.
-TIKTOK_DEADLINE = 15.0  # seconds
+UPKEEP_EVERY = 15.0  # seconds
 
 log = structlog.get_logger()
 
@@ -96,6 +98,7 @@ class Core:
     explainer: Explainer
     retention: Retention
     vaulting: Vaulting
+    chores: Sequence[Chore]
 
 
 def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
@@ -136,19 +139,12 @@ class Grounds:
 def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     """Put the core together over its adapters."""
     clock, vault, journal = SystemClock(), Vault(grounds.ring), grounds.journal
-    app = App(
-        client_key=settings.tiktok_client_key,
-        client_secret=settings.tiktok_client_secret,
-        redirect_uri=settings.tiktok_redirect_uri,
-        authorize_url=settings.tiktok_login_authorize_url,
-        api_origin=settings.tiktok_api_base_url,
-    )
-    login_kit = LoginKit(app=app, transport=grounds.transport, deadline=TIKTOK_DEADLINE)
-    providers = {
-        Provider.LOGIN_KIT: LoginKitProvider(
-            app=app, login_kit=login_kit, clock=clock, pkce=settings.tiktok_pkce == "on"
-        )
+    providers: dict[Provider, ProviderPort] = {
+        Provider.LOGIN_KIT: login_kit_provider(settings, grounds.transport, clock)
     }
+    shop = shop_provider(settings, grounds.transport, clock)
+    if shop:
+        providers[Provider.TIKTOK_SHOP] = shop
     connections = PostgresConnections(pool=grounds.pool, replica=grounds.replica)
     cache = ReadCache(clock=clock)
     links = PostgresLinks(grounds.pool)
@@ -167,6 +163,9 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     parts = authorization.Parts(
         connections=connections, links=links, providers=providers, journal=journal, vault=vault, clock=clock
     )
+    chores: tuple[Chore, ...] = ()
+    if shop:
+        chores = (ShopLearner(rows=PostgresShops(grounds.pool), source=shop, vault=vault).learn_due,)
     directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
     return Core(
         tokens=Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault),
@@ -177,6 +176,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         explainer=Explainer(directory=directory, timeline=timeline),
         retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
         vaulting=build_vaulting(grounds.ring, grounds.pool, grounds.replica),
+        chores=chores,
     )
 
 
@@ -208,6 +208,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         )
         await stack.enter_async_context(ahead)
         stack.push_async_callback(core.authorizing.drain)
+        await stack.enter_async_context(upkeep(core.chores, every=UPKEEP_EVERY, clock=SystemClock()))
         registry = CollectorRegistry()
         stack.enter_context(serve_metrics(settings.token_metrics_port, registry))
         server = RpcServer(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
 from libs.secret import Secret
 from libs.settings import ServiceSettings
@@ -28,6 +28,17 @@ class TokenSettings(ServiceSettings):
     tiktok_api_base_url: Origin = "https://open.tiktokapis.com"
     tiktok_pkce: Literal["on", "off"] = "on"
 
+    tiktok_shop_app_key: str | None = Field(
+        default=None, validation_alias=AliasChoices("TIKTOK_SHOP_APP_KEY", "TIKTOK_APP_KEY")
+    )
+    tiktok_shop_app_secret: Secret | None = Field(
+        default=None, validation_alias=AliasChoices("TIKTOK_SHOP_APP_SECRET", "TIKTOK_APP_SECRET")
+    )
+    tiktok_shop_service_id: str | None = Field(default=None, validate_default=True)
+    tiktok_shop_authorize_url: Url = "https://services.tiktokshop.com/open/authorize"
+    tiktok_shop_token_base_url: Origin = "https://auth.tiktok-shops.com"
+    tiktok_shop_api_base_url: Origin = "https://open-api.tiktokglobalshop.com"
+
     refresh_ahead_concurrency: int = Field(default=4, ge=0, le=100)
     journal_dir: Path = Path(".tokhub/journal")
     journal_mode: Literal["required", "best_effort", "off"] = "required"
@@ -36,3 +47,14 @@ class TokenSettings(ServiceSettings):
     token_enc_keys: Secret | None = None
     state_secret: Secret
     oauth_state_ttl_seconds: int = Field(default=600, ge=10, le=86_400)
+
+    @field_validator("tiktok_shop_service_id")
+    @classmethod
+    def shop_app_is_whole(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse a Shop app of which something is missing."""
+        parts = (info.data.get("tiktok_shop_app_key"), info.data.get("tiktok_shop_app_secret"), value)
+        if any(parts) and not all(parts):
+            raise ValueError(
+                "set all of TIKTOK_SHOP_APP_KEY, TIKTOK_SHOP_APP_SECRET and TIKTOK_SHOP_SERVICE_ID, or none of them"
+            )
+        return value

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from libs.secret import Secret
-from libs.tiktok.login_kit import App, AppRefused, LoginKit, Refused, Tokens, Unusable, authorize_url
+from libs.tiktok.login_kit import App, LoginKit, Tokens, authorize_url
 from libs.tiktok.outcomes import NoAnswer
+from libs.tiktok.token_answers import AppRefused, Refused, Unusable
 from libs.tiktok.transport import Transport
 from tests.fixtures_sandbox import SandboxProcess
 

@@ -8,15 +8,12 @@ import pytest
 from libs.secret import Secret
 from libs.tiktok.login_kit import (
     MAX_SECONDS,
-    MAX_TOKEN_CHARS,
     App,
-    AppRefused,
-    Refused,
-    Unusable,
     authorize_url,
     pkce_challenge,
     read_tokens,
 )
+from libs.tiktok.token_answers import MAX_TOKEN_CHARS, AppRefused, Refused, Unusable
 from libs.tiktok.transport import Answer
 
 APP = App(

@@ -27,6 +27,7 @@ from tests.fixtures_postgres import TemplateDatabase
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.counting_provider import CountingProvider, QuickClock
 from tests.token.rpc_client import Client, serving
+from tests.token.shop_client import Shops, serving_shops
 
 KEY = bytes(range(32))
 
@@ -119,4 +120,11 @@ async def house(token_dsn: str) -> AsyncIterator[House]:
 async def client(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Client]:
     """A caller of a token service that serves."""
     async with serving(token_dsn, sandbox) as one:
+        yield one
+
+
+@pytest.fixture
+async def shops(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Shops]:
+    """A caller of a token service that serves TikTok Shop."""
+    async with serving_shops(token_dsn, sandbox) as one:
         yield one

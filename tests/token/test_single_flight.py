@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from libs.errors import ReauthRequired, UpstreamUnavailable
-from services.token.__main__ import TIKTOK_DEADLINE
+from services.token.adapters.providers import TIKTOK_DEADLINE
 from services.token.core.exchange import SECOND_TRY_AFTER
 from services.token.core.refresh import LEASE
 from services.token.domain.connection import Need, Status

@@ -29,6 +29,12 @@ def environment(dsn: str, sandbox: SandboxProcess, journal: Path | None = None) 
         "TIKTOK_REDIRECT_URI": sandbox.redirect_uri,
         "TIKTOK_LOGIN_AUTHORIZE_URL": sandbox.authorize_url,
         "TIKTOK_API_BASE_URL": sandbox.url,
+        "TIKTOK_SHOP_APP_KEY": sandbox.shop_app_key,
+        "TIKTOK_SHOP_APP_SECRET": sandbox.shop_app_secret,
+        "TIKTOK_SHOP_SERVICE_ID": sandbox.shop_service_id,
+        "TIKTOK_SHOP_AUTHORIZE_URL": sandbox.shop_authorize_url,
+        "TIKTOK_SHOP_TOKEN_BASE_URL": sandbox.url,
+        "TIKTOK_SHOP_API_BASE_URL": sandbox.url,
         "TOKEN_ENC_KEY": KEY_HEX,
         "STATE_SECRET": "s" * 64,
     }

@@ -9,10 +9,21 @@ from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
 from libs.rpc.request_id import current_request_id
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
+from services.token.adapters.shops import write_shops
 from services.token.adapters.timeline import recorded
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import ById, ByOwner, Connection, Need, Reference, Status, Version, Why
+from services.token.domain.connection import (
+    ById,
+    ByOwner,
+    Connection,
+    Need,
+    Provider,
+    Reference,
+    Status,
+    Version,
+    Why,
+)
 from services.token.domain.grant import Grant
 
 # A token that lives shorter than this is refreshed once in SHORTEST_PAUSE at most, whatever TikTok says of its life.
@@ -315,6 +326,9 @@ async def write_connection(database: Borrowed, target: ByOwner, team_id: int, gr
         grant.refresh_given,
         current_request_id(),
     )
+    if grant.provider is Provider.TIKTOK_SHOP:
+        await write_shops(database, connection_id, grant)
+        row = await database.fetchrow(FIND_BY_ID, connection_id)
     return connection_of(row)
 
 

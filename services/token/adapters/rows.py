@@ -1,16 +1,21 @@
 """The columns of a connection and what they mean."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from services.token.core.connections import Held
 from services.token.domain.connection import Connection, Owner, OwnerKind, Provider, Status, Version
+from services.token.domain.shop import Shop
 
 COLUMNS = """
     id, number, provider, owner_kind, owner_id, team_id, account_id, status, reason, scopes, epoch, generation,
     access_token, access_expires_at, refresh_expires_at, connected_at, updated_at,
     extract(epoch FROM access_expires_at - received_at)::float8 AS access_life,
     extract(epoch FROM access_expires_at - clock_timestamp())::float8 AS seconds_left,
-    greatest(extract(epoch FROM next_attempt_at - clock_timestamp()), 0)::float8 AS retry_in
+    greatest(extract(epoch FROM next_attempt_at - clock_timestamp()), 0)::float8 AS retry_in,
+    CASE WHEN provider = 'tiktok_shop' THEN (
+        SELECT json_agg(shops ORDER BY number) FROM shops WHERE connection_id = id AND shop_id IS NOT NULL
+    ) END AS shops
 """
 
 
@@ -34,6 +39,19 @@ def connection_of(row: Any) -> Connection:
         retry_in=row["retry_in"] or 0.0,
         connected_at=row["connected_at"],
         updated_at=row["updated_at"],
+        shops=tuple(shop_of(shop) for shop in row["shops"] or ()),
+    )
+
+
+def shop_of(row: Mapping[str, Any]) -> Shop:
+    """Return the shop of a row of shops."""
+    return Shop(
+        id=row["shop_id"],
+        cipher=row["cipher"],
+        name=row["name"],
+        region=row["region"],
+        seller_type=row["seller_type"],
+        number=row["number"],
     )
 
 

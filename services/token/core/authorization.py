@@ -1,7 +1,8 @@
 """Makes connections: sends a person to the consent page and takes what comes back, once."""
 
 import asyncio
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from libs.errors import (
     AuthorizationDenied,
     ScopeMissing,
     ServerMisconfig,
+    ShopChoiceRequired,
     StateReused,
     TokhubError,
     UpstreamBadResponse,
@@ -34,8 +36,9 @@ from services.token.core.provider import (
 )
 from services.token.core.state import Link, States, new_nonce
 from services.token.core.vault import SealedTokens, Vault
-from services.token.domain.connection import ByOwner, Connection, Version
+from services.token.domain.connection import ByOwner, Connection, Owner, OwnerKind, Version
 from services.token.domain.grant import Grant, missing_scopes
+from services.token.domain.shop import Choice
 
 NOT_SENT_TRIES = 3
 
@@ -72,6 +75,7 @@ class Redirect:
     code: str = field(repr=False)
     error: str
     nonce: str = field(repr=False)
+    shop_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,11 +132,11 @@ class Authorization:
         if redirect.error or not redirect.code:
             raise AuthorizationDenied(metadata={"error": redirect.error[:64]})
         grant = await self._exchange(link, Secret(redirect.code))
-        missing = missing_scopes(grant.scopes)
+        missing = missing_scopes(grant)
         if missing:
             await self._return_unwanted(grant)
             raise ScopeMissing(metadata={"scopes": ",".join(missing)})
-        return await self._store(link, grant)
+        return await self._store(link, choose_shops(grant, link.target.owner, redirect.shop_id))
 
     async def _store(self, link: Link, grant: Grant) -> Connection:
         def seal(connection_id: UUID, version: Version) -> SealedTokens:
@@ -173,6 +177,17 @@ class Authorization:
                 await self._providers[grant.provider].revoke(grant.access_token)
         except (Outcome, TokhubError) as error:
             log.warning("an unwanted grant could not be given back", error=type(error).__name__)
+
+
+def choose_shops(grant: Grant, owner: Owner, wanted: str) -> Grant:
+    """Return the grant with the shops its owner gets: a user one, a store all; raise ShopChoiceRequired."""
+    if not grant.shops:
+        return replace(grant, wanted_shop=wanted)
+    chosen = Choice(only_one=owner.kind is OwnerKind.USER, wanted=wanted).among(grant.shops)
+    if not chosen:
+        choices = json.dumps([{"id": shop.id, "name": shop.name, "region": shop.region} for shop in grant.shops])
+        raise ShopChoiceRequired(metadata={"shops": choices})
+    return replace(grant, shops=chosen, wanted_shop=wanted)
 
 
 def as_error(outcome: Outcome) -> TokhubError:

@@ -6,7 +6,8 @@ Outcome
 ├── Refused        the provider refuses this code or token
 │   ├── Lost       it had rotated the token in an answer that never came
 │   └── AppRefused the provider refuses the app: says nothing about the account
-└── Unavailable    the provider cannot answer now: says nothing about the account
+├── Unavailable    the provider cannot answer now: says nothing about the account
+└── Irrevocable    the provider has no call that ends a grant
 """
 
 from collections.abc import Mapping
@@ -55,22 +56,26 @@ class Unavailable(Outcome):
         self.limited = limited
 
 
+class Irrevocable(Outcome):
+    """The provider has no call that ends a grant: only the account's owner can end it there."""
+
+
 class ProviderPort(Protocol):
     """What the core asks of a provider; each method raises an Outcome when it brings nothing."""
 
-    def authorize_url(self, state: str, verifier: str) -> str:
+    def authorize_url(self, state: str, verifier: str, /) -> str:
         """Return the address of the consent page."""
         ...
 
-    async def exchange(self, code: Secret, verifier: str) -> Grant:
+    async def exchange(self, code: Secret, verifier: str, /) -> Grant:
         """Spend an authorization code, once."""
         ...
 
-    async def refresh(self, refresh_token: Secret) -> Grant:
+    async def refresh(self, refresh_token: Secret, /) -> Grant:
         """Spend a refresh token; a missing new one means the old one stays."""
         ...
 
-    async def revoke(self, access_token: Secret) -> None:
+    async def revoke(self, access_token: Secret, /) -> None:
         """End a grant."""
         ...
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from services.token.domain.shop import Shop
+
 DUE_WITHIN = 24 * 3600.0  # seconds; and never more than half of a token's life
 
 
@@ -107,6 +109,7 @@ class Connection:
     retry_in: float
     connected_at: datetime
     updated_at: datetime
+    shops: tuple[Shop, ...] = ()
 
     @property
     def can_refresh(self) -> bool:

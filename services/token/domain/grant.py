@@ -1,21 +1,22 @@
 """A grant: the tokens TikTok gave for one account."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from libs.secret import Secret
 from services.token.domain.connection import Provider
+from services.token.domain.shop import Shop
 
 # What is asked for, and without which of it a connection is of no use.
 SCOPES_ASKED = ("user.info.basic", "user.info.profile", "user.info.stats", "video.list")
-SCOPES_REQUIRED = ("user.info.basic", "user.info.stats")
+SCOPES_REQUIRED = {Provider.LOGIN_KIT: ("user.info.basic", "user.info.stats")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
     """Tokens with their lifetimes in seconds, counted from when the request for them was sent.
 
-    What was given is what the provider said of their ends, as it said it: seconds, or a Unix time.
+    What was given is what the provider said of their ends, as it said it: seconds, or a Unix time. Shops are None while
+    they are not known; a wanted one is the only one of them that its owner asked for.
     """
 
     provider: Provider
@@ -28,12 +29,14 @@ class Grant:
     refresh_given: int | None
     scopes: tuple[str, ...]
     age: float = 0.0
+    shops: tuple[Shop, ...] | None = None
+    wanted_shop: str = ""
 
     def aged(self, seconds: float) -> "Grant":
         """Return the grant with the time since it was asked for."""
         return replace(self, age=seconds)
 
 
-def missing_scopes(granted: Sequence[str]) -> tuple[str, ...]:
+def missing_scopes(grant: Grant) -> tuple[str, ...]:
     """Return the required scopes that were not granted."""
-    return tuple(scope for scope in SCOPES_REQUIRED if scope not in granted)
+    return tuple(scope for scope in SCOPES_REQUIRED.get(grant.provider, ()) if scope not in grant.scopes)

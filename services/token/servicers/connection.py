@@ -50,7 +50,13 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         self, request: token_pb2.CompleteAuthorizationRequest, context: Context
     ) -> token_pb2.CompleteAuthorizationResponse:
         """Take a redirect."""
-        redirect = Redirect(state=request.state, code=request.code, error=request.error, nonce=request.browser_nonce)
+        redirect = Redirect(
+            state=request.state,
+            code=request.code,
+            error=request.error,
+            nonce=request.browser_nonce,
+            shop_id=request.shop_id,
+        )
         connection = await self._authorization.complete(redirect)
         return token_pb2.CompleteAuthorizationResponse(connection=connection_message(connection))
 

@@ -6,7 +6,13 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.rpc.interceptor import Context
 from services.token.core.tokens import Tokens
-from services.token.servicers.translate import PROVIDER_VALUES, connection_message, reference_of, timestamp
+from services.token.servicers.translate import (
+    PROVIDER_VALUES,
+    connection_message,
+    reference_of,
+    shop_message,
+    timestamp,
+)
 
 DEFAULT_MIN_TTL = timedelta(seconds=60)
 
@@ -35,6 +41,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
             account_id=connection.account_id,
             scopes=connection.scopes,
             connection_id=str(connection.id),
+            shops=[shop_message(shop) for shop in connection.shops],
         )
 
     async def RefreshToken(

@@ -16,8 +16,12 @@ from services.token.domain.connection import (
     Reference,
     Status,
 )
+from services.token.domain.shop import Shop
 
-PROVIDERS = {token_pb2.PROVIDER_LOGIN_KIT: Provider.LOGIN_KIT}
+PROVIDERS = {
+    token_pb2.PROVIDER_LOGIN_KIT: Provider.LOGIN_KIT,
+    token_pb2.PROVIDER_TIKTOK_SHOP: Provider.TIKTOK_SHOP,
+}
 OWNER_KINDS = {
     token_pb2.OWNER_KIND_STORE: OwnerKind.STORE,
     token_pb2.OWNER_KIND_USER: OwnerKind.USER,
@@ -66,6 +70,19 @@ def connection_message(connection: Connection) -> token_pb2.Connection:
         update_time=timestamp(connection.updated_at),
         hours_left=round(connection.seconds_left / 3600, 2),
         needs_refresh=connection.needs_refresh,
+        shops=[shop_message(shop) for shop in connection.shops],
+    )
+
+
+def shop_message(shop: Shop) -> token_pb2.Shop:
+    """Return a shop's message."""
+    return token_pb2.Shop(
+        id=shop.id,
+        cipher=shop.cipher,
+        name=shop.name,
+        region=shop.region,
+        seller_type=shop.seller_type,
+        number=shop.number,
     )
 
 

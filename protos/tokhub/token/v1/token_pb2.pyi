@@ -35,6 +35,8 @@ class _ProviderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Provider.Val
     """Not a provider."""
     PROVIDER_LOGIN_KIT: _Provider.ValueType  # 1
     """Login Kit v2: creators' and stores' TikTok accounts."""
+    PROVIDER_TIKTOK_SHOP: _Provider.ValueType  # 2
+    """TikTok Shop: sellers' grants, each with one or more shops."""
 
 class Provider(_Provider, metaclass=_ProviderEnumTypeWrapper):
     """The product whose consent made the connection."""
@@ -43,6 +45,8 @@ PROVIDER_UNSPECIFIED: Provider.ValueType  # 0
 """Not a provider."""
 PROVIDER_LOGIN_KIT: Provider.ValueType  # 1
 """Login Kit v2: creators' and stores' TikTok accounts."""
+PROVIDER_TIKTOK_SHOP: Provider.ValueType  # 2
+"""TikTok Shop: sellers' grants, each with one or more shops."""
 Global___Provider: _TypeAlias = Provider  # noqa: Y015
 
 class _OwnerKind:
@@ -362,6 +366,48 @@ class ConnectionReference(_message.Message):
 Global___ConnectionReference: _TypeAlias = ConnectionReference  # noqa: Y015
 
 @_typing.final
+class Shop(_message.Message):
+    """A shop that a connection of PROVIDER_TIKTOK_SHOP may act for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CIPHER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    SELLER_TYPE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """TikTok's id of the shop."""
+    cipher: _builtins.str
+    """What selects the shop in calls, sent as shop_cipher."""
+    name: _builtins.str
+    """Name of the shop."""
+    region: _builtins.str
+    """Region it sells in, for instance GB."""
+    seller_type: _builtins.str
+    """LOCAL or CROSS_BORDER; empty when TikTok did not say."""
+    number: _builtins.int
+    """Short number for people; one shop keeps it whoever connects it."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        cipher: _builtins.str = ...,
+        name: _builtins.str = ...,
+        region: _builtins.str = ...,
+        seller_type: _builtins.str = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cipher", b"cipher", "id", b"id", "name", b"name", "number", b"number", "region", b"region", "seller_type", b"seller_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shop: _TypeAlias = Shop  # noqa: Y015
+
+@_typing.final
 class Connection(_message.Message):
     """A connection as everyone but its vault sees it: no secrets."""
 
@@ -384,6 +430,7 @@ class Connection(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     HOURS_LEFT_FIELD_NUMBER: _builtins.int
     NEEDS_REFRESH_FIELD_NUMBER: _builtins.int
+    SHOPS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     number: _builtins.int
@@ -393,7 +440,7 @@ class Connection(_message.Message):
     team_id: _builtins.int
     """Team it is counted with."""
     account_id: _builtins.str
-    """The provider's id of the account (Login Kit: open_id)."""
+    """The provider's id of the account: its open_id."""
     status: Global___ConnectionStatus.ValueType
     """How it stands."""
     reason: _builtins.str
@@ -430,6 +477,10 @@ class Connection(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the row last changed."""
 
+    @_builtins.property
+    def shops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shop]:
+        """Its shops by number; empty for Login Kit, and while TikTok has not told them."""
+
     def __init__(
         self,
         *,
@@ -450,10 +501,11 @@ class Connection(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         hours_left: _builtins.float = ...,
         needs_refresh: _builtins.bool = ...,
+        shops: _abc.Iterable[Global___Shop] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["access_expire_time", b"access_expire_time", "connect_time", b"connect_time", "owner", b"owner", "refresh_expire_time", b"refresh_expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_expire_time", b"access_expire_time", "account_id", b"account_id", "connect_time", b"connect_time", "epoch", b"epoch", "generation", b"generation", "hours_left", b"hours_left", "id", b"id", "needs_refresh", b"needs_refresh", "number", b"number", "owner", b"owner", "provider", b"provider", "reason", b"reason", "refresh_expire_time", b"refresh_expire_time", "scopes", b"scopes", "status", b"status", "team_id", b"team_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_expire_time", b"access_expire_time", "account_id", b"account_id", "connect_time", b"connect_time", "epoch", b"epoch", "generation", b"generation", "hours_left", b"hours_left", "id", b"id", "needs_refresh", b"needs_refresh", "number", b"number", "owner", b"owner", "provider", b"provider", "reason", b"reason", "refresh_expire_time", b"refresh_expire_time", "scopes", b"scopes", "shops", b"shops", "status", b"status", "team_id", b"team_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -510,6 +562,7 @@ class GetValidTokenResponse(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    SHOPS_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
     """The token, for the Authorization header."""
     token_type: _builtins.str
@@ -532,6 +585,10 @@ class GetValidTokenResponse(_message.Message):
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Scopes the account granted."""
 
+    @_builtins.property
+    def shops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shop]:
+        """Its shops by number; empty for Login Kit, and while TikTok has not told them."""
+
     def __init__(
         self,
         *,
@@ -544,10 +601,11 @@ class GetValidTokenResponse(_message.Message):
         account_id: _builtins.str = ...,
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         connection_id: _builtins.str = ...,
+        shops: _abc.Iterable[Global___Shop] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "account_id", b"account_id", "connection_id", b"connection_id", "expire_time", b"expire_time", "freshness", b"freshness", "generation", b"generation", "provider", b"provider", "scopes", b"scopes", "token_type", b"token_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "account_id", b"account_id", "connection_id", b"connection_id", "expire_time", b"expire_time", "freshness", b"freshness", "generation", b"generation", "provider", b"provider", "scopes", b"scopes", "shops", b"shops", "token_type", b"token_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -697,6 +755,7 @@ class CompleteAuthorizationRequest(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     BROWSER_NONCE_FIELD_NUMBER: _builtins.int
+    SHOP_ID_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """The state of the link."""
     code: _builtins.str
@@ -705,6 +764,8 @@ class CompleteAuthorizationRequest(_message.Message):
     """TikTok's error word, for instance access_denied; empty when code is set."""
     browser_nonce: _builtins.str
     """Nonce of the browser; empty when it has none."""
+    shop_id: _builtins.str
+    """The shop to connect when the grant covers several; empty for the only one of a user, or all of a store."""
     def __init__(
         self,
         *,
@@ -712,10 +773,11 @@ class CompleteAuthorizationRequest(_message.Message):
         code: _builtins.str = ...,
         error: _builtins.str = ...,
         browser_nonce: _builtins.str = ...,
+        shop_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["browser_nonce", b"browser_nonce", "code", b"code", "error", b"error", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["browser_nonce", b"browser_nonce", "code", b"code", "error", b"error", "shop_id", b"shop_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -208,7 +208,7 @@ class ConnectionServiceServicer:
 
         Callers: the gateway.
         Errors: STATE_INVALID, STATE_EXPIRED, STATE_REUSED, AUTHORIZATION_DENIED, SCOPE_MISSING, ACCOUNT_ALREADY_CONNECTED,
-        UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
+        SHOP_CHOICE_REQUIRED with the shops to choose from, UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -79,7 +79,7 @@ class ConnectionServiceStub:
 
     Callers: the gateway.
     Errors: STATE_INVALID, STATE_EXPIRED, STATE_REUSED, AUTHORIZATION_DENIED, SCOPE_MISSING, ACCOUNT_ALREADY_CONNECTED,
-    UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
+    SHOP_CHOICE_REQUIRED with the shops to choose from, UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
     """
     GetConnection: _aio.UnaryUnaryMultiCallable[_token_pb2.GetConnectionRequest, _token_pb2.GetConnectionResponse]
     """Returns one connection without its secrets.
@@ -125,7 +125,7 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway.
         Errors: STATE_INVALID, STATE_EXPIRED, STATE_REUSED, AUTHORIZATION_DENIED, SCOPE_MISSING, ACCOUNT_ALREADY_CONNECTED,
-        UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
+        SHOP_CHOICE_REQUIRED with the shops to choose from, UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
