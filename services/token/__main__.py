@@ -36,6 +36,7 @@ from services.token.adapters.journal.records import JournalCorrupt
 from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.links import PostgresLinks
 from services.token.adapters.providers import login_kit_provider, shop_provider
+from services.token.adapters.refresh_runs import PostgresRefreshRuns
 from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
@@ -55,6 +56,7 @@ from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
 from services.token.core.provider import ProviderPort
 from services.token.core.refresh import Refresher
+from services.token.core.refresh_all import RefreshAll
 from services.token.core.retention import Retention
 from services.token.core.rotation import KeyRotation
 from services.token.core.shops import ShopLearner
@@ -99,6 +101,7 @@ class Core:
     retention: Retention
     vaulting: Vaulting
     chores: Sequence[Chore]
+    refresh_all: RefreshAll
 
 
 def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
@@ -177,6 +180,12 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
         vaulting=build_vaulting(grounds.ring, grounds.pool, grounds.replica),
         chores=chores,
+        refresh_all=RefreshAll(
+            runs=PostgresRefreshRuns(grounds.pool),
+            refresher=refresher,
+            clock=clock,
+            concurrency=settings.refresh_concurrency,
+        ),
     )
 
 
@@ -209,6 +218,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(ahead)
         stack.push_async_callback(core.authorizing.drain)
         await stack.enter_async_context(upkeep(core.chores, every=UPKEEP_EVERY, clock=SystemClock()))
+        stack.push_async_callback(core.refresh_all.drain)
         registry = CollectorRegistry()
         stack.enter_context(serve_metrics(settings.token_metrics_port, registry))
         server = RpcServer(
@@ -218,6 +228,8 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
             readiness=Readiness(checks={"database": lambda: answers(pool), "encryption": lambda: in_step(member)}),
         )
         await stack.enter_async_context(server)
+        # The server waits for streams that end by themselves; these would not.
+        stack.callback(core.refresh_all.close)
         await stop.wait()
 
 
@@ -254,7 +266,7 @@ async def following(core: Core, journal: OwnJournal, rows: ReplayPort, dsn: str)
 
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
-    token = TokenServicer(core.tokens)
+    token = TokenServicer(tokens=core.tokens, refresh_all=core.refresh_all)
     connection = ConnectionServicer(authorization=core.authorizing, directory=core.directory, explainer=core.explainer)
     vaulting = core.vaulting
     vault = VaultServicer(keys=vaulting.keys, rotation=vaulting.rotation, verification=vaulting.verification)

@@ -19,6 +19,7 @@ class TokenSettings(ServiceSettings):
     log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"
     db_pool_size: int = Field(default=20, ge=2, le=1000)
     db_pool_min: int = Field(default=2, ge=0, le=1000)
+    refresh_concurrency: int = Field(default=20, ge=1, le=200)
     token_events_days: int = Field(default=90, ge=1, le=36_500)
 
     tiktok_client_key: str = Field(min_length=1, validation_alias=AliasChoices("TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_ID"))

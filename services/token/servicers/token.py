@@ -1,11 +1,14 @@
 """TokenService: access tokens for internal services."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.rpc.interceptor import Context
+from services.token.core.refresh_all import RefreshAll
 from services.token.core.tokens import Tokens
+from services.token.servicers.refreshing import news_message, scope_of
 from services.token.servicers.translate import (
     PROVIDER_VALUES,
     connection_message,
@@ -20,8 +23,9 @@ DEFAULT_MIN_TTL = timedelta(seconds=60)
 class TokenServicer(token_pb2_grpc.TokenServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, *, tokens: Tokens, refresh_all: RefreshAll) -> None:
         self._tokens = tokens
+        self._refresh_all = refresh_all
 
     async def GetValidToken(
         self, request: token_pb2.GetValidTokenRequest, context: Context
@@ -54,3 +58,12 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         else:
             connection, refreshed = await self._tokens.refresh(reference, request.request_id), True
         return token_pb2.RefreshTokenResponse(connection=connection_message(connection), refreshed=refreshed)
+
+    async def RefreshAll(
+        self, request: token_pb2.RefreshAllRequest, context: Context
+    ) -> AsyncIterator[token_pb2.RefreshAllResponse]:
+        """Refresh all connections that are due."""
+        scope = scope_of(request)
+        stream = self._refresh_all.rehearse(scope) if request.dry_run else self._refresh_all.run(scope)
+        async for news in stream:
+            yield news_message(news)

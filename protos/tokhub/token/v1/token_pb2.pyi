@@ -281,6 +281,34 @@ CONNECTION_EVENT_KIND_DISCONNECTED: ConnectionEventKind.ValueType  # 7
 """The account was disconnected."""
 Global___ConnectionEventKind: _TypeAlias = ConnectionEventKind  # noqa: Y015
 
+class _RefreshOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RefreshOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefreshOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REFRESH_OUTCOME_UNSPECIFIED: _RefreshOutcome.ValueType  # 0
+    """Not an outcome."""
+    REFRESH_OUTCOME_REFRESHED: _RefreshOutcome.ValueType  # 1
+    """It has new tokens."""
+    REFRESH_OUTCOME_SKIPPED: _RefreshOutcome.ValueType  # 2
+    """It was not due."""
+    REFRESH_OUTCOME_FAILED: _RefreshOutcome.ValueType  # 3
+    """It has no new tokens, though it should."""
+
+class RefreshOutcome(_RefreshOutcome, metaclass=_RefreshOutcomeEnumTypeWrapper):
+    """How a connection's part of RefreshAll ended."""
+
+REFRESH_OUTCOME_UNSPECIFIED: RefreshOutcome.ValueType  # 0
+"""Not an outcome."""
+REFRESH_OUTCOME_REFRESHED: RefreshOutcome.ValueType  # 1
+"""It has new tokens."""
+REFRESH_OUTCOME_SKIPPED: RefreshOutcome.ValueType  # 2
+"""It was not due."""
+REFRESH_OUTCOME_FAILED: RefreshOutcome.ValueType  # 3
+"""It has no new tokens, though it should."""
+Global___RefreshOutcome: _TypeAlias = RefreshOutcome  # noqa: Y015
+
 @_typing.final
 class Owner(_message.Message):
     """Who a connection belongs to."""
@@ -670,6 +698,188 @@ class RefreshTokenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshTokenResponse: _TypeAlias = RefreshTokenResponse  # noqa: Y015
+
+@_typing.final
+class RefreshAllRequest(_message.Message):
+    """Asks for a refresh of all connections that are due; calls with equal fields are of one scope."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    WITHIN_FIELD_NUMBER: _builtins.int
+    provider: Global___Provider.ValueType
+    """Only connections of this provider, when given."""
+    team_id: _builtins.int
+    """Only connections of this team, when given."""
+    force: _builtins.bool
+    """Refresh also what is not due."""
+    dry_run: _builtins.bool
+    """Do nothing, and say what would be done."""
+    @_builtins.property
+    def within(self) -> _duration_pb2.Duration:
+        """A connection is due when less than this is left of its access token, 24 h when absent, and never more than half of
+        the token's life.
+        """
+
+    def __init__(
+        self,
+        *,
+        provider: Global___Provider.ValueType = ...,
+        team_id: _builtins.int | None = ...,
+        force: _builtins.bool = ...,
+        dry_run: _builtins.bool = ...,
+        within: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "team_id", b"team_id", "within", b"within"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "dry_run", b"dry_run", "force", b"force", "provider", b"provider", "team_id", b"team_id", "within", b"within"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__team_id: _TypeAlias = _typing.Literal["team_id"]  # noqa: Y015
+    _WhichOneofArgType__team_id: _TypeAlias = _typing.Literal["_team_id", b"_team_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__team_id) -> _WhichOneofReturnType__team_id | None: ...
+
+Global___RefreshAllRequest: _TypeAlias = RefreshAllRequest  # noqa: Y015
+
+@_typing.final
+class RefreshAllResponse(_message.Message):
+    """News of RefreshAll."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDED_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ended(self) -> Global___RefreshedConnection:
+        """A connection's part has ended."""
+
+    @_builtins.property
+    def summary(self) -> Global___RefreshSummary:
+        """All parts have ended; the last message."""
+
+    def __init__(
+        self,
+        *,
+        ended: Global___RefreshedConnection | None = ...,
+        summary: Global___RefreshSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "news", b"news", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "news", b"news", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_news: _TypeAlias = _typing.Literal["ended", "summary"]  # noqa: Y015
+    _WhichOneofArgType_news: _TypeAlias = _typing.Literal["news", b"news"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_news) -> _WhichOneofReturnType_news | None: ...
+
+Global___RefreshAllResponse: _TypeAlias = RefreshAllResponse  # noqa: Y015
+
+@_typing.final
+class RefreshedConnection(_message.Message):
+    """How one connection's part of RefreshAll ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    HOURS_LEFT_FIELD_NUMBER: _builtins.int
+    ACCESS_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SHOP_NUMBERS_FIELD_NUMBER: _builtins.int
+    connection_id: _builtins.str
+    """UUID of the connection."""
+    number: _builtins.int
+    """Short number of the connection, for people."""
+    provider: Global___Provider.ValueType
+    """Provider of the connection."""
+    name: _builtins.str
+    """Its name for people: the names of its shops, or its owner's id."""
+    team_id: _builtins.int
+    """Team it is counted with."""
+    outcome: Global___RefreshOutcome.ValueType
+    """How it ended."""
+    reason: _builtins.str
+    """Why, as a word: NOT_DUE when skipped, WOULD_REFRESH in a dry run, a reason of GetValidToken when failed."""
+    message: _builtins.str
+    """The same as a sentence for people; empty when it was refreshed."""
+    hours_left: _builtins.float
+    """Hours left of the access token by then, negative once it has ended."""
+    @_builtins.property
+    def owner(self) -> Global___Owner:
+        """Owner of the connection."""
+
+    @_builtins.property
+    def access_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the access token ends."""
+
+    @_builtins.property
+    def shop_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of the shops it covers, for people; empty when it covers none."""
+
+    def __init__(
+        self,
+        *,
+        connection_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        provider: Global___Provider.ValueType = ...,
+        owner: Global___Owner | None = ...,
+        name: _builtins.str = ...,
+        team_id: _builtins.int = ...,
+        outcome: Global___RefreshOutcome.ValueType = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        hours_left: _builtins.float = ...,
+        access_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        shop_numbers: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_expire_time", b"access_expire_time", "owner", b"owner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_expire_time", b"access_expire_time", "connection_id", b"connection_id", "hours_left", b"hours_left", "message", b"message", "name", b"name", "number", b"number", "outcome", b"outcome", "owner", b"owner", "provider", b"provider", "reason", b"reason", "shop_numbers", b"shop_numbers", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshedConnection: _TypeAlias = RefreshedConnection  # noqa: Y015
+
+@_typing.final
+class RefreshSummary(_message.Message):
+    """How RefreshAll ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    REFRESHED_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """Connections it took in."""
+    refreshed: _builtins.int
+    """Of these, the ones with new tokens."""
+    skipped: _builtins.int
+    """Of these, the ones that were not due."""
+    failed: _builtins.int
+    """Of these, the ones that failed."""
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        refreshed: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        failed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "refreshed", b"refreshed", "skipped", b"skipped", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshSummary: _TypeAlias = RefreshSummary  # noqa: Y015
 
 @_typing.final
 class StartAuthorizationRequest(_message.Message):

@@ -45,6 +45,11 @@ class TokenServiceStub:
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshTokenRequest.SerializeToString,
                 response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshTokenResponse.FromString,
                 _registered_method=True)
+        self.RefreshAll = channel.unary_stream(
+                '/tokhub.token.v1.TokenService/RefreshAll',
+                request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllRequest.SerializeToString,
+                response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllResponse.FromString,
+                _registered_method=True)
 
 
 class TokenServiceServicer:
@@ -72,6 +77,19 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefreshAll(self, request, context):
+        """Refreshes all connections that are due: one message for each as it ends, then one summary, which is the last.
+
+        A call for a scope that is being refreshed, by whichever replica, joins that run and hears of it from its
+        beginning. Who leaves stops nothing, and no failed connection stops the others.
+        Callers: the gateway, internal services and operators.
+        Errors: UPSTREAM_UNAVAILABLE when the process at work stopped: ask again for those that are left;
+        STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TokenServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -84,6 +102,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.RefreshToken,
                     request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshTokenRequest.FromString,
                     response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshTokenResponse.SerializeToString,
+            ),
+            'RefreshAll': grpc.unary_stream_rpc_method_handler(
+                    servicer.RefreshAll,
+                    request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllRequest.FromString,
+                    response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -141,6 +164,33 @@ class TokenService:
             '/tokhub.token.v1.TokenService/RefreshToken',
             tokhub_dot_token_dot_v1_dot_token__pb2.RefreshTokenRequest.SerializeToString,
             tokhub_dot_token_dot_v1_dot_token__pb2.RefreshTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tokhub.token.v1.TokenService/RefreshAll',
+            tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllRequest.SerializeToString,
+            tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllResponse.FromString,
             options,
             channel_credentials,
             insecure,

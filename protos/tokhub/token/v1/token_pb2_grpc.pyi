@@ -33,6 +33,15 @@ class TokenServiceStub:
     Callers: internal services and operators. The same request_id never spends a second refresh token.
     Errors: as GetValidToken.
     """
+    RefreshAll: _aio.UnaryStreamMultiCallable[_token_pb2.RefreshAllRequest, _token_pb2.RefreshAllResponse]
+    """Refreshes all connections that are due: one message for each as it ends, then one summary, which is the last.
+
+    A call for a scope that is being refreshed, by whichever replica, joins that run and hears of it from its
+    beginning. Who leaves stops nothing, and no failed connection stops the others.
+    Callers: the gateway, internal services and operators.
+    Errors: UPSTREAM_UNAVAILABLE when the process at work stopped: ask again for those that are left;
+    STORAGE_UNAVAILABLE.
+    """
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
     """Access tokens for internal services. No method ever returns a refresh token."""
@@ -60,6 +69,21 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: internal services and operators. The same request_id never spends a second refresh token.
         Errors: as GetValidToken.
+        """
+
+    @_abc_1.abstractmethod
+    def RefreshAll(
+        self,
+        request: _token_pb2.RefreshAllRequest,
+        context: _aio.ServicerContext[_token_pb2.RefreshAllRequest, _abc.AsyncIterator[_token_pb2.RefreshAllResponse]],
+    ) -> _abc.AsyncIterator[_token_pb2.RefreshAllResponse]:
+        """Refreshes all connections that are due: one message for each as it ends, then one summary, which is the last.
+
+        A call for a scope that is being refreshed, by whichever replica, joins that run and hears of it from its
+        beginning. Who leaves stops nothing, and no failed connection stops the others.
+        Callers: the gateway, internal services and operators.
+        Errors: UPSTREAM_UNAVAILABLE when the process at work stopped: ask again for those that are left;
+        STORAGE_UNAVAILABLE.
         """
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _aio.Server) -> None: ...
