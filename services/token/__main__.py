@@ -38,17 +38,19 @@ from services.token.adapters.links import PostgresLinks
 from services.token.adapters.providers import login_kit_provider, shop_provider
 from services.token.adapters.refresh_runs import PostgresRefreshRuns
 from services.token.adapters.restoring import PostgresReplay
+from services.token.adapters.revocations import PostgresRevocations
 from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.shops import PostgresShops
 from services.token.adapters.timeline import CHANNEL
 from services.token.adapters.timeline_rows import PostgresTimeline
-from services.token.core import authorization, exchange, rotation
+from services.token.core import authorization, disconnection, exchange, rotation
 from services.token.core.ahead import RefreshAhead
 from services.token.core.authorization import Authorization
 from services.token.core.breaker import Breaker
 from services.token.core.cache import ReadCache
 from services.token.core.directory import Directory
+from services.token.core.disconnection import Disconnection
 from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
 from services.token.core.journal import OwnJournal, ReplayPort, settle
@@ -97,6 +99,7 @@ class Core:
     directory: Directory
     refresher: Refresher
     authorizing: Authorization
+    disconnecting: Disconnection
     explainer: Explainer
     retention: Retention
     vaulting: Vaulting
@@ -166,9 +169,17 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     parts = authorization.Parts(
         connections=connections, links=links, providers=providers, journal=journal, vault=vault, clock=clock
     )
-    chores: tuple[Chore, ...] = ()
+    ending = disconnection.Parts(
+        rows=PostgresRevocations(pool=grounds.pool, replica=grounds.replica),
+        providers=providers,
+        journal=journal,
+        vault=vault,
+        clock=clock,
+    )
+    disconnecting = Disconnection(ending)
+    chores: tuple[Chore, ...] = (disconnecting.revoke_due,)
     if shop:
-        chores = (ShopLearner(rows=PostgresShops(grounds.pool), source=shop, vault=vault).learn_due,)
+        chores += (ShopLearner(rows=PostgresShops(grounds.pool), source=shop, vault=vault).learn_due,)
     directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
     return Core(
         tokens=Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault),
@@ -176,6 +187,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         directory=directory,
         refresher=refresher,
         authorizing=Authorization(parts, states),
+        disconnecting=disconnecting,
         explainer=Explainer(directory=directory, timeline=timeline),
         retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
         vaulting=build_vaulting(grounds.ring, grounds.pool, grounds.replica),
@@ -217,6 +229,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         )
         await stack.enter_async_context(ahead)
         stack.push_async_callback(core.authorizing.drain)
+        stack.push_async_callback(core.disconnecting.drain)
         await stack.enter_async_context(upkeep(core.chores, every=UPKEEP_EVERY, clock=SystemClock()))
         stack.push_async_callback(core.refresh_all.drain)
         registry = CollectorRegistry()
@@ -267,7 +280,12 @@ async def following(core: Core, journal: OwnJournal, rows: ReplayPort, dsn: str)
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
     token = TokenServicer(tokens=core.tokens, refresh_all=core.refresh_all)
-    connection = ConnectionServicer(authorization=core.authorizing, directory=core.directory, explainer=core.explainer)
+    connection = ConnectionServicer(
+        authorization=core.authorizing,
+        disconnection=core.disconnecting,
+        directory=core.directory,
+        explainer=core.explainer,
+    )
     vaulting = core.vaulting
     vault = VaultServicer(keys=vaulting.keys, rotation=vaulting.rotation, verification=vaulting.verification)
     names = token_pb2.DESCRIPTOR.services_by_name

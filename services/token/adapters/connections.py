@@ -1,6 +1,7 @@
 """Connections in PostgreSQL: short statements, no transaction open while TikTok is called."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -8,6 +9,7 @@ import asyncpg
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
 from libs.rpc.request_id import current_request_id
+from services.token.adapters.revocations import QUEUE_REVOCATION
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
 from services.token.adapters.shops import write_shops
 from services.token.adapters.timeline import recorded
@@ -69,7 +71,9 @@ SAVE = recorded(
     """
     UPDATE connections SET
         generation = $3 + 1, access_token = $4, refresh_token = $5,
-        status = 'ACTIVE', reason = '', failures = 0,
+        status = 'ACTIVE', failures = 0,
+        reason = CASE WHEN cardinality($6::text[]) > 0 AND NOT $6 @> scopes THEN 'scope_reduced'
+            WHEN reason = 'scope_reduced' AND cardinality($6) <= cardinality(scopes) THEN reason ELSE '' END,
         scopes = CASE WHEN cardinality($6::text[]) > 0 THEN $6 ELSE scopes END,
         access_given = $12, refresh_given = coalesce($13::bigint, refresh_given),
         received_at = clock_timestamp() - make_interval(secs => $9::float8),
@@ -121,7 +125,7 @@ SUSPECT = recorded(
 )
 
 LOCK_OWNER = """
-    SELECT id, epoch, generation, account_id, status FROM connections
+    SELECT id, owner_kind, epoch, generation, account_id, status FROM connections
     WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3 FOR UPDATE
 """
 
@@ -164,6 +168,19 @@ PAGE = f"""
       AND (cardinality($4::text[]) = 0 OR owner_id = ANY ($4)) AND (cardinality($5::text[]) = 0 OR status = ANY ($5))
     ORDER BY number LIMIT $2
 """
+
+
+BeforeReplacement = Callable[[Borrowed, asyncpg.Record], Awaitable[None]]
+
+
+class Wish(NamedTuple):
+    """What is to be connected, and what is done before another live account of the owner gives way."""
+
+    target: ByOwner
+    team_id: int
+    grant: Grant
+    seal: Seal
+    before_replacement: BeforeReplacement
 
 
 class PostgresConnections:
@@ -253,11 +270,20 @@ class PostgresConnections:
 
     async def connect(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
         """Store a new grant for an owner under a new epoch."""
+        return await self._write(target, team_id, grant, seal, refuse_replacement)
+
+    async def replace(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
+        """Store a new grant for an owner under a new epoch, whatever account the owner has now."""
+        return await self._write(target, team_id, grant, seal, queue_revocation)
+
+    async def _write(
+        self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, before_replacement: BeforeReplacement
+    ) -> Connection:
         async with borrow(self._pool) as database:
             while True:
                 try:
                     async with database.transaction():
-                        return await write_connection(database, target, team_id, grant, seal)
+                        return await write_connection(database, Wish(target, team_id, grant, seal, before_replacement))
                 except asyncpg.UniqueViolationError as error:
                     if error.constraint_name == "connections_live_account":
                         masked = await self._masked_owner(database, grant)
@@ -297,13 +323,24 @@ class PostgresConnections:
         return f"{row['owner_kind']} {row['owner_id'][:2]}***" if row else ""
 
 
-async def write_connection(database: Borrowed, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
+async def refuse_replacement(_database: Borrowed, old: asyncpg.Record) -> None:
+    """Raise AccountAlreadyConnected."""
+    raise AccountAlreadyConnected(
+        f"This {old['owner_kind']} is connected to another TikTok account: disconnect that one first."
+    )
+
+
+async def queue_revocation(database: Borrowed, old: asyncpg.Record) -> None:
+    """Let the grant of a row that is about to be overwritten be ended at TikTok."""
+    await database.execute(QUEUE_REVOCATION, old["id"])
+
+
+async def write_connection(database: Borrowed, wish: Wish) -> Connection:
     """Write the row of a new grant inside a transaction, the owner's old row locked first."""
+    target, team_id, grant, seal, before_replacement = wish
     old = await database.fetchrow(LOCK_OWNER, *owner_key(target))
     if old and old["status"] != Status.DISCONNECTED and old["account_id"] != grant.account_id:
-        raise AccountAlreadyConnected(
-            f"This {target.owner.kind} is connected to another TikTok account: disconnect that one first."
-        )
+        await before_replacement(database, old)
     connection_id = old["id"] if old else uuid4()
     before = Version(epoch=old["epoch"], generation=old["generation"]) if old else Version(epoch=0, generation=0)
     version = before.connected()

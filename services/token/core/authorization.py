@@ -22,7 +22,7 @@ from libs.errors import (
     UpstreamUnavailable,
 )
 from libs.secret import Secret
-from services.token.core.connections import ConnectionsPort
+from services.token.core.connections import Connecting, ConnectionsPort
 from services.token.core.journal import Entry, JournalPort
 from services.token.core.provider import (
     AppRefused,
@@ -34,7 +34,7 @@ from services.token.core.provider import (
     Unavailable,
     port_of,
 )
-from services.token.core.state import Link, States, new_nonce
+from services.token.core.state import USUAL, Link, Purpose, States, Terms, new_nonce
 from services.token.core.vault import SealedTokens, Vault
 from services.token.domain.connection import ByOwner, Connection, Owner, OwnerKind, Version
 from services.token.domain.grant import Grant, missing_scopes
@@ -103,11 +103,11 @@ class Authorization:
         self._states = states
         self._completing: set[asyncio.Task[Connection]] = set()
 
-    async def start(self, target: ByOwner, team_id: int, *, bind: bool) -> Invitation:
+    async def start(self, target: ByOwner, team_id: int, *, bind: bool, terms: Terms = USUAL) -> Invitation:
         """Return a link to the consent page, bound to a new browser nonce or to nobody."""
         port = port_of(self._providers, target.provider)
         nonce = new_nonce() if bind else ""
-        link = self._states.new(target, team_id, nonce)
+        link = self._states.new(target, team_id, nonce, terms)
         await self._links.issue(link)
         state = self._states.write(link)
         url = port.authorize_url(state, self._states.verifier(link))
@@ -143,13 +143,16 @@ class Authorization:
             return self._vault.seal(grant, connection_id, version)
 
         try:
-            connection = await self._connections.connect(link.target, link.team_id, grant, seal)
+            connection = await self._connecting(link)(link.target, link.team_id, grant, seal)
         except AccountAlreadyConnected:
             await self._return_unwanted(grant)
             raise
         await self._journal.keep(Entry.of(connection, connection.version, grant, self._clock.now()))
         log.info("connected", connection=str(connection.id), number=connection.number, epoch=connection.version.epoch)
         return connection
+
+    def _connecting(self, link: Link) -> Connecting:
+        return self._connections.replace if link.purpose is Purpose.REPLACE else self._connections.connect
 
     async def _exchange(self, link: Link, code: Secret) -> Grant:
         port = port_of(self._providers, link.target.provider)

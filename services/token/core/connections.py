@@ -1,6 +1,6 @@
 """The port to the rows of connections; every time in it is by the database's clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -19,6 +19,7 @@ from services.token.domain.connection import (
 from services.token.domain.grant import Grant
 
 Seal = Callable[[UUID, Version], SealedTokens]
+Connecting = Callable[[ByOwner, int, Grant, Seal], Awaitable[Connection]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,10 @@ class ConnectionsPort(Protocol):
 
         Raises AccountAlreadyConnected when the account is live on another owner, or the owner has another account.
         """
+        ...
+
+    async def replace(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
+        """Store a new grant as connect does, also in place of the owner's other account, whose grant is then ended."""
         ...
 
     async def account_is_live(self, grant: Grant) -> bool:

@@ -215,7 +215,7 @@ def refreshed(connection: Connection, grant: Grant) -> Connection:
     return replace(
         connection,
         status=Status.ACTIVE,
-        reason="",
+        reason=reason_after(connection, grant),
         scopes=grant.scopes or connection.scopes,
         version=connection.version.refreshed(),
         access_expires_at=leased_at + timedelta(seconds=grant.access_seconds),
@@ -224,6 +224,13 @@ def refreshed(connection: Connection, grant: Grant) -> Connection:
         retry_in=0.0,
         updated_at=leased_at,
     )
+
+
+def reason_after(connection: Connection, grant: Grant) -> str:
+    """Return what is left to say of a connection after a refresh: that it may do less than it was granted."""
+    reduced = grant.scopes and set(connection.scopes) - set(grant.scopes)
+    still = connection.reason == Why.SCOPE_REDUCED and len(grant.scopes) <= len(connection.scopes)
+    return Why.SCOPE_REDUCED if reduced or still else ""
 
 
 def pause_after(failures: int) -> float:

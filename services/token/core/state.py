@@ -7,6 +7,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,26 @@ from services.token.domain.connection import ByOwner, Owner, OwnerKind, Provider
 
 VERSION = 1
 SKEW = timedelta(seconds=60)  # between the clocks of two replicas
-PURPOSE = "connect"
+LONGEST_LIFETIME = timedelta(days=7)
+
+
+class Purpose(StrEnum):
+    """What a link is for: only one that an operator made to replace an account may do so while it is live."""
+
+    CONNECT = "connect"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a link is for and how long it lives; without a lifetime as long as the service's links do."""
+
+    purpose: Purpose = Purpose.CONNECT
+    lifetime: timedelta | None = None
+
+
+USUAL = Terms()
+PURPOSES = frozenset(Purpose)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +45,7 @@ class Link:
     """What a state says; nonce_hash is empty when no browser is bound to it."""
 
     id: UUID
+    purpose: Purpose
     target: ByOwner
     team_id: int
     nonce_hash: str
@@ -40,11 +61,13 @@ class States:
         self._clock = clock
         self._lifetime = lifetime
 
-    def new(self, target: ByOwner, team_id: int, nonce: str) -> Link:
+    def new(self, target: ByOwner, team_id: int, nonce: str, terms: Terms = USUAL) -> Link:
         """Return a link that lives from now on; an empty nonce binds it to no browser."""
-        expires_at = (self._clock.now() + self._lifetime).replace(microsecond=0)
+        lifetime = min(terms.lifetime or self._lifetime, LONGEST_LIFETIME)
+        expires_at = (self._clock.now() + lifetime).replace(microsecond=0)
         return Link(
             id=uuid4(),
+            purpose=terms.purpose,
             target=target,
             team_id=team_id,
             nonce_hash=hash_nonce(nonce) if nonce else "",
@@ -56,7 +79,7 @@ class States:
         body = {
             "v": VERSION,
             "id": link.id.hex,
-            "for": PURPOSE,
+            "for": link.purpose.value,
             "provider": link.target.provider.value,
             "kind": link.target.owner.kind.value,
             "owner": link.target.owner.id,
@@ -90,11 +113,12 @@ class States:
 def parse(payload: str) -> Link:
     """Return the link of a payload whose signature has been checked."""
     body: dict[str, Any] = json.loads(decode(payload))
-    if body["v"] != VERSION or body["for"] != PURPOSE:
+    if body["v"] != VERSION or body["for"] not in PURPOSES:
         raise StateInvalid
     owner = Owner(kind=OwnerKind(body["kind"]), id=body["owner"])
     return Link(
         id=UUID(hex=body["id"]),
+        purpose=Purpose(body["for"]),
         target=ByOwner(provider=Provider(body["provider"]), owner=owner),
         team_id=body["team"],
         nonce_hash=body["nonce"],

@@ -39,6 +39,7 @@ class Why(StrEnum):
     REFUSED = "refused"
     LOST_RESPONSE = "lost_response"
     UNREADABLE = "unreadable"
+    SCOPE_REDUCED = "scope_reduced"
     HOLDER_MISSING = "holder_missing"
 
 

@@ -7,12 +7,16 @@ from libs.rpc.interceptor import Context
 from services.token.core.authorization import Authorization, Redirect
 from services.token.core.connections import Filter
 from services.token.core.directory import Directory
+from services.token.core.disconnection import Disconnection
 from services.token.core.explain import Explainer
+from services.token.core.state import Terms
 from services.token.domain.connection import ByOwner
 from services.token.servicers.explaining import explanation_message
 from services.token.servicers.translate import (
     OWNER_KINDS,
     PROVIDERS,
+    PURPOSES,
+    REVOCATION_VALUES,
     STATUSES,
     connection_message,
     owner_of,
@@ -26,8 +30,16 @@ DEFAULT_TEAM = 1
 class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, *, authorization: Authorization, directory: Directory, explainer: Explainer) -> None:
+    def __init__(
+        self,
+        *,
+        authorization: Authorization,
+        disconnection: Disconnection,
+        directory: Directory,
+        explainer: Explainer,
+    ) -> None:
         self._authorization = authorization
+        self._disconnection = disconnection
         self._directory = directory
         self._explainer = explainer
 
@@ -38,7 +50,10 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         target = ByOwner(provider=PROVIDERS[request.provider], owner=owner_of(request.owner))
         team_id = request.team_id if request.HasField("team_id") else DEFAULT_TEAM
         bind = request.binding == token_pb2.LINK_BINDING_BROWSER
-        invitation = await self._authorization.start(target, team_id, bind=bind)
+        terms = Terms(
+            purpose=PURPOSES[request.purpose], lifetime=request.ttl.ToTimedelta() if request.HasField("ttl") else None
+        )
+        invitation = await self._authorization.start(target, team_id, bind=bind, terms=terms)
         return token_pb2.StartAuthorizationResponse(
             authorize_url=invitation.url,
             state=invitation.state,
@@ -59,6 +74,13 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         )
         connection = await self._authorization.complete(redirect)
         return token_pb2.CompleteAuthorizationResponse(connection=connection_message(connection))
+
+    async def Disconnect(self, request: token_pb2.DisconnectRequest, context: Context) -> token_pb2.DisconnectResponse:
+        """End a connection."""
+        connection, revocation = await self._disconnection.disconnect(reference_of(request.connection))
+        return token_pb2.DisconnectResponse(
+            connection=connection_message(connection), revocation=REVOCATION_VALUES[revocation]
+        )
 
     async def GetConnection(
         self, request: token_pb2.GetConnectionRequest, context: Context

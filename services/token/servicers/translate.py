@@ -6,6 +6,8 @@ from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.token.v1 import token_pb2
 
+from services.token.core.disconnection import Revocation
+from services.token.core.state import Purpose
 from services.token.domain.connection import (
     ById,
     ByOwner,
@@ -31,6 +33,17 @@ STATUSES = {
     token_pb2.CONNECTION_STATUS_SUSPECT: Status.SUSPECT,
     token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED: Status.REAUTH_REQUIRED,
     token_pb2.CONNECTION_STATUS_DISCONNECTED: Status.DISCONNECTED,
+}
+# Left out means the purpose that needs no operator.
+PURPOSES = {
+    token_pb2.LINK_PURPOSE_UNSPECIFIED: Purpose.CONNECT,
+    token_pb2.LINK_PURPOSE_CONNECT: Purpose.CONNECT,
+    token_pb2.LINK_PURPOSE_REPLACE: Purpose.REPLACE,
+}
+REVOCATION_VALUES = {
+    Revocation.DONE: token_pb2.REVOCATION_DONE,
+    Revocation.PENDING: token_pb2.REVOCATION_PENDING,
+    Revocation.NOT_SUPPORTED: token_pb2.REVOCATION_NOT_SUPPORTED,
 }
 PROVIDER_VALUES = {provider: value for value, provider in PROVIDERS.items()}
 OWNER_KIND_VALUES = {kind: value for value, kind in OWNER_KINDS.items()}

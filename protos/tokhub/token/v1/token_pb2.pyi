@@ -153,6 +153,58 @@ LINK_BINDING_NONE: LinkBinding.ValueType  # 2
 """Made to be sent to somebody: any browser may complete it, once."""
 Global___LinkBinding: _TypeAlias = LinkBinding  # noqa: Y015
 
+class _LinkPurpose:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LinkPurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkPurpose.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LINK_PURPOSE_UNSPECIFIED: _LinkPurpose.ValueType  # 0
+    """As LINK_PURPOSE_CONNECT."""
+    LINK_PURPOSE_CONNECT: _LinkPurpose.ValueType  # 1
+    """Connect an owner who has no live account, or the same account again."""
+    LINK_PURPOSE_REPLACE: _LinkPurpose.ValueType  # 2
+    """For operators: also put another account in the place of the owner's live one, whose grant is then ended."""
+
+class LinkPurpose(_LinkPurpose, metaclass=_LinkPurposeEnumTypeWrapper):
+    """What a consent link may do."""
+
+LINK_PURPOSE_UNSPECIFIED: LinkPurpose.ValueType  # 0
+"""As LINK_PURPOSE_CONNECT."""
+LINK_PURPOSE_CONNECT: LinkPurpose.ValueType  # 1
+"""Connect an owner who has no live account, or the same account again."""
+LINK_PURPOSE_REPLACE: LinkPurpose.ValueType  # 2
+"""For operators: also put another account in the place of the owner's live one, whose grant is then ended."""
+Global___LinkPurpose: _TypeAlias = LinkPurpose  # noqa: Y015
+
+class _Revocation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevocationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Revocation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVOCATION_UNSPECIFIED: _Revocation.ValueType  # 0
+    """Not an outcome."""
+    REVOCATION_DONE: _Revocation.ValueType  # 1
+    """TikTok has ended it, or had done so before."""
+    REVOCATION_PENDING: _Revocation.ValueType  # 2
+    """TikTok could not be asked yet: it is tried again in the background, for seven days."""
+    REVOCATION_NOT_SUPPORTED: _Revocation.ValueType  # 3
+    """The provider has no call for it: only the account's owner can end it there."""
+
+class Revocation(_Revocation, metaclass=_RevocationEnumTypeWrapper):
+    """What became of a disconnected grant at TikTok."""
+
+REVOCATION_UNSPECIFIED: Revocation.ValueType  # 0
+"""Not an outcome."""
+REVOCATION_DONE: Revocation.ValueType  # 1
+"""TikTok has ended it, or had done so before."""
+REVOCATION_PENDING: Revocation.ValueType  # 2
+"""TikTok could not be asked yet: it is tried again in the background, for seven days."""
+REVOCATION_NOT_SUPPORTED: Revocation.ValueType  # 3
+"""The provider has no call for it: only the account's owner can end it there."""
+Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
+
 class _RefreshRule:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -891,15 +943,23 @@ class StartAuthorizationRequest(_message.Message):
     OWNER_FIELD_NUMBER: _builtins.int
     TEAM_ID_FIELD_NUMBER: _builtins.int
     BINDING_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
     provider: Global___Provider.ValueType
     """Provider to connect."""
     team_id: _builtins.int
     """Team the connection is counted with; 1 when absent."""
     binding: Global___LinkBinding.ValueType
     """Whom the link is made for."""
+    purpose: Global___LinkPurpose.ValueType
+    """What the link may do; part of what is signed."""
     @_builtins.property
     def owner(self) -> Global___Owner:
         """Owner the account will belong to."""
+
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the link lives: one minute to seven days; OAUTH_STATE_TTL_SECONDS when absent."""
 
     def __init__(
         self,
@@ -908,10 +968,12 @@ class StartAuthorizationRequest(_message.Message):
         owner: Global___Owner | None = ...,
         team_id: _builtins.int | None = ...,
         binding: Global___LinkBinding.ValueType = ...,
+        purpose: Global___LinkPurpose.ValueType = ...,
+        ttl: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "owner", b"owner", "team_id", b"team_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "owner", b"owner", "team_id", b"team_id", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "binding", b"binding", "owner", b"owner", "provider", b"provider", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "binding", b"binding", "owner", b"owner", "provider", b"provider", "purpose", b"purpose", "team_id", b"team_id", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__team_id: _TypeAlias = _typing.Literal["team_id"]  # noqa: Y015
     _WhichOneofArgType__team_id: _TypeAlias = _typing.Literal["_team_id", b"_team_id"]  # noqa: Y015
@@ -1016,6 +1078,58 @@ class CompleteAuthorizationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompleteAuthorizationResponse: _TypeAlias = CompleteAuthorizationResponse  # noqa: Y015
+
+@_typing.final
+class DisconnectRequest(_message.Message):
+    """Asks for the end of a connection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def connection(self) -> Global___ConnectionReference:
+        """The connection."""
+
+    def __init__(
+        self,
+        *,
+        connection: Global___ConnectionReference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectRequest: _TypeAlias = DisconnectRequest  # noqa: Y015
+
+@_typing.final
+class DisconnectResponse(_message.Message):
+    """A connection that has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
+    revocation: Global___Revocation.ValueType
+    """What became of its grant at TikTok so far."""
+    @_builtins.property
+    def connection(self) -> Global___Connection:
+        """The connection."""
+
+    def __init__(
+        self,
+        *,
+        connection: Global___Connection | None = ...,
+        revocation: Global___Revocation.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "revocation", b"revocation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectResponse: _TypeAlias = DisconnectResponse  # noqa: Y015
 
 @_typing.final
 class GetConnectionRequest(_message.Message):

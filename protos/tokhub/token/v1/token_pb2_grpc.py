@@ -222,6 +222,11 @@ class ConnectionServiceStub:
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.CompleteAuthorizationRequest.SerializeToString,
                 response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.CompleteAuthorizationResponse.FromString,
                 _registered_method=True)
+        self.Disconnect = channel.unary_unary(
+                '/tokhub.token.v1.ConnectionService/Disconnect',
+                request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectRequest.SerializeToString,
+                response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectResponse.FromString,
+                _registered_method=True)
         self.GetConnection = channel.unary_unary(
                 '/tokhub.token.v1.ConnectionService/GetConnection',
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetConnectionRequest.SerializeToString,
@@ -259,6 +264,17 @@ class ConnectionServiceServicer:
         Callers: the gateway.
         Errors: STATE_INVALID, STATE_EXPIRED, STATE_REUSED, AUTHORIZATION_DENIED, SCOPE_MISSING, ACCOUNT_ALREADY_CONNECTED,
         SHOP_CHOICE_REQUIRED with the shops to choose from, UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Disconnect(self, request, context):
+        """Ends a connection at once and for good, then its grant at TikTok; doing it again changes nothing.
+
+        Tokens are deleted. TikTok Shop has no call that ends a grant: the seller does that in Seller Center.
+        Callers: the gateway and operators.
+        Errors: CONNECTION_NOT_FOUND, STORAGE_UNAVAILABLE; a grant that cannot be ended now is no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -306,6 +322,11 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
                     servicer.CompleteAuthorization,
                     request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.CompleteAuthorizationRequest.FromString,
                     response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.CompleteAuthorizationResponse.SerializeToString,
+            ),
+            'Disconnect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Disconnect,
+                    request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectRequest.FromString,
+                    response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectResponse.SerializeToString,
             ),
             'GetConnection': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConnection,
@@ -378,6 +399,33 @@ class ConnectionService:
             '/tokhub.token.v1.ConnectionService/CompleteAuthorization',
             tokhub_dot_token_dot_v1_dot_token__pb2.CompleteAuthorizationRequest.SerializeToString,
             tokhub_dot_token_dot_v1_dot_token__pb2.CompleteAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Disconnect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.token.v1.ConnectionService/Disconnect',
+            tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectRequest.SerializeToString,
+            tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectResponse.FromString,
             options,
             channel_credentials,
             insecure,

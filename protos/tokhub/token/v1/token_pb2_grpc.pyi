@@ -105,6 +105,13 @@ class ConnectionServiceStub:
     Errors: STATE_INVALID, STATE_EXPIRED, STATE_REUSED, AUTHORIZATION_DENIED, SCOPE_MISSING, ACCOUNT_ALREADY_CONNECTED,
     SHOP_CHOICE_REQUIRED with the shops to choose from, UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
     """
+    Disconnect: _aio.UnaryUnaryMultiCallable[_token_pb2.DisconnectRequest, _token_pb2.DisconnectResponse]
+    """Ends a connection at once and for good, then its grant at TikTok; doing it again changes nothing.
+
+    Tokens are deleted. TikTok Shop has no call that ends a grant: the seller does that in Seller Center.
+    Callers: the gateway and operators.
+    Errors: CONNECTION_NOT_FOUND, STORAGE_UNAVAILABLE; a grant that cannot be ended now is no error.
+    """
     GetConnection: _aio.UnaryUnaryMultiCallable[_token_pb2.GetConnectionRequest, _token_pb2.GetConnectionResponse]
     """Returns one connection without its secrets.
 
@@ -150,6 +157,19 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         Callers: the gateway.
         Errors: STATE_INVALID, STATE_EXPIRED, STATE_REUSED, AUTHORIZATION_DENIED, SCOPE_MISSING, ACCOUNT_ALREADY_CONNECTED,
         SHOP_CHOICE_REQUIRED with the shops to choose from, UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def Disconnect(
+        self,
+        request: _token_pb2.DisconnectRequest,
+        context: _aio.ServicerContext[_token_pb2.DisconnectRequest, _abc.Awaitable[_token_pb2.DisconnectResponse]],
+    ) -> _abc.Awaitable[_token_pb2.DisconnectResponse]:
+        """Ends a connection at once and for good, then its grant at TikTok; doing it again changes nothing.
+
+        Tokens are deleted. TikTok Shop has no call that ends a grant: the seller does that in Seller Center.
+        Callers: the gateway and operators.
+        Errors: CONNECTION_NOT_FOUND, STORAGE_UNAVAILABLE; a grant that cannot be ended now is no error.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,127 @@
+"""Grants that are to be ended at TikTok, with their sealed tokens, until that is done."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from libs.database.pool import Pool, borrow
+from libs.rpc.request_id import current_request_id
+from services.token.adapters.rows import COLUMNS, connection_of
+from services.token.adapters.timeline import recorded
+from services.token.core.disconnection import Pending
+from services.token.core.vault import SealedTokens
+from services.token.domain.connection import ById, Connection, Provider, Reference, Version
+
+QUEUE_REVOCATION = """
+    INSERT INTO revocations (connection_id, provider, account_id, epoch, generation, access_token, refresh_token,
+        access_expires_at)
+    SELECT id, provider, account_id, epoch, generation, access_token, refresh_token, access_expires_at
+    FROM connections WHERE id = $1
+"""
+
+LOCK = "SELECT id, status FROM connections WHERE {} FOR UPDATE"
+LOCK_BY_ID = LOCK.format("id = $1")
+LOCK_BY_OWNER = LOCK.format("provider = $1 AND owner_kind = $2 AND owner_id = $3")
+
+DISCONNECT = recorded(
+    f"""
+    UPDATE connections SET
+        status = 'DISCONNECTED', reason = '', epoch = epoch + 1, access_token = '', refresh_token = '',
+        shops_due_at = NULL, lease_owner = NULL, lease_until = NULL,
+        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+    WHERE id = $1
+    RETURNING {COLUMNS}
+    """,
+    kind="'DISCONNECTED'",
+    reason="''",
+    replica="$2",
+    request_id="$3",
+)
+
+FIND = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
+
+# TikTok ends an account's whole consent: an account that was connected again must be left alone.
+FORGET = """
+    DELETE FROM revocations AS old WHERE begun_at < clock_timestamp() - interval '7 days' OR EXISTS (
+        SELECT 1 FROM connections AS live
+        WHERE live.provider = old.provider AND live.account_id = old.account_id AND live.status <> 'DISCONNECTED')
+    RETURNING connection_id, begun_at < clock_timestamp() - interval '7 days' AS too_old
+"""
+
+TAKE = """
+    UPDATE revocations SET attempts = attempts + 1,
+        next_at = clock_timestamp() + least(interval '30 s' * 2 ^ least(attempts, 10), interval '1 h')
+    WHERE id IN (
+        SELECT id FROM revocations WHERE next_at <= clock_timestamp() AND ($1::uuid IS NULL OR connection_id = $1)
+        ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, connection_id, provider, epoch, generation, access_token, refresh_token,
+        extract(epoch FROM access_expires_at - clock_timestamp())::float8 AS seconds_left
+"""
+
+RESEAL = """
+    UPDATE revocations SET generation = $2, access_token = $3, refresh_token = $4,
+        access_expires_at = clock_timestamp() + make_interval(secs => $5)
+    WHERE id = $1
+"""
+
+
+class PostgresRevocations:
+    """Implements RevocationsPort; replica names this process."""
+
+    def __init__(self, *, pool: Pool, replica: str) -> None:
+        self._pool = pool
+        self._replica = replica
+
+    async def disconnect(self, reference: Reference) -> tuple[Connection, bool] | None:
+        """End a connection and queue its grant, in one transaction."""
+        async with borrow(self._pool) as database, database.transaction():
+            if isinstance(reference, ById):
+                row = await database.fetchrow(LOCK_BY_ID, reference.id)
+            else:
+                key = (reference.provider, reference.owner.kind, reference.owner.id)
+                row = await database.fetchrow(LOCK_BY_OWNER, *key)
+            if row is None:
+                return None
+            if row["status"] == "DISCONNECTED":
+                return connection_of(await database.fetchrow(FIND, row["id"])), False
+            await database.execute(QUEUE_REVOCATION, row["id"])
+            ended = await database.fetchrow(DISCONNECT, row["id"], self._replica, current_request_id())
+            return connection_of(ended), True
+
+    async def forget(self) -> Sequence[UUID]:
+        """Drop what must not or need not be ended any more; return the connections whose time is up."""
+        async with borrow(self._pool) as database:
+            rows = await database.fetch(FORGET)
+        return [row["connection_id"] for row in rows if row["too_old"]]
+
+    async def take(self, connection_id: UUID | None, most: int) -> Sequence[Pending]:
+        """Return grants that are due; nobody else gets them for a while."""
+        async with borrow(self._pool) as database:
+            rows = await database.fetch(TAKE, connection_id, most)
+        return [
+            Pending(
+                number=row["id"],
+                connection_id=row["connection_id"],
+                provider=Provider(row["provider"]),
+                version=Version(epoch=row["epoch"], generation=row["generation"]),
+                sealed=SealedTokens(access=row["access_token"], refresh=row["refresh_token"]),
+                seconds_left=row["seconds_left"],
+            )
+            for row in rows
+        ]
+
+    async def pending(self, connection_id: UUID) -> bool:
+        """Return whether a grant of a connection is still to be ended."""
+        query = "SELECT EXISTS (SELECT FROM revocations WHERE connection_id = $1)"
+        async with borrow(self._pool) as database:
+            return bool(await database.fetchval(query, connection_id))
+
+    async def reseal(self, number: int, version: Version, sealed: SealedTokens, seconds: int) -> None:
+        """Store the tokens of a grant that had to be refreshed before it can be ended."""
+        async with borrow(self._pool) as database:
+            await database.execute(RESEAL, number, version.generation, sealed.access, sealed.refresh, float(seconds))
+
+    async def settle(self, number: int) -> None:
+        """Delete a grant that has ended."""
+        async with borrow(self._pool) as database:
+            await database.execute("DELETE FROM revocations WHERE id = $1", number)

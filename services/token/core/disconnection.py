@@ -1,0 +1,162 @@
+"""Ends connections: the row at once and for good, the grant at TikTok as soon as TikTok can be asked."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from libs.clock import Clock
+from libs.errors import ConnectionNotFound, StorageUnavailable
+from libs.vault.ring import CannotOpen
+from services.token.core.journal import Entry, JournalPort
+from services.token.core.provider import AppRefused, Irrevocable, Outcome, Providers, Refused, port_of
+from services.token.core.vault import SealedTokens, Vault
+from services.token.domain.connection import Connection, Provider, Reference, Version
+
+PATIENCE = 5.0  # seconds that a caller waits for TikTok; the work goes on behind it
+AT_ONCE = 20
+
+log = structlog.get_logger()
+
+
+class Revocation(StrEnum):
+    """What became of a grant at TikTok."""
+
+    DONE = "done"
+    PENDING = "pending"
+    NOT_SUPPORTED = "not_supported"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """A grant that is to be ended, sealed for the version it had; seconds_left are of its access token."""
+
+    number: int
+    connection_id: UUID
+    provider: Provider
+    version: Version
+    sealed: SealedTokens = field(repr=False)
+    seconds_left: float
+
+
+class RevocationsPort(Protocol):
+    """Connections that end and grants to be ended. Methods raise StorageUnavailable."""
+
+    async def disconnect(self, reference: Reference) -> tuple[Connection, bool] | None:
+        """End a connection and queue its grant; return it, and whether it was live until now."""
+        ...
+
+    async def forget(self) -> Sequence[UUID]:
+        """Drop what must not or need not be ended any more; return the connections whose time is up."""
+        ...
+
+    async def take(self, connection_id: UUID | None, most: int) -> Sequence[Pending]:
+        """Return grants that are due, of one connection or of all; nobody else gets them for a while."""
+        ...
+
+    async def pending(self, connection_id: UUID) -> bool:
+        """Return whether a grant of a connection is still to be ended."""
+        ...
+
+    async def reseal(self, number: int, version: Version, sealed: SealedTokens, seconds: int) -> None:
+        """Store the tokens of a grant that had to be refreshed before it can be ended."""
+        ...
+
+    async def settle(self, number: int) -> None:
+        """Delete a grant that has ended."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What disconnecting is made of."""
+
+    rows: RevocationsPort
+    providers: Providers
+    journal: JournalPort
+    vault: Vault
+    clock: Clock
+
+
+class Disconnection:
+    """Disconnects, and revokes in the background what could not be revoked at once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._rows = parts.rows
+        self._providers = parts.providers
+        self._journal = parts.journal
+        self._vault = parts.vault
+        self._clock = parts.clock
+        self._revoking: set[asyncio.Task[None]] = set()
+
+    async def disconnect(self, reference: Reference) -> tuple[Connection, Revocation]:
+        """End a connection; whatever TikTok says or does not say, it stays ended. Raises ConnectionNotFound."""
+        ended = await self._rows.disconnect(reference)
+        if ended is None:
+            raise ConnectionNotFound
+        connection, was_live = ended
+        if was_live:
+            task = asyncio.create_task(self._finish(connection), name=f"disconnect {connection.id}")
+            self._revoking.add(task)
+            task.add_done_callback(self._revoking.discard)
+            await asyncio.wait({task}, timeout=PATIENCE)
+        return connection, await self._standing(connection)
+
+    async def drain(self) -> None:
+        """Wait until every disconnect that was begun has asked TikTok."""
+        while self._revoking:
+            await asyncio.gather(*self._revoking, return_exceptions=True)
+
+    async def revoke_due(self) -> None:
+        """End the grants that are due."""
+        for connection_id in await self._rows.forget():
+            log.error("a disconnected grant could not be ended at TikTok", connection=str(connection_id))
+        for pending in await self._rows.take(None, AT_ONCE):
+            await self._try(pending)
+
+    async def _finish(self, connection: Connection) -> None:
+        await self._journal.keep(Entry.of(connection, connection.version, None, self._clock.now()))
+        try:
+            for pending in await self._rows.take(connection.id, AT_ONCE):
+                await self._try(pending)
+        except StorageUnavailable:
+            log.warning("a disconnected grant is ended later", connection=str(connection.id))
+
+    async def _standing(self, connection: Connection) -> Revocation:
+        if await self._rows.pending(connection.id):
+            return Revocation.PENDING
+        return Revocation.NOT_SUPPORTED if connection.provider is Provider.TIKTOK_SHOP else Revocation.DONE
+
+    async def _try(self, pending: Pending) -> None:
+        """End one grant; one that TikTok no longer knows has ended, any other failure is tried again."""
+        try:
+            await self._revoke(pending)
+        except (Irrevocable, CannotOpen) as why:
+            log.warning("grant not ended", connection=str(pending.connection_id), why=type(why).__name__)
+        except AppRefused as refusal:
+            log.error("grant is ended later", connection=str(pending.connection_id), word=refusal.word)
+            return
+        except Refused as refusal:
+            log.info("grant had ended before", connection=str(pending.connection_id), word=refusal.word)
+        except Outcome as outcome:
+            log.warning("grant is ended later", connection=str(pending.connection_id), why=type(outcome).__name__)
+            return
+        await self._rows.settle(pending.number)
+
+    async def _revoke(self, pending: Pending) -> None:
+        """Revoke with an access token that works: TikTok ignores one that has expired."""
+        port = port_of(self._providers, pending.provider)
+        if pending.seconds_left > 0 or pending.provider is Provider.TIKTOK_SHOP:
+            token = self._vault.open_access(pending.sealed.access, pending.connection_id, pending.version)
+        else:
+            refresh = self._vault.open_refresh(pending.sealed.refresh, pending.connection_id, pending.version)
+            grant = await port.refresh(refresh)
+            version = pending.version.refreshed()
+            sealed = self._vault.seal(grant, pending.connection_id, version)
+            await self._rows.reseal(pending.number, version, sealed, grant.access_seconds)
+            token = grant.access_token
+        await port.revoke(token)
