@@ -10,6 +10,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 EX_CONFIG = 78  # sysexits.h: configuration error
+EX_TEMPFAIL = 75  # sysexits.h: temporary failure, a supervisor should try again
 
 Kind = TypeVar("Kind", bound="ServiceSettings")
 

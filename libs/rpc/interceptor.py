@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import grpc
 import protovalidate
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -65,8 +65,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         if handler is None or method.startswith(QUIET):
             return handler
-        codec = {
-            "request_deserializer": handler.request_deserializer,
+        codec: dict[str, Any] = {
+            "request_deserializer": tolerant(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if handler.response_streaming:
@@ -118,6 +118,25 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         log.info("rpc", method=method, status=ending.code, reason=ending.reason, ms=round(seconds * 1000, 2))
 
 
+@dataclass(frozen=True)
+class Undecodable:
+    """Stands for a request whose bytes are no message: what a deserializer raises never reaches an interceptor."""
+
+
+def tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Return a deserializer that lets a broken request through, to be refused in our own words."""
+    if deserialize is None:
+        return None
+
+    def attempt(content: bytes) -> Any:
+        try:
+            return deserialize(content)
+        except DecodeError:
+            return Undecodable()
+
+    return attempt
+
+
 def offered_request_id(context: Context) -> str | None:
     """Return the request id the caller sent, if any."""
     for key, value in context.invocation_metadata() or ():
@@ -134,8 +153,10 @@ def end_with(error: Exception, method: str) -> Ending:
     return Ending(code="INTERNAL", reason=Internal.reason.value, failure=Internal(OPAQUE))
 
 
-def validate(request: Message) -> None:
+def validate(request: Message | Undecodable) -> None:
     """Hold the request against the rules in its proto; raise InvalidField for the first one broken."""
+    if isinstance(request, Undecodable):
+        raise InvalidField("request", "is not a message of this method's type")
     try:
         protovalidate.validate(request)
     except protovalidate.ValidationError as error:

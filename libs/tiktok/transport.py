@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ from libs.tiktok.outcomes import NoAnswer, NotSent, TooLarge
 MAX_BODY_BYTES = 8 * 1024 * 1024  # decoded; a page of 20 videos is about 20 kB
 CHUNK_BYTES = 64 * 1024
 CONNECT_TIMEOUT = 10.0  # seconds, and never more than half of a request's deadline: a handshake that hangs is NotSent
+LAST_MOMENT = 1.0  # seconds after a deadline
 
 # Failures before the request left; after anything else TikTok may have acted on it.
 BEFORE_SENDING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
@@ -58,6 +59,24 @@ async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
         raise NoAnswer(f"no answer: {type(failure).__name__}") from None
 
 
+async def within(deadline: float, exchange: Coroutine[Any, Any, Answer]) -> Answer:
+    """Return what the exchange brings within deadline seconds; raise TimeoutError.
+
+    A process that was paused finds its deadline long past and the answer waiting in the socket, unread. Cancelling then
+    would throw away the only copy of new tokens, so the exchange has a last moment to read what has arrived.
+    """
+    task = asyncio.ensure_future(exchange)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=deadline)
+        if not done:
+            done, _ = await asyncio.wait({task}, timeout=LAST_MOMENT)
+        if not done:
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
+
+
 class Transport:
     """Sends requests while its context is open.
 
@@ -89,8 +108,7 @@ class Transport:
     async def send(self, request: Request, *, deadline: float) -> Answer:
         """Return the whole answer within deadline seconds; raise NotSent, NoAnswer or TooLarge."""
         try:
-            async with asyncio.timeout(deadline):
-                return await self._exchange(request, min(CONNECT_TIMEOUT, deadline / 2))
+            return await within(deadline, self._exchange(request, min(CONNECT_TIMEOUT, deadline / 2)))
         except BEFORE_SENDING as failure:
             raise NotSent(f"connecting failed: {type(failure).__name__}") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as failure:

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
+from libs.rpc.listen import Listen
 from libs.secret import Secret
 from libs.settings import ServiceSettings
 from libs.tiktok.address import Origin
@@ -28,7 +29,7 @@ class SyncSettings(ServiceSettings):
     """Every field is the variable of its name in capitals."""
 
     database_url: Secret
-    sync_listen: str = "127.0.0.1:50052"
+    sync_listen: Listen = "127.0.0.1:50052"
     token_target: str = "127.0.0.1:50051"
     sync_metrics_port: int = Field(default=9102, ge=0, le=65_535)
     log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"

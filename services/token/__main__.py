@@ -24,7 +24,7 @@ from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.server import Readiness, RpcServer, RpcService
-from libs.settings import EX_CONFIG, load
+from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
 from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing, WrongKeys, parse_keys
 from services.token.adapters.canaries import check_keys
@@ -306,9 +306,9 @@ def proto_services(core: Core) -> list[RpcService]:
 
 
 async def answers(pool: Pool) -> bool:
-    """Return whether the database answers."""
+    """Return whether the database answers and takes writes."""
     async with borrow(pool) as database:
-        return bool(await database.fetchval("SELECT true"))
+        return bool(await database.fetchval("SELECT NOT current_setting('transaction_read_only')::boolean"))
 
 
 async def in_step(member: RingMember) -> bool:
@@ -324,7 +324,7 @@ def main() -> None:
         run(lambda stop: serve(settings, stop))
     except (WrongKeys, JournalCorrupt, ServerMisconfig, StorageUnavailable) as error:
         sys.stderr.write(f"tokhub token service cannot start: {error}\n")
-        sys.exit(EX_CONFIG)
+        sys.exit(EX_TEMPFAIL if isinstance(error, StorageUnavailable) else EX_CONFIG)
 
 
 if __name__ == "__main__":

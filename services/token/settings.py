@@ -1,20 +1,28 @@
 """What the token service reads from its environment."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_validator
 
+from libs.rpc.listen import Listen
 from libs.secret import Secret
 from libs.settings import ServiceSettings
 from libs.tiktok.address import Origin, Url
+
+
+def long_enough(secret: Secret) -> Secret:
+    """Return a secret that cannot be guessed; raise ValueError."""
+    if len(secret.reveal()) < 32:
+        raise ValueError("must be at least 32 characters: make one with `openssl rand -hex 32`")
+    return secret
 
 
 class TokenSettings(ServiceSettings):
     """Every field is the variable of its name in capitals; times are in seconds."""
 
     database_url: Secret
-    token_listen: str = "127.0.0.1:50051"
+    token_listen: Listen = "127.0.0.1:50051"
     token_metrics_port: int = Field(default=9101, ge=0, le=65535)
     log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"
     db_pool_size: int = Field(default=20, ge=2, le=1000)
@@ -46,7 +54,7 @@ class TokenSettings(ServiceSettings):
 
     token_enc_key: Secret | None = None
     token_enc_keys: Secret | None = None
-    state_secret: Secret
+    state_secret: Annotated[Secret, AfterValidator(long_enough)]
     oauth_state_ttl_seconds: int = Field(default=600, ge=10, le=86_400)
 
     @field_validator("tiktok_shop_service_id")

@@ -113,3 +113,21 @@ async def test_an_oversize_message_is_turned_away(plain_channel: grpc.aio.Channe
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stubs.StoreServiceStub(plain_channel).CreateStore(request)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_bytes_that_are_no_message_are_refused_in_our_own_words(served: Served) -> None:
+    async with grpc.aio.insecure_channel(served.target) as channel:
+        call: Any = channel.unary_unary("/tokhub.sync.v1.StoreService/GetStore")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"\xff\xff\xff")
+
+    assert (caught.value.code(), "class" in str(caught.value.details())) == (grpc.StatusCode.INVALID_ARGUMENT, False)
+
+
+@pytest.mark.parametrize("field", ["store_name", "pic_name", "pic_contact"])
+async def test_a_nul_character_is_refused_before_it_reaches_the_database(served: Served, field: str) -> None:
+    request = pb.CreateStoreRequest(store_code="a", store_name="a", pic_name="a")
+    setattr(request, field, "a\0b")
+
+    with pytest.raises(InvalidField, match=field):
+        await served.stores.CreateStore(request)

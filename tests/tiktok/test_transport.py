@@ -1,12 +1,14 @@
 import asyncio
 import gzip
 import socket
+import time
 import tracemalloc
 
 import pytest
 
 from libs.tiktok.outcomes import CallFailed, NoAnswer, NotSent, TooLarge
 from libs.tiktok.transport import MAX_BODY_BYTES, Answer, Request, Transport
+from tests.fixtures_sandbox import SandboxProcess
 from tests.tiktok.raw_server import RawServer, Reply, answering, serve_raw, writing
 
 CANARY = "rft.CNRYcanary"
@@ -190,3 +192,26 @@ def test_reprs_hold_neither_request_nor_answer() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"1", b"null", b"\xff{}", b"[" * 100_000, b"1" * 5_000])
 def test_what_is_no_json_object_is_none(body: bytes) -> None:
     assert Answer(status=200, headers={}, body=body).json_object() is None
+
+
+def pause(seconds: float) -> None:
+    """Stop this process's event loop, as a suspended machine would."""
+    time.sleep(seconds)
+
+
+async def test_an_answer_that_arrived_during_a_pause_is_read(sandbox: SandboxProcess) -> None:
+    account = sandbox.next_account()
+    sandbox.fault("latency", account, endpoint="user", seconds=0.2)
+    grant = sandbox.control.post(f"/sandbox/accounts/{account}/grant", json={}).raise_for_status().json()
+    request = Request(
+        method="GET",
+        url=f"{sandbox.url}/v2/user/info/",
+        params={"fields": "open_id"},
+        headers={"Authorization": f"Bearer {grant['access_token']}"},
+    )
+    async with Transport(keep_alive=False) as transport:
+        sending = asyncio.create_task(transport.send(request, deadline=0.6))
+        await asyncio.sleep(0.1)
+        pause(1.0)
+
+        assert (await sending).status == 200

@@ -8,11 +8,12 @@ import pytest
 from libs.errors import (
     AccountAlreadyConnected,
     AuthorizationDenied,
+    InvalidField,
     ScopeMissing,
     StateInvalid,
     StateReused,
+    StorageUnavailable,
     TokhubError,
-    UpstreamBadResponse,
     UpstreamUnavailable,
 )
 from libs.secret import Secret
@@ -153,7 +154,7 @@ async def test_a_missing_permission_is_named_and_the_grant_given_back(authorizin
 @pytest.mark.parametrize(
     ("outcome", "error"),
     [
-        (Refused("invalid_grant"), UpstreamBadResponse),
+        (Refused("invalid_grant"), InvalidField),
         (Unknown("cut"), UpstreamUnavailable),
     ],
 )
@@ -180,3 +181,44 @@ async def test_a_browser_that_leaves_does_not_lose_the_grant(authorizing: Author
     await authorizing.drain()
 
     assert await house.pool.fetchval("SELECT count(*) FROM connections") == 1
+
+
+async def test_a_success_page_loaded_again_says_the_link_was_used(authorizing: Authorization) -> None:
+    invitation = await authorizing.start(store("shop-1"), 1, bind=True)
+    await authorizing.complete(redirect(invitation))
+
+    with pytest.raises(StateReused):
+        await authorizing.complete(redirect(invitation, nonce=""))
+
+
+def stalling(authorizing: Authorization, times: int) -> None:
+    """Let the database be away for the next few stores."""
+    connect = authorizing._connections.connect
+    left = times
+
+    async def connect_later(*arguments: object) -> Connection:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise StorageUnavailable
+        return await connect(*arguments)  # type: ignore[arg-type]
+
+    authorizing._connections.connect = connect_later  # type: ignore[method-assign, assignment]
+
+
+async def test_a_consent_waits_out_a_database_that_stalls(authorizing: Authorization) -> None:
+    stalling(authorizing, 3)
+
+    assert (await connect(authorizing)).status is Status.ACTIVE
+
+
+async def test_a_consent_that_cannot_be_kept_is_given_back(
+    authorizing: Authorization, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authorization, "STORE_PATIENCE", 0.05)
+    stalling(authorizing, 1000)
+
+    with pytest.raises(StorageUnavailable):
+        await connect(authorizing)
+
+    assert len(house.provider.revoked) == 1

@@ -120,6 +120,19 @@ async def test_a_rotation_whose_answer_was_lost_is_named_so(house: House) -> Non
     assert await status_of(house, connection) == (Status.REAUTH_REQUIRED, "lost_response")
 
 
+async def test_a_lost_answer_leaves_the_old_access_token_to_its_end(house: House) -> None:
+    connection = await house.connect()
+    await house.leave(connection, left=timedelta(minutes=20))
+    house.provider.fail_after = [Unknown("cut")]
+    tokens = house.replica().tokens
+    with pytest.raises(ReauthRequired):
+        await tokens.refresh(store("shop-1"), "request")
+
+    assert not (await tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+    with pytest.raises(ReauthRequired):
+        await tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
+
+
 async def test_a_refused_token_asks_for_a_new_consent_and_is_not_tried_again(house: House) -> None:
     connection = await house.connect()
     await house.expire(connection)

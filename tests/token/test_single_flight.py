@@ -132,15 +132,16 @@ async def test_a_disconnect_beats_a_refresh_and_its_tokens_are_revoked(house: Ho
     assert len(house.provider.revoked) == 1
 
 
-async def test_new_tokens_wait_out_a_database_that_refuses_writes(house: House) -> None:
+@pytest.mark.parametrize("state", ["53100", "58030", "P0001", "42501"])
+async def test_new_tokens_wait_out_a_database_that_refuses_writes(house: House, state: str) -> None:
     connection = await house.connect()
     await house.expire(connection)
     house.provider.gate.clear()
     caller = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE, None))
     await house.provider.arrived.wait()
-    await house.pool.execute("""
+    await house.pool.execute(f"""
         CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$
+            $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END $$
     """)
     await house.pool.execute(
         "CREATE TRIGGER full_disk BEFORE UPDATE ON connections FOR EACH ROW EXECUTE FUNCTION full()"

@@ -30,3 +30,9 @@ class PostgresLinks:
         )
         async with borrow(self._pool) as database:
             return await database.fetchval(spend, link_id) is not None
+
+    async def is_spent(self, link_id: UUID) -> bool:
+        """Return whether somebody has spent the link."""
+        query = "SELECT spent_at IS NOT NULL FROM authorization_links WHERE id = $1"
+        async with borrow(self._pool) as database:
+            return bool(await database.fetchval(query, link_id))

@@ -12,12 +12,13 @@ from libs.clock import Clock
 from libs.errors import (
     AccountAlreadyConnected,
     AuthorizationDenied,
+    InvalidField,
     ScopeMissing,
     ServerMisconfig,
     ShopChoiceRequired,
     StateReused,
+    StorageUnavailable,
     TokhubError,
-    UpstreamBadResponse,
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
@@ -34,13 +35,15 @@ from services.token.core.provider import (
     Unavailable,
     port_of,
 )
-from services.token.core.state import USUAL, Link, Purpose, States, Terms, new_nonce
+from services.token.core.state import USUAL, AnotherBrowser, Link, Purpose, States, Terms, new_nonce
 from services.token.core.vault import SealedTokens, Vault
 from services.token.domain.connection import ByOwner, Connection, Owner, OwnerKind, Version
 from services.token.domain.grant import Grant, missing_scopes
 from services.token.domain.shop import Choice
 
 NOT_SENT_TRIES = 3
+# How long a consent waits for a database that stalls, while the person looks at a loading page.
+STORE_PATIENCE = 20.0  # seconds
 
 log = structlog.get_logger()
 
@@ -54,6 +57,10 @@ class LinksPort(Protocol):
 
     async def spend(self, link_id: UUID) -> bool:
         """Return True for the first caller who spends the link, False for every other."""
+        ...
+
+    async def is_spent(self, link_id: UUID) -> bool:
+        """Return whether somebody has spent the link."""
         ...
 
 
@@ -126,7 +133,7 @@ class Authorization:
             await asyncio.gather(*self._completing, return_exceptions=True)
 
     async def _complete(self, redirect: Redirect) -> Connection:
-        link = self._states.read(redirect.state, redirect.nonce)
+        link = await self._link_of(redirect)
         if not await self._links.spend(link.id):
             raise StateReused
         if redirect.error or not redirect.code:
@@ -138,15 +145,32 @@ class Authorization:
             raise ScopeMissing(metadata={"scopes": ",".join(missing)})
         return await self._store(link, choose_shops(grant, link.target.owner, redirect.shop_id))
 
+    async def _link_of(self, redirect: Redirect) -> Link:
+        try:
+            return self._states.read(redirect.state, redirect.nonce)
+        except AnotherBrowser as error:
+            # The page after a success, loaded again: the browser has given its nonce away by then.
+            if await self._links.is_spent(error.link_id):
+                raise StateReused from None
+            raise
+
     async def _store(self, link: Link, grant: Grant) -> Connection:
         def seal(connection_id: UUID, version: Version) -> SealedTokens:
             return self._vault.seal(grant, connection_id, version)
 
-        try:
-            connection = await self._connecting(link)(link.target, link.team_id, grant, seal)
-        except AccountAlreadyConnected:
-            await self._return_unwanted(grant)
-            raise
+        give_up_at = self._clock.monotonic() + STORE_PATIENCE
+        while True:
+            try:
+                connection = await self._connecting(link)(link.target, link.team_id, grant, seal)
+                break
+            except StorageUnavailable:
+                if self._clock.monotonic() > give_up_at:
+                    await self._return_unwanted(grant)
+                    raise
+                await self._clock.sleep(0.5)
+            except AccountAlreadyConnected:
+                await self._return_unwanted(grant)
+                raise
         await self._journal.keep(Entry.of(connection, connection.version, grant, self._clock.now()))
         log.info("connected", connection=str(connection.id), number=connection.number, epoch=connection.version.epoch)
         return connection
@@ -199,7 +223,7 @@ def as_error(outcome: Outcome) -> TokhubError:
         case AppRefused():
             return ServerMisconfig("TikTok refuses the app's credentials: tell the operator.")
         case Refused():
-            return UpstreamBadResponse("TikTok no longer accepts this authorization: start again from a new link.")
+            return InvalidField("code", "is not one that TikTok accepts now: start again from a new link")
         case Unavailable(limited=True):
             return UpstreamRateLimited(retry_after=outcome.retry_after)
         case Unavailable() | NotSent():

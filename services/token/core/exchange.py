@@ -148,8 +148,13 @@ class Exchange:
             waited = self._clock.monotonic() - began
             try:
                 saved = await self._connections.save(lease, grant.aged(grant.age + waited), sealed)
-            except StorageUnavailable:
-                log.error("new tokens wait for the database", connection=str(lease.id), waited=round(waited, 1))
+            except Exception as error:  # noqa: BLE001 - whatever it is, giving up would lose the tokens
+                log.error(
+                    "new tokens wait for the database",
+                    connection=str(lease.id),
+                    waited=round(waited, 1),
+                    error=type(error).__name__,
+                )
                 await self._clock.sleep(min(0.2 + waited, 5.0))
                 continue
             if not saved:

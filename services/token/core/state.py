@@ -52,6 +52,14 @@ class Link:
     expires_at: datetime
 
 
+class AnotherBrowser(StateInvalid):
+    """This connect link was opened in another browser: start again in this one."""
+
+    def __init__(self, link_id: UUID) -> None:
+        super().__init__()
+        self.link_id = link_id
+
+
 class States:
     """Writes and reads states with one secret."""
 
@@ -97,7 +105,7 @@ class States:
             raise StateInvalid
         link = parse(payload)
         if link.nonce_hash and not hmac.compare_digest(link.nonce_hash, hash_nonce(nonce)):
-            raise StateInvalid("This connect link was opened in another browser: start again in this one.")
+            raise AnotherBrowser(link.id)
         if link.expires_at + SKEW < self._clock.now():
             raise StateExpired
         return link

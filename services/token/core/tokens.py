@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import structlog
 
-from libs.errors import ConnectionNotFound, ServerMisconfig, TryLater
+from libs.errors import ConnectionNotFound, ReauthRequired, ServerMisconfig, TryLater
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen
 from services.token.core.cache import ReadCache
 from services.token.core.connections import ConnectionsPort, Held
 from services.token.core.refresh import Refresher, raise_unless_usable
 from services.token.core.vault import Vault
-from services.token.domain.connection import Connection, Need, Reference
+from services.token.domain.connection import Connection, Need, Reference, Why
 
 log = structlog.get_logger()
 
@@ -45,13 +45,14 @@ class Tokens:
         cached = self._cache.get(reference)
         if cached and need.met_by(cached[0].connection, cached[1]):
             return await self._opened(cached[0], fresh=True)
-        held = await self._usable(reference)
+        held = await self._read(reference)
         if need.met_by(held.connection):
             return await self._opened(held, fresh=True)
         try:
+            raise_unless_usable(held)
             return await self._opened(await self._refresher.refresh(held.connection, need), fresh=True)
-        except (TryLater, ServerMisconfig):
-            if held.connection.seconds_left > 0 and held.connection.version.generation != rejected:
+        except (TryLater, ServerMisconfig, ReauthRequired) as error:
+            if outlives(error) and held.connection.seconds_left > 0 and held.connection.version.generation != rejected:
                 return await self._opened(held, fresh=False)
             raise
 
@@ -78,14 +79,17 @@ class Tokens:
         return await self.refresh(reference, request_id), True
 
     async def _usable(self, reference: Reference) -> Held:
+        held = await self._read(reference)
+        raise_unless_usable(held)
+        return held
+
+    async def _read(self, reference: Reference) -> Held:
         begun = self._cache.begin()
         held = await self._connections.find(reference)
         if held is None:
             raise ConnectionNotFound
         self._cache.put(held, begun)
-        held = self._refresher.newest(held)
-        raise_unless_usable(held)
-        return held
+        return self._refresher.newest(held)
 
     async def _opened(self, held: Held, *, fresh: bool) -> ValidToken:
         connection = held.connection
@@ -96,3 +100,11 @@ class Tokens:
             await self._connections.suspect(connection.id, connection.version, self._vault.lacked_keys(held.access))
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
         return ValidToken(connection=connection, access_token=token, fresh=fresh)
+
+
+def outlives(error: Exception) -> bool:
+    """Return whether the access token goes on working: not when TikTok has ended the grant.
+
+    A lost answer ends only the refresh token; the grant it was for lives on until the access token runs out.
+    """
+    return not isinstance(error, ReauthRequired) or error.metadata.get("why") == Why.LOST_RESPONSE
