@@ -126,11 +126,15 @@ async def test_a_damaged_row_is_named_and_stops_no_other(house: House) -> None:
     assert [tuple(row) for row in marked] == [(damaged, Status.SUSPECT, "unreadable")]
 
 
-async def test_disconnected_rows_rotate_too(house: House) -> None:
-    new = await house_of(house, 1)
-    await house.pool.execute("UPDATE connections SET status = 'DISCONNECTED'")
+async def test_no_key_is_kept_for_a_disconnected_row(house: House) -> None:
+    new = await house_of(house, 2)
+    await house.pool.execute(
+        "UPDATE connections SET status = 'DISCONNECTED', epoch = epoch + 1 WHERE owner_id = 'shop-0'"
+    )
 
-    await new.rotate()
+    last = (await new.rotate())[-1]
+    await new.keys.leave()
+    alone = await keyholder(house, "alone", "k2")
 
-    assert await new.rows_under("k1") == 0
-    assert await house.pool.fetchval("SELECT status FROM connections") == "DISCONNECTED"
+    assert (last.rewritten, last.unreadable) == (1, 0)
+    assert (await alone.verify())[1].rows == 1

@@ -5,7 +5,7 @@ from typing import Any
 
 from libs.database.pool import Pool, borrow
 from libs.vault.ring import WrongKeys, header
-from services.token.adapters.sealed_columns import HOLDS_TOKENS, SEALED_FIELDS
+from services.token.adapters.sealed_columns import SEALED_FIELDS
 from services.token.core.key_ring import LIVE_FOR, Agreement, KeyReport, KeyStanding, RingStanding
 
 # Reports take turns, so that a replica is either counted before a key becomes active or sees that it is.
@@ -57,9 +57,7 @@ LIVE = """
 
 ROWS_BY_HEADER = f"SELECT header, count(DISTINCT id) AS rows FROM {SEALED_FIELDS} GROUP BY header"
 
-UNRECOGNISED = f"""
-    SELECT count(DISTINCT id) FROM {SEALED_FIELDS} WHERE NOT header = ANY ($1::bytea[]) AND {HOLDS_TOKENS}
-"""
+UNRECOGNISED = f"SELECT count(DISTINCT id) FROM {SEALED_FIELDS} AND NOT header = ANY ($1::bytea[])"
 
 
 class PostgresKeyRing:

@@ -5,7 +5,7 @@ from typing import Any
 from libs.database.pool import Pool, borrow
 from services.token.core.rotation import Overtaken, Rotation, Stage
 
-LEASE = 15.0  # seconds; a rotation reports many times in it
+LEASE = 6.0  # seconds; a rotation reports every second, and two at once would do no harm
 
 COLUMNS = """
     rotation.key_id, rotation.stage, rotation.total, rotation.rewritten, rotation.unreadable, rotation.holder,

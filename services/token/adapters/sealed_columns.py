@@ -7,12 +7,12 @@ def header_of(column: str) -> str:
     return f"substring({column} FROM 1 FOR 2 + get_byte({column} || '\\x0000'::bytea, 1))"
 
 
-# A disconnected row may have had its tokens erased.
-HOLDS_TOKENS = "NOT (status = 'DISCONNECTED' AND access_token = '' AND refresh_token = '')"
+# A disconnect raises the epoch: what was sealed before opens nowhere any more, and no key has to be kept for it.
+HOLDS_TOKENS = "status <> 'DISCONNECTED'"
 
-# Each row twice, once for each sealed column.
+# Each row that holds tokens twice, once for each sealed column.
 SEALED_FIELDS = f"""
     connections CROSS JOIN LATERAL (
         VALUES ({header_of("access_token")}), ({header_of("refresh_token")})
-    ) AS field (header)
+    ) AS field (header) WHERE {HOLDS_TOKENS}
 """
