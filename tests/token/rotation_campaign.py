@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2, vault_pb2_grpc
 
 from libs.clock import SystemClock
@@ -201,8 +200,7 @@ async def kill_in_a_batch(pool: Pool, victim: Replica, number: int) -> bool:
         rotating = asyncio.create_task(victim.rotate_until_settling())
         await asyncio.sleep(0.4)
         await victim.kill()
-        with suppress(grpc.aio.AioRpcError, TokhubError):
-            await rotating
+        await asyncio.gather(rotating, return_exceptions=True)
     unfinished = "SELECT EXISTS (SELECT FROM key_rotation WHERE key_id = $1 AND stage = 'REWRITING')"
     return bool(await pool.fetchval(unfinished, f"k{number}"))
 

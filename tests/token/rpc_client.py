@@ -14,6 +14,7 @@ from libs.settings import parse
 from libs.tiktok.transport import Transport
 from libs.vault.ring import parse_keys
 from services.token.__main__ import SCHEMA, Grounds, build_core, proto_services
+from services.token.adapters.canaries import check_keys
 from services.token.adapters.journal.journal import NoJournal
 from services.token.settings import TokenSettings
 from tests.fixtures_sandbox import SandboxProcess
@@ -68,6 +69,7 @@ async def serving(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Clie
         Transport(keep_alive=False) as transport,
     ):
         ring = parse_keys(settings.token_enc_key, None)
+        await check_keys(pool, ring)
         grounds = Grounds(pool=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
         core = build_core(settings, grounds)
         server = RpcServer(

@@ -1,0 +1,93 @@
+"""VaultService through a real server, and replicas that start with the wrong keys."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from tokhub.token.v1 import vault_pb2, vault_pb2_grpc
+
+from libs.errors import KeyNotReady
+from libs.rpc.client import open_channel
+from tests.fixtures_sandbox import SandboxProcess
+from tests.token.rpc_client import Client
+from tests.token.token_process import KEY_HEX, environment, launch, running
+
+OTHER_HEX = bytes(range(100, 132)).hex()
+
+
+def vault_of(client: Client) -> vault_pb2_grpc.VaultServiceStub:
+    return vault_pb2_grpc.VaultServiceStub(client.channel)
+
+
+async def damage(token_dsn: str, code: str) -> None:
+    database = await asyncpg.connect(token_dsn)
+    await database.execute(
+        "UPDATE credentials.connections SET refresh_token = access_token WHERE owner_id = $1",
+        code,
+    )
+    await database.close()
+
+
+async def test_the_ring_is_shown_without_a_key(client: Client) -> None:
+    await client.connect("shop-1")
+
+    ring = await vault_of(client).GetKeyRing(vault_pb2.GetKeyRingRequest())
+
+    key = ring.keys[0]
+    assert (len(ring.keys), key.id, key.rows, ring.unrecognised_rows) == (1, "default", 1, 0)
+    assert KEY_HEX not in str(ring)
+
+
+async def test_every_field_that_does_not_open_is_reported_then_one_summary(client: Client, token_dsn: str) -> None:
+    connection = await client.connect("shop-1")
+    await client.connect("shop-2")
+    await damage(token_dsn, "shop-1")
+
+    parts = [part async for part in vault_of(client).VerifyVault(vault_pb2.VerifyVaultRequest())]
+
+    found, summary = parts[0].unreadable, parts[-1].summary
+    assert (len(parts), found.connection_id, found.owner) == (2, connection.id, "store shop-1")
+    assert found.field == vault_pb2.SEALED_FIELD_REFRESH_TOKEN
+    assert "another place" in found.why
+    assert (summary.rows, summary.unreadable_rows, summary.unreadable_tokens) == (2, 1, 1)
+
+
+async def test_a_rotation_tells_how_it_goes(client: Client) -> None:
+    await client.connect("shop-1")
+
+    call = vault_of(client).RotateKeys(vault_pb2.RotateKeysRequest())
+    stages = []
+    async for step in call:
+        stages.append(step.progress.stage)
+        if stages[-1] == vault_pb2.ROTATION_STAGE_SETTLING:
+            break
+    call.cancel()
+
+    assert stages == [vault_pb2.ROTATION_STAGE_REWRITING, vault_pb2.ROTATION_STAGE_SETTLING]
+
+
+async def test_a_refused_rotation_says_which_replica_lacks_the_key(token_dsn: str, sandbox: SandboxProcess) -> None:
+    old = environment(token_dsn, sandbox)
+    new = old | {"TOKEN_ENC_KEY": "", "TOKEN_ENC_KEYS": f"k2:{OTHER_HEX},default:{KEY_HEX}"}
+    async with running(old), running(new) as service:
+        with pytest.raises(KeyNotReady, match="k2 is not active yet") as caught:
+            await rotate(service.target)
+
+    assert caught.value.metadata["key_id"] == "k2"
+
+
+async def test_a_replica_without_the_active_key_ends_with_a_line(token_dsn: str, sandbox: SandboxProcess) -> None:
+    old = environment(token_dsn, sandbox)
+    async with running(old | {"TOKEN_ENC_KEY": "", "TOKEN_ENC_KEYS": f"k2:{OTHER_HEX},default:{KEY_HEX}"}):
+        process = await launch(old)
+        _, said = await process.communicate()
+
+    assert (process.returncode, said.count(b"\n")) == (78, 1)
+    assert "key k2 seals the stored tokens now" in said.decode()
+
+
+async def rotate(target: str) -> None:
+    """Call RotateKeys to its end."""
+    async with open_channel(target) as channel:
+        async for _ in vault_pb2_grpc.VaultServiceStub(channel).RotateKeys(vault_pb2.RotateKeysRequest()):
+            await asyncio.sleep(0)
