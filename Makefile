@@ -21,7 +21,7 @@ help: ## Print this list
 install: .venv/runtime ## Install what `make run` needs into .venv; nothing outside it is touched
 
 run: .venv/runtime ## Start everything on this machine with demo stores (STORES=300), and serve (SERVE=0: only sync)
-	@python -m deploy.local
+	@GRPC_VERBOSITY=NONE python -m deploy.local
 
 test: .venv/dev browser ## Run the whole test suite, the browser's part included
 	@pytest -n 2

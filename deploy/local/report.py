@@ -52,7 +52,7 @@ def show_jobs(console: Console, progress: sync_pb2.Progress) -> None:
     table.add_column("job")
     for column in ("stores", "done", "failed"):
         table.add_column(column, justify="right")
-    table.add_column("besides")
+    table.add_column("result")
     for row in rows(progress):
         table.add_row(row.label, str(row.total), str(row.processed - row.failed), str(row.failed), row.detail)
     console.print(table)
@@ -69,7 +69,7 @@ def show_failures(console: Console, failures: Mapping[str, str]) -> None:
 def show_next(console: Console, settings: LocalSettings, admin_key: Path) -> None:
     """Print what to open and what to try."""
     url, sync, token = settings.gateway_url, settings.sync_target, settings.token_target
-    header = f'-H "X-API-KEY: $(cat {shortest(admin_key)})"'
+    header = '-H "X-API-KEY: $KEY"'
     run = """'{"job":"JOB_ALL","all":{}}'"""
     sandbox = f"  sandbox   {settings.sandbox_url}/sandbox/\n" if settings.sandboxed else ""
     body = """'{"store_code":"my_store","store_name":"My store","pic_name":"Me"}'"""
@@ -82,6 +82,7 @@ Open
   health    {url}/health
 {sandbox}
 Try
+  KEY=$(cat {shortest(admin_key)})
   curl {header} {url}/admin/stores
   curl {header} -H 'Content-Type: application/json' -d {body} {url}/admin/stores
   curl {header} '{url}/admin/sync/logs?limit=5'

@@ -106,5 +106,5 @@ def detail(job: sync_pb2.JobProgress, progress: sync_pb2.Progress) -> str:
     if job.job == sync_pb2.JOB_VIDEO:
         return f"{progress.videos} videos"
     skipped = f"{job.skipped} skipped" if job.skipped else ""
-    refreshed = f"{job.refreshed} refreshed" if job.refreshed else ""
+    refreshed = f"{job.refreshed} refreshed" if job.job == sync_pb2.JOB_REFRESH_TOKENS else ""
     return ", ".join(filter(None, (refreshed, skipped)))
