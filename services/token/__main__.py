@@ -31,6 +31,7 @@ from services.token.adapters.canaries import check_keys
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.due import PostgresDue
 from services.token.adapters.identity import identify
+from services.token.adapters.imports import PostgresImports
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
 from services.token.adapters.journal.records import JournalCorrupt
 from services.token.adapters.key_ring import PostgresKeyRing
@@ -53,6 +54,7 @@ from services.token.core.directory import Directory
 from services.token.core.disconnection import Disconnection
 from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
+from services.token.core.importing import Importing
 from services.token.core.journal import OwnJournal, ReplayPort, settle
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
@@ -62,7 +64,7 @@ from services.token.core.refresh_all import RefreshAll
 from services.token.core.retention import Retention
 from services.token.core.rotation import KeyRotation
 from services.token.core.shops import ShopLearner
-from services.token.core.state import States
+from services.token.core.state import States, derive
 from services.token.core.tokens import Tokens
 from services.token.core.upkeep import Chore, upkeep
 from services.token.core.vault import Vault
@@ -100,6 +102,7 @@ class Core:
     refresher: Refresher
     authorizing: Authorization
     disconnecting: Disconnection
+    importing: Importing | None
     explainer: Explainer
     retention: Retention
     vaulting: Vaulting
@@ -144,7 +147,8 @@ class Grounds:
 
 def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     """Put the core together over its adapters."""
-    clock, vault, journal = SystemClock(), Vault(grounds.ring), grounds.journal
+    clock, journal = SystemClock(), grounds.journal
+    vault = Vault(grounds.ring, mark_key=derive(settings.state_secret, "refresh-token-mark"))
     providers: dict[Provider, ProviderPort] = {
         Provider.LOGIN_KIT: login_kit_provider(settings, grounds.transport, clock)
     }
@@ -178,8 +182,11 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     )
     disconnecting = Disconnection(ending)
     chores: tuple[Chore, ...] = (disconnecting.revoke_due,)
+    importing = None
     if shop:
-        chores += (ShopLearner(rows=PostgresShops(grounds.pool), source=shop, vault=vault).learn_due,)
+        learner = ShopLearner(rows=PostgresShops(grounds.pool), source=shop, vault=vault)
+        importing = Importing(rows=PostgresImports(grounds.pool), refresher=refresher, learner=learner, vault=vault)
+        chores += (learner.learn_due, importing.finish_due)
     directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
     return Core(
         tokens=Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault),
@@ -188,6 +195,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         refresher=refresher,
         authorizing=Authorization(parts, states),
         disconnecting=disconnecting,
+        importing=importing,
         explainer=Explainer(directory=directory, timeline=timeline),
         retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
         vaulting=build_vaulting(grounds.ring, grounds.pool, grounds.replica),
@@ -283,6 +291,7 @@ def proto_services(core: Core) -> list[RpcService]:
     connection = ConnectionServicer(
         authorization=core.authorizing,
         disconnection=core.disconnecting,
+        importing=core.importing,
         directory=core.directory,
         explainer=core.explainer,
     )

@@ -192,6 +192,7 @@ async def test_an_owner_without_a_connection_is_not_found(client: Client, ask: A
 
 async def test_no_answer_has_a_place_for_a_refresh_token() -> None:
     messages = token_pb2.DESCRIPTOR.message_types_by_name.values()
-    fields = {field.name for message in messages for field in message.fields}
+    answers = (message for message in messages if message.name != "ImportEntry")
+    fields = {field.name for message in answers for field in message.fields}
 
     assert not [name for name in fields if "refresh_token" in name]

@@ -66,11 +66,24 @@ CLAIM = recorded(
     request_id="$6",
 )
 
+# What was ever stored is known for ever: an import of it would bring a dead token back.
+MARK = """
+    INSERT INTO refresh_token_marks (mark, connection_id) SELECT $16::bytea, id FROM changed WHERE $16 <> ''
+    ON CONFLICT DO NOTHING
+"""
+MARK_CONNECTED = "INSERT INTO refresh_token_marks (mark, connection_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+
+# An imported connection learns its account here (see imports.py), beside a live one of the same account too.
 # By epoch and generation and not by lease: a holder that was paused past its lease has tokens nobody else has.
 SAVE = recorded(
     """
     UPDATE connections SET
         generation = $3 + 1, access_token = $4, refresh_token = $5,
+        account_id = CASE WHEN account_id NOT LIKE 'import:%' OR $17 = '' THEN account_id
+            WHEN EXISTS (
+                SELECT FROM connections AS live WHERE live.provider = connections.provider
+                    AND live.account_id = $17 AND live.status <> 'DISCONNECTED'
+            ) THEN 'same:' || $17 || substr(account_id, 7) ELSE $17 END,
         status = 'ACTIVE', failures = 0,
         reason = CASE WHEN cardinality($6::text[]) > 0 AND NOT $6 @> scopes THEN 'scope_reduced'
             WHEN reason = 'scope_reduced' AND cardinality($6) <= cardinality(scopes) THEN reason ELSE '' END,
@@ -90,6 +103,7 @@ SAVE = recorded(
     reason="''",
     replica="$14",
     request_id="$15",
+    also=MARK,
 )
 
 SAVED_BEFORE = "SELECT 1 FROM connections WHERE id = $1 AND epoch = $2 AND generation = $3 AND access_token = $4"
@@ -238,6 +252,8 @@ class PostgresConnections:
                 *given,
                 self._replica,
                 current_request_id(),
+                sealed.mark,
+                grant.account_id,
             )
             if saved is None:
                 after = lease.version.refreshed()
@@ -364,6 +380,7 @@ async def write_connection(database: Borrowed, wish: Wish) -> Connection:
         current_request_id(),
     )
     if grant.provider is Provider.TIKTOK_SHOP:
+        await database.execute(MARK_CONNECTED, sealed.mark, connection_id)
         await write_shops(database, connection_id, grant)
         row = await database.fetchrow(FIND_BY_ID, connection_id)
     return connection_of(row)

@@ -35,6 +35,13 @@ IDENTIFY = """
       AND NOT EXISTS (SELECT 1 FROM shops AS known WHERE known.shop_id = told.shop_id)
 """
 
+# A number that an import named wins over one that was given, however the import and the learning fell out.
+GIVE_UP_NUMBERS = """
+    DELETE FROM shops AS given USING shops AS named
+    WHERE named.connection_id = $1 AND named.shop_id IS NULL
+      AND given.connection_id = $1 AND given.shop_id IS NOT NULL AND given.cipher = named.cipher
+"""
+
 LEAVE = "UPDATE shops SET connection_id = NULL WHERE connection_id = $1 AND shop_id <> ALL ($2)"
 
 TAKE = """
@@ -116,6 +123,7 @@ async def shops_elsewhere(database: Borrowed, connection_id: UUID, shops: Sequen
 async def take_shops(database: Borrowed, connection_id: UUID, shops: Sequence[Shop]) -> None:
     """Make these the shops of a connection; those it had and no longer has keep their number for later."""
     ids, ciphers = [shop.id for shop in shops], [shop.cipher for shop in shops]
+    await database.execute(GIVE_UP_NUMBERS, connection_id)
     await database.execute(IDENTIFY, connection_id, ids, ciphers)
     await database.execute(LEAVE, connection_id, ids)
     rest = ([shop.name for shop in shops], [shop.region for shop in shops], [shop.seller_type for shop in shops])

@@ -1,5 +1,6 @@
 """Learns the shops of connections whose shops TikTok could not tell when they were made."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from services.token.core.vault import Vault
 from services.token.domain.connection import Connection, OwnerKind
 from services.token.domain.shop import Choice, Shop
 
-AT_ONCE = 50
+AT_ONCE = 20
 
 log = structlog.get_logger()
 
@@ -50,10 +51,10 @@ class ShopLearner:
     async def learn_due(self) -> int:
         """Ask for the shops of connections that are due; return how many were learnt."""
         due = await self._rows.due(AT_ONCE)
-        learnt = [await self._learn(held, wanted) for held, wanted in due]
-        return sum(learnt)
+        return sum(await asyncio.gather(*(self.learn(held, wanted) for held, wanted in due)))
 
-    async def _learn(self, held: Held, wanted: str) -> bool:
+    async def learn(self, held: Held, wanted: str) -> bool:
+        """Ask for the shops of a connection; return whether they are known now."""
         connection = held.connection
         try:
             token = self._vault.open_access(held.access, connection.id, connection.version)

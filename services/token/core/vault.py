@@ -1,5 +1,6 @@
 """Seals the tokens of a connection so that a ciphertext opens in its own row, epoch, generation and field only."""
 
+import hmac
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -8,7 +9,7 @@ from libs.errors import ServerMisconfig
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen, KeyRing, header, key_id_of
 from libs.vault.usage import REFUSE_AT
-from services.token.domain.connection import Version
+from services.token.domain.connection import Provider, Version
 from services.token.domain.grant import Grant
 
 PURPOSE = "tokhub/token/v1"
@@ -16,23 +17,30 @@ PURPOSE = "tokhub/token/v1"
 
 @dataclass(frozen=True, kw_only=True)
 class SealedTokens:
-    """Both tokens, sealed."""
+    """Both tokens, sealed; the mark tells the refresh token again without telling it, and is empty without need."""
 
     access: bytes = field(repr=False)
     refresh: bytes = field(repr=False)
+    mark: bytes = field(default=b"", repr=False)
 
 
 class Vault:
     """The only place where tokens are sealed and opened."""
 
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, mark_key: bytes = b"") -> None:
         self._ring = ring
+        self._mark_key = mark_key
+
+    def mark(self, refresh_token: Secret) -> bytes:
+        """Return what tells a refresh token again without telling it; empty for a vault that marks nothing."""
+        return hmac.digest(self._mark_key, refresh_token.reveal().encode(), "sha256") if self._mark_key else b""
 
     def seal(self, grant: Grant, connection_id: UUID, version: Version) -> SealedTokens:
         """Return the grant's tokens sealed for one version of one connection."""
         return SealedTokens(
             access=self._seal(grant.access_token, connection_id, version, "access"),
             refresh=self._seal(grant.refresh_token, connection_id, version, "refresh"),
+            mark=self.mark(grant.refresh_token) if grant.provider is Provider.TIKTOK_SHOP else b"",
         )
 
     def open_access(self, sealed: bytes, connection_id: UUID, version: Version) -> Secret:

@@ -2,23 +2,26 @@
 
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.errors import InvalidField
+from libs.errors import InvalidField, ServerMisconfig
 from libs.rpc.interceptor import Context
 from services.token.core.authorization import Authorization, Redirect
 from services.token.core.connections import Filter
 from services.token.core.directory import Directory
 from services.token.core.disconnection import Disconnection
 from services.token.core.explain import Explainer
+from services.token.core.importing import Importing
 from services.token.core.state import Terms
 from services.token.domain.connection import ByOwner
 from services.token.servicers.explaining import explanation_message
 from services.token.servicers.translate import (
+    IMPORT_OUTCOME_VALUES,
     OWNER_KINDS,
     PROVIDERS,
     PURPOSES,
     REVOCATION_VALUES,
     STATUSES,
     connection_message,
+    import_entry,
     owner_of,
     reference_of,
     timestamp,
@@ -35,11 +38,13 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         *,
         authorization: Authorization,
         disconnection: Disconnection,
+        importing: Importing | None,
         directory: Directory,
         explainer: Explainer,
     ) -> None:
         self._authorization = authorization
         self._disconnection = disconnection
+        self._importing = importing
         self._directory = directory
         self._explainer = explainer
 
@@ -80,6 +85,24 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         connection, revocation = await self._disconnection.disconnect(reference_of(request.connection))
         return token_pb2.DisconnectResponse(
             connection=connection_message(connection), revocation=REVOCATION_VALUES[revocation]
+        )
+
+    async def ImportConnections(
+        self, request: token_pb2.ImportConnectionsRequest, context: Context
+    ) -> token_pb2.ImportConnectionsResponse:
+        """Take tokens from elsewhere."""
+        if self._importing is None:
+            raise ServerMisconfig("No TikTok Shop app is set up: set TIKTOK_SHOP_APP_KEY, its secret and service id.")
+        results = await self._importing.take([import_entry(entry) for entry in request.entries])
+        return token_pb2.ImportConnectionsResponse(
+            results=[
+                token_pb2.ImportResult(
+                    outcome=IMPORT_OUTCOME_VALUES[result.outcome],
+                    connection_id=str(result.connection_id or ""),
+                    message=result.message,
+                )
+                for result in results
+            ]
         )
 
     async def GetConnection(

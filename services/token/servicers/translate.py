@@ -6,7 +6,9 @@ from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.token.v1 import token_pb2
 
+from libs.secret import Secret
 from services.token.core.disconnection import Revocation
+from services.token.core.importing import ImportEntry, Outcome
 from services.token.core.state import Purpose
 from services.token.domain.connection import (
     ById,
@@ -45,6 +47,15 @@ REVOCATION_VALUES = {
     Revocation.PENDING: token_pb2.REVOCATION_PENDING,
     Revocation.NOT_SUPPORTED: token_pb2.REVOCATION_NOT_SUPPORTED,
 }
+IMPORT_OUTCOME_VALUES = {
+    Outcome.IMPORTED: token_pb2.IMPORT_OUTCOME_IMPORTED,
+    Outcome.ALREADY_KNOWN: token_pb2.IMPORT_OUTCOME_ALREADY_KNOWN,
+    Outcome.MERGED: token_pb2.IMPORT_OUTCOME_MERGED,
+    Outcome.PENDING: token_pb2.IMPORT_OUTCOME_PENDING,
+    Outcome.REFUSED: token_pb2.IMPORT_OUTCOME_REFUSED,
+    Outcome.OWNER_TAKEN: token_pb2.IMPORT_OUTCOME_OWNER_TAKEN,
+    Outcome.INVALID: token_pb2.IMPORT_OUTCOME_INVALID,
+}
 PROVIDER_VALUES = {provider: value for value, provider in PROVIDERS.items()}
 OWNER_KIND_VALUES = {kind: value for value, kind in OWNER_KINDS.items()}
 STATUS_VALUES = {status: value for value, status in STATUSES.items()}
@@ -61,6 +72,21 @@ def reference_of(message: token_pb2.ConnectionReference) -> Reference:
 def owner_of(message: token_pb2.Owner) -> Owner:
     """Return an owner."""
     return Owner(kind=OWNER_KINDS[message.kind], id=message.id)
+
+
+def import_entry(message: token_pb2.ImportEntry) -> ImportEntry:
+    """Return an entry of an import."""
+    return ImportEntry(
+        access_token=Secret(message.access_token),
+        refresh_token=Secret(message.refresh_token),
+        cipher=message.shop_cipher,
+        name=message.name,
+        team_id=message.team_id if message.HasField("team_id") else 1,
+        shop_number=message.shop_number,
+        owner=Owner(kind=OWNER_KINDS.get(message.owner.kind, OwnerKind.STORE), id=message.owner.id)
+        if message.HasField("owner")
+        else None,
+    )
 
 
 def connection_message(connection: Connection) -> token_pb2.Connection:

@@ -205,6 +205,50 @@ REVOCATION_NOT_SUPPORTED: Revocation.ValueType  # 3
 """The provider has no call for it: only the account's owner can end it there."""
 Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
 
+class _ImportOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImportOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMPORT_OUTCOME_UNSPECIFIED: _ImportOutcome.ValueType  # 0
+    """Not an outcome."""
+    IMPORT_OUTCOME_IMPORTED: _ImportOutcome.ValueType  # 1
+    """A new connection holds it, refreshed and with its account known."""
+    IMPORT_OUTCOME_ALREADY_KNOWN: _ImportOutcome.ValueType  # 2
+    """This service holds or held this refresh token: nothing was changed."""
+    IMPORT_OUTCOME_MERGED: _ImportOutcome.ValueType  # 3
+    """Its account has a connection already, which keeps its own tokens."""
+    IMPORT_OUTCOME_PENDING: _ImportOutcome.ValueType  # 4
+    """A new connection holds it; TikTok could not be asked yet and is in the background."""
+    IMPORT_OUTCOME_REFUSED: _ImportOutcome.ValueType  # 5
+    """TikTok refuses its refresh token: the seller must connect again."""
+    IMPORT_OUTCOME_OWNER_TAKEN: _ImportOutcome.ValueType  # 6
+    """Its owner has or had another connection: nothing was changed."""
+    IMPORT_OUTCOME_INVALID: _ImportOutcome.ValueType  # 7
+    """The entry lacks something or holds something impossible; message says what."""
+
+class ImportOutcome(_ImportOutcome, metaclass=_ImportOutcomeEnumTypeWrapper):
+    """What became of an entry of an import."""
+
+IMPORT_OUTCOME_UNSPECIFIED: ImportOutcome.ValueType  # 0
+"""Not an outcome."""
+IMPORT_OUTCOME_IMPORTED: ImportOutcome.ValueType  # 1
+"""A new connection holds it, refreshed and with its account known."""
+IMPORT_OUTCOME_ALREADY_KNOWN: ImportOutcome.ValueType  # 2
+"""This service holds or held this refresh token: nothing was changed."""
+IMPORT_OUTCOME_MERGED: ImportOutcome.ValueType  # 3
+"""Its account has a connection already, which keeps its own tokens."""
+IMPORT_OUTCOME_PENDING: ImportOutcome.ValueType  # 4
+"""A new connection holds it; TikTok could not be asked yet and is in the background."""
+IMPORT_OUTCOME_REFUSED: ImportOutcome.ValueType  # 5
+"""TikTok refuses its refresh token: the seller must connect again."""
+IMPORT_OUTCOME_OWNER_TAKEN: ImportOutcome.ValueType  # 6
+"""Its owner has or had another connection: nothing was changed."""
+IMPORT_OUTCOME_INVALID: ImportOutcome.ValueType  # 7
+"""The entry lacks something or holds something impossible; message says what."""
+Global___ImportOutcome: _TypeAlias = ImportOutcome  # noqa: Y015
+
 class _RefreshRule:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1130,6 +1174,134 @@ class DisconnectResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DisconnectResponse: _TypeAlias = DisconnectResponse  # noqa: Y015
+
+@_typing.final
+class ImportEntry(_message.Message):
+    """One shop's tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
+    REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    SHOP_CIPHER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    SHOP_NUMBER_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    access_token: _builtins.str
+    """Access token; not used, as its end is unknown."""
+    refresh_token: _builtins.str
+    """Refresh token."""
+    shop_cipher: _builtins.str
+    """Cipher of the shop; empty when it is not known."""
+    name: _builtins.str
+    """Name of the shop."""
+    team_id: _builtins.int
+    """Team the connection is counted with; 1 when absent."""
+    shop_number: _builtins.int
+    """Number of the shop; the next free one when 0 or taken."""
+    @_builtins.property
+    def owner(self) -> Global___Owner:
+        """Owner of the connection, a store if its kind is not given; absent, a store named after the shop's number."""
+
+    def __init__(
+        self,
+        *,
+        access_token: _builtins.str = ...,
+        refresh_token: _builtins.str = ...,
+        shop_cipher: _builtins.str = ...,
+        name: _builtins.str = ...,
+        team_id: _builtins.int | None = ...,
+        shop_number: _builtins.int = ...,
+        owner: Global___Owner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "owner", b"owner", "team_id", b"team_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "access_token", b"access_token", "name", b"name", "owner", b"owner", "refresh_token", b"refresh_token", "shop_cipher", b"shop_cipher", "shop_number", b"shop_number", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__team_id: _TypeAlias = _typing.Literal["team_id"]  # noqa: Y015
+    _WhichOneofArgType__team_id: _TypeAlias = _typing.Literal["_team_id", b"_team_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__team_id) -> _WhichOneofReturnType__team_id | None: ...
+
+Global___ImportEntry: _TypeAlias = ImportEntry  # noqa: Y015
+
+@_typing.final
+class ImportConnectionsRequest(_message.Message):
+    """Asks for an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportEntry]:
+        """At most 1,000 entries."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___ImportEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportConnectionsRequest: _TypeAlias = ImportConnectionsRequest  # noqa: Y015
+
+@_typing.final
+class ImportResult(_message.Message):
+    """What became of an entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    outcome: Global___ImportOutcome.ValueType
+    """The outcome."""
+    connection_id: _builtins.str
+    """UUID of the connection that has the entry's account; empty when there is none."""
+    message: _builtins.str
+    """What happened and what to do, for people; empty when all is well."""
+    def __init__(
+        self,
+        *,
+        outcome: Global___ImportOutcome.ValueType = ...,
+        connection_id: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_id", b"connection_id", "message", b"message", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportResult: _TypeAlias = ImportResult  # noqa: Y015
+
+@_typing.final
+class ImportConnectionsResponse(_message.Message):
+    """What became of the entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportResult]:
+        """One for each entry, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ImportResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportConnectionsResponse: _TypeAlias = ImportConnectionsResponse  # noqa: Y015
 
 @_typing.final
 class GetConnectionRequest(_message.Message):

@@ -227,6 +227,11 @@ class ConnectionServiceStub:
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectRequest.SerializeToString,
                 response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectResponse.FromString,
                 _registered_method=True)
+        self.ImportConnections = channel.unary_unary(
+                '/tokhub.token.v1.ConnectionService/ImportConnections',
+                request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.ImportConnectionsRequest.SerializeToString,
+                response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.ImportConnectionsResponse.FromString,
+                _registered_method=True)
         self.GetConnection = channel.unary_unary(
                 '/tokhub.token.v1.ConnectionService/GetConnection',
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetConnectionRequest.SerializeToString,
@@ -280,6 +285,18 @@ class ConnectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportConnections(self, request, context):
+        """Takes over TikTok Shop tokens from elsewhere, entry by entry; doing it again changes nothing.
+
+        A refresh token that this service ever held is never taken again, however old the list it stands in. Each new one
+        is refreshed once, for its expiry and its account; entries with one refresh token or one account become one
+        connection. Tokens of the list are dead afterwards. Callers: operators.
+        Errors: SERVER_MISCONFIG without a TikTok Shop app, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConnection(self, request, context):
         """Returns one connection without its secrets.
 
@@ -327,6 +344,11 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
                     servicer.Disconnect,
                     request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectRequest.FromString,
                     response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectResponse.SerializeToString,
+            ),
+            'ImportConnections': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportConnections,
+                    request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.ImportConnectionsRequest.FromString,
+                    response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.ImportConnectionsResponse.SerializeToString,
             ),
             'GetConnection': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConnection,
@@ -426,6 +448,33 @@ class ConnectionService:
             '/tokhub.token.v1.ConnectionService/Disconnect',
             tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectRequest.SerializeToString,
             tokhub_dot_token_dot_v1_dot_token__pb2.DisconnectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportConnections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.token.v1.ConnectionService/ImportConnections',
+            tokhub_dot_token_dot_v1_dot_token__pb2.ImportConnectionsRequest.SerializeToString,
+            tokhub_dot_token_dot_v1_dot_token__pb2.ImportConnectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

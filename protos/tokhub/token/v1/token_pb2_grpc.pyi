@@ -112,6 +112,14 @@ class ConnectionServiceStub:
     Callers: the gateway and operators.
     Errors: CONNECTION_NOT_FOUND, STORAGE_UNAVAILABLE; a grant that cannot be ended now is no error.
     """
+    ImportConnections: _aio.UnaryUnaryMultiCallable[_token_pb2.ImportConnectionsRequest, _token_pb2.ImportConnectionsResponse]
+    """Takes over TikTok Shop tokens from elsewhere, entry by entry; doing it again changes nothing.
+
+    A refresh token that this service ever held is never taken again, however old the list it stands in. Each new one
+    is refreshed once, for its expiry and its account; entries with one refresh token or one account become one
+    connection. Tokens of the list are dead afterwards. Callers: operators.
+    Errors: SERVER_MISCONFIG without a TikTok Shop app, STORAGE_UNAVAILABLE.
+    """
     GetConnection: _aio.UnaryUnaryMultiCallable[_token_pb2.GetConnectionRequest, _token_pb2.GetConnectionResponse]
     """Returns one connection without its secrets.
 
@@ -170,6 +178,20 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         Tokens are deleted. TikTok Shop has no call that ends a grant: the seller does that in Seller Center.
         Callers: the gateway and operators.
         Errors: CONNECTION_NOT_FOUND, STORAGE_UNAVAILABLE; a grant that cannot be ended now is no error.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportConnections(
+        self,
+        request: _token_pb2.ImportConnectionsRequest,
+        context: _aio.ServicerContext[_token_pb2.ImportConnectionsRequest, _abc.Awaitable[_token_pb2.ImportConnectionsResponse]],
+    ) -> _abc.Awaitable[_token_pb2.ImportConnectionsResponse]:
+        """Takes over TikTok Shop tokens from elsewhere, entry by entry; doing it again changes nothing.
+
+        A refresh token that this service ever held is never taken again, however old the list it stands in. Each new one
+        is refreshed once, for its expiry and its account; entries with one refresh token or one account become one
+        connection. Tokens of the list are dead afterwards. Callers: operators.
+        Errors: SERVER_MISCONFIG without a TikTok Shop app, STORAGE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

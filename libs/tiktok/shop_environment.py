@@ -1,0 +1,43 @@
+"""Shop tokens as an environment lists them: TIKTOK_SHOP1_ACCESS_TOKEN and so on, in any numbers."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.secret import Secret
+
+VARIABLE = re.compile(r"TIKTOK_SHOP([1-9][0-9]{0,5})_(ACCESS_TOKEN|REFRESH_TOKEN|SHOP_CIPHER|NAME|TEAM_ID)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedShop:
+    """One numbered shop as it is listed; what is not set is empty."""
+
+    number: int
+    access_token: Secret
+    refresh_token: Secret
+    cipher: str
+    name: str
+    team_id: int | None
+
+
+def listed_shops(environ: Mapping[str, str]) -> Sequence[ListedShop]:
+    """Return the shops that an environment lists, by number; a TEAM_ID that is no number is left out."""
+    found: dict[int, dict[str, str]] = {}
+    for name, value in environ.items():
+        if match := VARIABLE.fullmatch(name):
+            found.setdefault(int(match[1]), {})[match[2]] = value.strip()
+    return [listed_shop(number, values) for number, values in sorted(found.items()) if any(values.values())]
+
+
+def listed_shop(number: int, values: Mapping[str, str]) -> ListedShop:
+    """Return a shop of its variables."""
+    team = values.get("TEAM_ID", "")
+    return ListedShop(
+        number=number,
+        access_token=Secret(values.get("ACCESS_TOKEN", "")),
+        refresh_token=Secret(values.get("REFRESH_TOKEN", "")),
+        cipher=values.get("SHOP_CIPHER", ""),
+        name=values.get("NAME", ""),
+        team_id=int(team) if team.isascii() and team.isdigit() and len(team) < 16 else None,
+    )

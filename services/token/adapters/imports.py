@@ -1,0 +1,138 @@
+"""Imported connections in PostgreSQL: whose refresh token is new, stored in bulk."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from libs.database.pool import Borrowed, Pool, borrow
+from services.token.adapters.rows import COLUMNS, connection_of
+from services.token.adapters.shops import lock_numbers
+from services.token.core.importing import FIRST, Candidate
+from services.token.domain.connection import Connection
+
+KNOWN = "SELECT mark, connection_id FROM refresh_token_marks WHERE mark = ANY ($1)"
+
+# Of two imports of one token at once, whoever marks it first takes it.
+MARK = """
+    INSERT INTO refresh_token_marks (mark, connection_id) SELECT * FROM unnest($1::bytea[], $2::uuid[])
+    ON CONFLICT DO NOTHING RETURNING connection_id
+"""
+UNMARK = "DELETE FROM refresh_token_marks WHERE connection_id = ANY ($1)"
+
+INSERT = f"""
+    INSERT INTO connections (
+        id, provider, owner_kind, owner_id, team_id, account_id, status, epoch, generation, access_token,
+        refresh_token, access_given, received_at, access_expires_at)
+    SELECT id, 'tiktok_shop', kind, owner, team, 'import:' || left(encode(mark, 'hex'), 32), 'ACTIVE', $1, $2, access,
+        refresh, 0, clock_timestamp(), clock_timestamp()
+    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bytea[])
+        AS new (id, kind, owner, team, mark, access, refresh)
+    ON CONFLICT DO NOTHING
+    RETURNING {COLUMNS}
+"""
+
+TAKEN_NUMBERS = "SELECT number FROM shops WHERE number = ANY ($1)"
+HIGHEST_NUMBER = "SELECT coalesce(max(number), 0) FROM shops"
+ADD_SHOPS = """
+    INSERT INTO shops (number, connection_id, cipher, name)
+    SELECT * FROM unnest($1::integer[], $2::uuid[], $3::text[], $4::text[])
+"""
+
+LOCK = "SELECT account_id FROM connections WHERE id = $1 FOR UPDATE"
+LIVE = """
+    SELECT id FROM connections
+    WHERE provider = 'tiktok_shop' AND account_id = $1 AND status <> 'DISCONNECTED' AND id <> $2 FOR UPDATE
+"""
+# The row stays, without tokens and a step ahead of the journal, so that a replay does not bring it back.
+GIVE_WAY = """
+    UPDATE connections SET status = 'DISCONNECTED', reason = 'merged', epoch = epoch + 1, access_token = '',
+        refresh_token = '', account_id = $2, lease_owner = NULL, lease_until = NULL, intent_generation = NULL,
+        intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+    WHERE id = $1
+"""
+MOVE_SHOPS = "UPDATE shops SET connection_id = $2 WHERE connection_id = $1"
+MOVE_MARKS = "UPDATE refresh_token_marks SET connection_id = $2 WHERE connection_id = $1"
+LEARN_AGAIN = "UPDATE connections SET shops_due_at = clock_timestamp() WHERE id = $1"
+
+DUE = f"""
+    SELECT {COLUMNS} FROM connections
+    WHERE provider = 'tiktok_shop' AND status IN ('ACTIVE', 'SUSPECT')
+      AND (account_id LIKE 'import:%' OR account_id LIKE 'same:%')
+      AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
+      AND updated_at < clock_timestamp() - interval '1 minute'
+    ORDER BY number LIMIT $1
+"""
+
+
+class PostgresImports:
+    """Implements ImportsPort."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def known(self, marks: Sequence[bytes]) -> dict[bytes, UUID]:
+        """Return the connections that hold or held tokens of these marks."""
+        async with borrow(self._pool) as database:
+            return {row["mark"]: row["connection_id"] for row in await database.fetch(KNOWN, list(set(marks)))}
+
+    async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Connection]:
+        """Store those whose token is new and whose owner is free, with a row for each shop that has a cipher."""
+        async with borrow(self._pool) as database, database.transaction():
+            ids = [one.connection_id for one in candidates]
+            marked = {row[0] for row in await database.fetch(MARK, [one.sealed.mark for one in candidates], ids)}
+            new = [one for one in candidates if one.connection_id in marked]
+            rows = await database.fetch(INSERT, FIRST.epoch, FIRST.generation, *columns(new))
+            stored = {row["id"] for row in rows}
+            await database.execute(UNMARK, list(marked - stored))
+            await add_shops(database, [one for one in new if one.connection_id in stored])
+        return [connection_of(row) for row in rows]
+
+    async def settle(self, connection_id: UUID) -> UUID:
+        """Return the connection of the account: itself, or the live one it gives way to."""
+        async with borrow(self._pool) as database, database.transaction():
+            name = await database.fetchval(LOCK, connection_id)
+            if not name.startswith("same:"):
+                return connection_id
+            account = name.split(":")[1]
+            live: UUID | None = await database.fetchval(LIVE, account, connection_id)
+            if live is None:
+                await database.execute("UPDATE connections SET account_id = $2 WHERE id = $1", connection_id, account)
+                return connection_id
+            await database.execute(MOVE_SHOPS, connection_id, live)
+            await database.execute(MOVE_MARKS, connection_id, live)
+            await database.execute(GIVE_WAY, connection_id, account)
+            await database.execute(LEARN_AGAIN, live)
+            return live
+
+    async def due(self, most: int) -> Sequence[Connection]:
+        """Return imported connections whose account is not known or not settled."""
+        async with borrow(self._pool) as database:
+            return [connection_of(row) for row in await database.fetch(DUE, most)]
+
+
+def columns(candidates: Sequence[Candidate]) -> tuple[Sequence[object], ...]:
+    """Return the columns of INSERT."""
+    return (
+        [one.connection_id for one in candidates],
+        [one.owner.kind for one in candidates],
+        [one.owner.id for one in candidates],
+        [one.entries[0].team_id for one in candidates],
+        [one.sealed.mark for one in candidates],
+        [one.sealed.access for one in candidates],
+        [one.sealed.refresh for one in candidates],
+    )
+
+
+async def add_shops(database: Borrowed, candidates: Sequence[Candidate]) -> None:
+    """Add a row for each shop with a cipher, under its own number if that is free."""
+    wanted = [(one.connection_id, entry) for one in candidates for entry in one.entries if entry.cipher]
+    await lock_numbers(database)
+    asked = [entry.shop_number for _, entry in wanted]
+    taken = {0, *(row["number"] for row in await database.fetch(TAKEN_NUMBERS, asked))}
+    free = max(await database.fetchval(HIGHEST_NUMBER), *asked, 0)
+    numbers = []
+    for number in asked:
+        free += number in taken
+        numbers.append(free if number in taken else number)
+        taken.add(numbers[-1])
+    ids, entries = [one for one, _ in wanted], [entry for _, entry in wanted]
+    await database.execute(ADD_SHOPS, numbers, ids, [one.cipher for one in entries], [one.name for one in entries])

@@ -1,0 +1,207 @@
+"""Takes over TikTok Shop tokens from elsewhere, so that an old list of them never does harm.
+
+A new refresh token is stored first and refreshed then, by the same path as any other: its rotation is as safe as
+theirs. Until the first refresh has told its account, a connection is called `import:` and the token's mark.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import structlog
+
+from libs.errors import ReauthRequired, TokhubError
+from libs.secret import Secret
+from services.token.core.connections import Held
+from services.token.core.refresh import Refresher
+from services.token.core.shops import ShopLearner
+from services.token.core.vault import SealedTokens, Vault
+from services.token.domain.connection import Connection, Need, Owner, OwnerKind, Provider, Version
+from services.token.domain.grant import Grant
+
+AT_ONCE = 20
+MOST_DUE = 100
+FIRST = Version(epoch=1, generation=1)
+TOKEN = re.compile(r"[!-~]{1,4096}")
+CIPHER = re.compile(r"[!-~]{0,255}")
+OWNER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LARGEST_NUMBER = 1_000_000
+LARGEST_TEAM = 1 << 53
+
+log = structlog.get_logger()
+
+
+class Outcome(StrEnum):
+    """What became of an entry."""
+
+    IMPORTED = "imported"
+    ALREADY_KNOWN = "already_known"
+    MERGED = "merged"
+    PENDING = "pending"
+    REFUSED = "refused"
+    OWNER_TAKEN = "owner_taken"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportEntry:
+    """One shop's tokens; a shop_number of 0 is none."""
+
+    access_token: Secret
+    refresh_token: Secret
+    cipher: str = field(repr=False)
+    name: str
+    team_id: int
+    shop_number: int
+    owner: Owner | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of an entry, and which connection has its account."""
+
+    outcome: Outcome
+    connection_id: UUID | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A connection to be made of the entries that share a refresh token."""
+
+    connection_id: UUID
+    owner: Owner
+    entries: Sequence[ImportEntry]
+    sealed: SealedTokens = field(repr=False)
+
+
+class ImportsPort(Protocol):
+    """Rows of imported connections. Methods raise StorageUnavailable."""
+
+    async def known(self, marks: Sequence[bytes]) -> dict[bytes, UUID]:
+        """Return the connections that hold or held tokens of these marks."""
+        ...
+
+    async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Connection]:
+        """Store those whose token is new and whose owner is free."""
+        ...
+
+    async def settle(self, connection_id: UUID) -> UUID:
+        """Return the connection of the account: itself, or the live one it gives way to."""
+        ...
+
+    async def due(self, most: int) -> Sequence[Connection]:
+        """Return imported connections whose account is not known or not settled."""
+        ...
+
+
+class Importing:
+    """Imports entries, each by itself."""
+
+    def __init__(self, *, rows: ImportsPort, refresher: Refresher, learner: ShopLearner, vault: Vault) -> None:
+        self._rows = rows
+        self._refresher = refresher
+        self._learner = learner
+        self._vault = vault
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def take(self, entries: Sequence[ImportEntry]) -> Sequence[Result]:
+        """Return what became of each entry, in order; one that is bad stops no other."""
+        faults = [fault_of(entry) for entry in entries]
+        marks = [
+            b"" if fault else self._vault.mark(one.refresh_token) for one, fault in zip(entries, faults, strict=True)
+        ]
+        by_mark = await self._take_marked([(mark, one) for mark, one in zip(marks, entries, strict=True) if mark])
+        return [
+            Result(outcome=Outcome.INVALID, message=fault) if fault else by_mark[mark]
+            for mark, fault in zip(marks, faults, strict=True)
+        ]
+
+    async def finish_due(self) -> None:
+        """Go on with imports that TikTok could not be asked about."""
+        due = await self._rows.due(MOST_DUE)
+        await asyncio.gather(*(self._finish(connection) for connection in due))
+
+    async def _take_marked(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
+        known = await self._rows.known([mark for mark, _ in marked])
+        results = {mark: Result(outcome=Outcome.ALREADY_KNOWN, connection_id=one) for mark, one in known.items()}
+        groups: dict[bytes, list[ImportEntry]] = {}
+        for mark, entry in marked:
+            if mark not in known:
+                groups.setdefault(mark, []).append(entry)
+        candidates = {mark: self._candidate(mark, group) for mark, group in groups.items()}
+        inserted = {connection.id: connection for connection in await self._rows.insert(list(candidates.values()))}
+        finished = await asyncio.gather(
+            *(self._result(inserted.get(candidate.connection_id)) for candidate in candidates.values())
+        )
+        return results | dict(zip(candidates, finished, strict=True))
+
+    def _candidate(self, mark: bytes, entries: Sequence[ImportEntry]) -> Candidate:
+        connection_id = uuid4()
+        grant = Grant(
+            provider=Provider.TIKTOK_SHOP,
+            account_id=f"import:{mark.hex()[:32]}",
+            access_token=entries[0].access_token,
+            access_seconds=0,
+            access_given=0,
+            refresh_token=entries[0].refresh_token,
+            refresh_seconds=None,
+            refresh_given=None,
+            scopes=(),
+        )
+        owner = next((one.owner for one in entries if one.owner), None) or owner_for(mark, entries[0])
+        sealed = self._vault.seal(grant, connection_id, FIRST)
+        return Candidate(connection_id=connection_id, owner=owner, entries=entries, sealed=sealed)
+
+    async def _result(self, connection: Connection | None) -> Result:
+        if connection is None:
+            message = "This owner has or had a connection: name another owner, or disconnect and connect it anew."
+            return Result(outcome=Outcome.OWNER_TAKEN, message=message)
+        return await self._finish(connection)
+
+    async def _finish(self, connection: Connection) -> Result:
+        """Refresh an imported connection once, learn its shops and settle whose it is."""
+        async with self._room:
+            try:
+                held = await self._refreshed(connection)
+                settled = await self._rows.settle(connection.id)
+                if settled != connection.id:
+                    message = "This account was connected already: its connection keeps its own tokens."
+                    return Result(outcome=Outcome.MERGED, connection_id=settled, message=message)
+                await self._learner.learn(held, "")
+            except ReauthRequired:
+                message = "TikTok refuses this refresh token: let the seller connect again."
+                return Result(outcome=Outcome.REFUSED, connection_id=connection.id, message=message)
+            except TokhubError as error:
+                log.warning("an import is finished later", connection=str(connection.id), why=error.reason.value)
+                return Result(outcome=Outcome.PENDING, connection_id=connection.id, message=error.message)
+        return Result(outcome=Outcome.IMPORTED, connection_id=connection.id)
+
+    async def _refreshed(self, connection: Connection) -> Held:
+        return await self._refresher.refresh(
+            connection, Need(min_ttl=0, spent_generation=connection.version.generation)
+        )
+
+
+def fault_of(entry: ImportEntry) -> str:
+    """Return what is wrong with an entry, for people; empty when nothing is."""
+    if not TOKEN.fullmatch(entry.refresh_token.reveal()):
+        return "refresh_token is missing or is no token."
+    if not CIPHER.fullmatch(entry.cipher):
+        return "shop_cipher is no cipher."
+    if len(entry.name) > 255 or "\x00" in entry.name:
+        return "name is longer than 255 characters or holds a NUL."
+    if not (0 <= entry.team_id <= LARGEST_TEAM and 0 <= entry.shop_number <= LARGEST_NUMBER):
+        return "team_id or shop_number is out of range."
+    return (
+        "" if entry.owner is None or OWNER_ID.fullmatch(entry.owner.id) else "owner.id must be 1 to 64 of A-Za-z0-9_-."
+    )
+
+
+def owner_for(mark: bytes, entry: ImportEntry) -> Owner:
+    """Return the owner of an entry that names none: a store called by the shop's number, else by the token's mark."""
+    return Owner(kind=OwnerKind.STORE, id=f"tiktok-shop-{entry.shop_number or mark.hex()[:12]}")
