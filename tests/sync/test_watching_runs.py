@@ -71,6 +71,7 @@ async def test_many_ended_stores_come_in_pages(suite: LivingSuite, replica: Repl
     end = await replica.run(JOB_USER)
     messages = await messages_of(replica, end.run_id)
     assert max(len(message.ended_stores) for message in messages) <= 500
+    assert [message.state in FINAL for message in messages] == [False] * (len(messages) - 1) + [True]
     assert len({ended.store_code for message in messages for ended in message.ended_stores}) == 1201
     second = [message.sequence for message in messages][1]
     assert len({e.store_code for m in await messages_of(replica, end.run_id, second) for e in m.ended_stores}) == 201

@@ -4,12 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
 from libs.clock import Clock
 from libs.errors import RunNotFound, UpstreamUnavailable
+from services.sync.domain.outcomes import RunState
 from services.sync.domain.progress import Progress
 from services.sync.domain.runs import EndedSubject, Run
 
@@ -198,7 +199,8 @@ class RunWatch:
             ended = await self._ended(run, after)
             while len(ended) == MOST_ENDED:
                 after = ended[-1].sequence
-                yield Progress(run=run, sequence=after, ended=ended, eta=change.eta)
+                # Only the last page may say that the run has ended: who stops there has been told of every store.
+                yield Progress(run=replace(run, state=RunState.RUNNING), sequence=after, ended=ended, eta=change.eta)
                 ended = await self._ended(run, after)
         fresh = tuple(subject for subject in ended if subject.sequence > after)
         yield Progress(run=run, sequence=run.sequence, ended=fresh, eta=change.eta)
