@@ -1,14 +1,21 @@
 """The suite's database: the embedded server or a given one, with a role for each service."""
 
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
+
 from deploy.local.secret_files import SecretFiles
+from libs.database.dsn import Dsn
 from libs.database.embedded import EmbeddedPostgres
 from libs.database.roles import ServiceRole, ensure_roles
+from libs.errors import StorageUnavailable
 from libs.secret import Secret
+from libs.settings import WrongSetting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +26,22 @@ class DatabaseFiles:
     sync: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """The administrator's address, and the server when it is our own."""
+
+    admin_dsn: str = field(repr=False)
+    server: EmbeddedPostgres | None
+
+
 @contextmanager
-def administered_database(given: Secret | None, directory: Path) -> Iterator[str]:
-    """Yield the administrator's address; without a given database, of an embedded one that runs meanwhile."""
+def administered_database(given: Secret | None, directory: Path) -> Iterator[Database]:
+    """Yield the given database; without one, an embedded one that runs meanwhile."""
     if given is not None:
-        yield given.reveal()
+        yield Database(admin_dsn=given.reveal(), server=None)
         return
     with EmbeddedPostgres(directory) as server:
-        yield server.dsn()
+        yield Database(admin_dsn=server.dsn(), server=server)
 
 
 async def service_addresses(admin: str, files: SecretFiles) -> DatabaseFiles:
@@ -35,12 +50,55 @@ async def service_addresses(admin: str, files: SecretFiles) -> DatabaseFiles:
         ServiceRole(name="tokhub_token", schema="credentials", password=secret(files, "TOKEN_ROLE_PASSWORD")),
         ServiceRole(name="tokhub_sync", schema="reporting", password=secret(files, "SYNC_ROLE_PASSWORD")),
     ]
-    addresses = await ensure_roles(admin, roles)
+    with database_named(Dsn.parse(admin)):
+        addresses = await ensure_roles(admin, roles)
     files.derived("DATABASE_URL", admin)
     return DatabaseFiles(
         token=files.derived("TOKEN_DATABASE_URL", addresses["tokhub_token"]),
         sync=files.derived("SYNC_DATABASE_URL", addresses["tokhub_sync"]),
     )
+
+
+class DatabaseUnusable(Exception):
+    """The database does not serve; the text says which, why and what to do, without its user and password."""
+
+
+@contextmanager
+def database_named(dsn: Dsn) -> Iterator[None]:
+    """Raise DatabaseUnusable for a database that does not serve, and WrongSetting for an address that cannot."""
+    try:
+        yield
+    except StorageUnavailable as error:
+        raise DatabaseUnusable(
+            f"The database at {places(dsn)} cannot be used: {obstacle(error.__cause__)}. Start it, or correct "
+            "DATABASE_URL; without DATABASE_URL, `make run` brings a database of its own."
+        ) from None
+    except asyncpg.ClientConfigurationError:
+        raise WrongSetting(
+            "DATABASE_URL: an option behind the ? has a value that does not exist; sslmode is one of disable, allow, "
+            "prefer, require, verify-ca and verify-full."
+        ) from None
+
+
+def places(dsn: Dsn) -> str:
+    """Return host and port, of each server when there are several."""
+    named = (host if re.search(r":\d+$", host) else f"{host or 'localhost'}:5432" for host in dsn.hosts.split(","))
+    return ",".join(named)
+
+
+def obstacle(cause: BaseException | None) -> str:
+    """Return why a connection was not made, in words that hold nothing of the address."""
+    if isinstance(cause, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(cause, socket.gaierror):
+        return "there is no such host"
+    if isinstance(cause, TimeoutError):
+        return "it does not answer"
+    if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError):
+        return "it refuses the user or the password"
+    if isinstance(cause, asyncpg.InvalidCatalogNameError):
+        return "it has no database of that name"
+    return f"it cannot be reached ({type(cause).__name__})"
 
 
 def secret(files: SecretFiles, name: str) -> Secret:

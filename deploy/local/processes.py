@@ -53,8 +53,7 @@ class Process:
         """Wait for its end and say how it was."""
         if self._process is None:
             return "never started"
-        status = await self._process.wait()
-        return f"ended with status {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
+        return manner(await self._process.wait())
 
     async def end(self) -> None:
         """Ask it to end, and make it end when it does not within PATIENCE seconds."""
@@ -70,6 +69,11 @@ class Process:
                 process.kill()
             await process.wait()
         self._pid_file.unlink(missing_ok=True)
+
+
+def manner(status: int) -> str:
+    """Say how a process ended that has this status, negative for a signal."""
+    return f"ended with status {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
 
 
 def end_orphans(state: Path) -> None:

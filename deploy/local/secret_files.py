@@ -21,6 +21,15 @@ GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
 )
 
 
+RINGS = ("ADMIN_API_KEYS", "TOKEN_ENC_KEYS")
+
+
+def check_given(environ: Mapping[str, str]) -> None:
+    """Raise WrongSetting when a secret is said to be in a file that cannot be read."""
+    for name in (*GENERATED, *RINGS):
+        read_variable(name, environ)
+
+
 class SecretFiles:
     """Where each secret lies; what is given wins over what was generated, and never overwrites it."""
 

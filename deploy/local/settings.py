@@ -1,13 +1,16 @@
 """What `make run` is told by the environment and by `.env`; everything has a default."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from libs.database.dsn import Dsn
 from libs.secret import Secret
 from libs.settings import ServiceSettings
 
@@ -32,6 +35,25 @@ def listen_address(value: str) -> str:
 Listen = Annotated[str, AfterValidator(listen_address)]
 
 
+def database_address(value: Secret) -> Secret:
+    """Return an address that can be read, or raise; the reason never repeats what was written."""
+    try:
+        dsn = Dsn.parse(value.reveal())
+    except ValueError as error:
+        raise refused(str(error).removeprefix("DATABASE_URL ")) from None
+    if any(not 1 <= int(port) <= 65_535 for port in re.findall(r":(\d+)(?:,|$)", dsn.hosts)):
+        raise refused("has no valid port: it must be from 1 to 65535")
+    return value
+
+
+def refused(problem: str) -> PydanticCustomError:
+    """Return an error whose text is shown behind the variable's name."""
+    return PydanticCustomError("setting", "{problem}", {"problem": problem})
+
+
+DatabaseAddress = Annotated[Secret, AfterValidator(database_address)]
+
+
 class LocalSettings(ServiceSettings):
     """Every field is the variable of its name in capitals."""
 
@@ -47,7 +69,9 @@ class LocalSettings(ServiceSettings):
     token_metrics_port: int = Field(9101, ge=0, le=65_535)
     sync_metrics_port: int = Field(9102, ge=0, le=65_535)
 
-    database_url: Secret | None = Field(None, validation_alias=AliasChoices("DATABASE_URL", "HP_marketplace_db_ddl"))
+    database_url: DatabaseAddress | None = Field(
+        None, validation_alias=AliasChoices("DATABASE_URL", "HP_marketplace_db_ddl")
+    )
     tiktok_client_key: str | None = Field(
         None, validation_alias=AliasChoices("TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_ID"), validate_default=True
     )

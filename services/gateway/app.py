@@ -115,7 +115,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     StoreRoutes(backends=backends).add_to(admin)
     StatsRoutes(backends=backends).add_to(admin)
     SyncRoutes(backends=backends, follower=follower, stopping=life.stopping).add_to(admin)
-    oauth = APIRouter(dependencies=[Depends(parts.gates.oauth)])
+    oauth = APIRouter(dependencies=[Depends(parts.gates.oauth), Depends(once_each)])
     ConnectRoutes(backends=backends, pages=pages).add_to(oauth)
     for router in (public, admin, oauth):
         app.include_router(router)

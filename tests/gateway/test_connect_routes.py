@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from tokhub.token.v1 import token_pb2
 
+from libs.errors import InvalidField, TokhubError
 from libs.rpc.status import CLASSES
 from services.gateway.pages.render import Pages
 from tests.gateway.raw_http import exchange, request
@@ -169,8 +170,6 @@ async def test_a_code_is_decoded_exactly_once(gateway: Gateway, sent: str, recei
         "code=c",
         "state=&code=c",
         "state[]=s&code=c",
-        "state=s&state=s&code=c",
-        "state=s&code=c&code=d",
         "state=" + "s" * 3000 + "&code=c",
         "state=%00&code=c",
         "state=%ff&code=c",
@@ -189,7 +188,7 @@ async def test_a_callback_without_a_usable_code_is_refused(gateway: Gateway, cod
     answer = await gateway.client.get(f"{CALLBACK}?state=s&code={quote(code, safe='%')}")
 
     assert answer.status_code == 400
-    assert "incomplete or has been changed" in answer.text
+    assert "incomplete, has been changed" in answer.text
     assert not gateway.suite.connections.completions
 
 
@@ -211,6 +210,7 @@ async def test_a_refusal_on_tiktoks_page_is_passed_on(gateway: Gateway, sent: st
 @pytest.mark.parametrize(
     ("reason", "status"),
     [
+        ("INVALID_FIELD", 400),
         ("STATE_INVALID", 400),
         ("STATE_EXPIRED", 400),
         ("STATE_REUSED", 400),
@@ -226,14 +226,51 @@ async def test_a_refusal_on_tiktoks_page_is_passed_on(gateway: Gateway, sent: st
 )
 async def test_a_failed_connection_is_a_page_with_its_status(gateway: Gateway, reason: str, status: int) -> None:
     state, cookie = await connect(gateway)
-    gateway.suite.connections.script.fail_next = CLASSES[reason](f"CNRYtext {XSS[0]}")
+    gateway.suite.connections.script.fail_next = failure(reason)
 
     answer = await come_back(gateway, cookie, state=state, code="c")
 
     assert answer.status_code == status
     assert "<h1>Connection failed</h1>" in answer.text
     assert "CNRYtext" not in answer.text
-    assert ("Set-Cookie" in answer.headers) is (status not in {429, 503})
+    assert "start again from a new connect link" in answer.text.lower()
+    assert 'tokhub_oauth=""; ' in answer.headers["Set-Cookie"]
+
+
+def failure(reason: str) -> TokhubError:
+    """An error of the token service that says what no page may repeat."""
+    said = f"CNRYtext {XSS[0]}"
+    return InvalidField("code", said) if reason == "INVALID_FIELD" else CLASSES[reason](said)
+
+
+async def test_a_callback_that_repeats_a_parameter_is_refused(gateway: Gateway) -> None:
+    for query in ("state=s&state=s&code=c", "state=s&code=c&code=d"):
+        answer = await gateway.client.get(f"{CALLBACK}?{query}")
+
+        assert answer.status_code == 400
+        assert "<h1>Connection failed</h1>" in answer.text
+    assert not gateway.suite.connections.completions
+
+
+async def test_a_start_that_repeats_a_parameter_is_refused(gateway: Gateway) -> None:
+    for code in ("a", "b"):
+        gateway.suite.stores.add(code)
+    page = await gateway.client.get("/connect/tiktok?store_code=a&store_code=b")
+    data = await gateway.client.get("/auth/url?store_code=a&store_code=b")
+
+    assert [page.status_code, data.status_code] == [400, 400]
+    assert "<h1>Connection failed</h1>" in page.text
+    assert data.json()["error"] == {"code": "INVALID_REQUEST", "message": "store_code must be given once"}
+    assert not gateway.suite.connections.links
+
+
+async def test_of_two_nonces_neither_counts(gateway: Gateway) -> None:
+    state, cookie = await connect(gateway)
+    for cookies in (f"{cookie}; tokhub_oauth=planted", f"tokhub_oauth=planted; {cookie}"):
+        assert (await come_back(gateway, cookies, state=state, code="c")).status_code == 400
+
+    assert [one.browser_nonce for one in gateway.suite.connections.completions] == ["", ""]
+    assert (await come_back(gateway, f"other=1; {cookie}", state=state, code="c")).status_code == 200
 
 
 async def test_a_second_use_of_a_link_is_refused(gateway: Gateway) -> None:

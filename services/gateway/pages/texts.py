@@ -15,35 +15,38 @@ class Text:
     advice: str
 
 
-OPEN_AGAIN = "Open the connect link again and approve on TikTok's page."
-SUPPORT = "Please try again or contact support."
+# A state works once, and it may be spent whatever failed after it: reloading the page never helps.
+START_AGAIN = "Start again from a new connect link"
+APPROVE = f"{START_AGAIN}, and approve on TikTok's page."
+WAIT = f"Wait a minute. {START_AGAIN}."
+SUPPORT = "Please try again or contact support. Reloading this page does not help: start again from a new connect link."
 
 TEXTS: Mapping[Reason, Text] = MappingProxyType(
     {
         Reason.STORE_NOT_FOUND: Text("Store not found", "Check the connect link, or ask for a new one."),
         Reason.INVALID_FIELD: Text(
-            "This link is incomplete or has been changed", "Check the connect link, or ask for a new one."
+            "This link cannot be used: it is incomplete, has been changed, or TikTok no longer accepts it",
+            f"{START_AGAIN}.",
         ),
         Reason.STATE_INVALID: Text(
             "Invalid state parameter (possible CSRF attack)",
-            "Open the connect link again, and finish in the same browser within ten minutes.",
+            f"{START_AGAIN}, and finish in the same browser within ten minutes.",
         ),
-        Reason.STATE_EXPIRED: Text("This connect link has expired", OPEN_AGAIN),
+        Reason.STATE_EXPIRED: Text("This connect link has expired", APPROVE),
         Reason.STATE_REUSED: Text(
-            "This connect link was used already",
-            "If the account is not connected yet, open the connect link again.",
+            "This connect link was used already", f"If the account is not connected yet: {START_AGAIN.lower()}."
         ),
-        Reason.AUTHORIZATION_DENIED: Text("The connection was declined on TikTok's page", OPEN_AGAIN),
+        Reason.AUTHORIZATION_DENIED: Text("The connection was declined on TikTok's page", APPROVE),
         Reason.SCOPE_MISSING: Text(
-            "A required permission was not granted",
-            "Open the connect link again and leave every permission switched on.",
+            "A required permission was not granted", f"{START_AGAIN}, and leave every permission switched on."
         ),
         Reason.ACCOUNT_ALREADY_CONNECTED: Text(
             "Another TikTok account or another owner is connected here already",
-            "Sign in to TikTok with the account of this store, or have the other connection removed first.",
+            "Sign in to TikTok with the account of this store, or have the other connection removed first. "
+            f"{START_AGAIN}.",
         ),
-        Reason.RATE_LIMITED: Text("Too many attempts", "Wait a minute, then open the connect link again."),
-        Reason.UPSTREAM_RATE_LIMITED: Text("TikTok is busy", "Wait a minute, then open the connect link again."),
+        Reason.RATE_LIMITED: Text("Too many attempts", WAIT),
+        Reason.UPSTREAM_RATE_LIMITED: Text("TikTok is busy", WAIT),
         Reason.UPSTREAM_UNAVAILABLE: Text("TikTok cannot be reached at the moment", SUPPORT),
         Reason.UPSTREAM_BAD_RESPONSE: Text("TikTok gave an answer that cannot be used", SUPPORT),
         Reason.STORAGE_UNAVAILABLE: Text("The connection cannot be saved at the moment", SUPPORT),

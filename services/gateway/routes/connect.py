@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
-from libs.errors import InvalidField, StateInvalid, TokhubError, TryLater
+from libs.errors import InvalidField, StateInvalid, TokhubError
 from services.gateway.backends import Backends
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import StoreInQuery
@@ -73,9 +73,8 @@ class ConnectRoutes:
         try:
             page = self._pages.connected(await self._complete(request))
         except TokhubError as error:
+            # Whatever failed, the state may be spent: nothing but a new link helps, and that brings a new nonce.
             page = self._pages.failed(error)
-            if isinstance(error, TryLater):
-                return page  # the cookie stays: reloading may help
         clear_nonce(request, page)
         return page
 
@@ -90,18 +89,9 @@ class ConnectRoutes:
         return await self._backends.connections.StartAuthorization(request)
 
     async def _complete(self, request: Request) -> token_pb2.Owner:
-        returned = complete_request(single_parameters(request), nonce_of(request))
+        returned = complete_request(request.query_params, nonce_of(request))
         completed = await self._backends.connections.CompleteAuthorization(returned)
         return completed.connection.owner
-
-
-def single_parameters(request: Request) -> dict[str, str]:
-    """Return the query, decoded once; raise StateInvalid when a parameter stands in it twice."""
-    items = request.query_params.multi_items()
-    parameters = dict(items)
-    if len(parameters) != len(items):
-        raise StateInvalid
-    return parameters
 
 
 def complete_request(parameters: Mapping[str, str], nonce: str) -> token_pb2.CompleteAuthorizationRequest:
@@ -130,9 +120,12 @@ def is_plain_loopback(request: Request) -> bool:
 
 
 def nonce_of(request: Request) -> str:
-    """Return the nonce this browser was given, empty when it has none."""
-    nonce = request.cookies.get(PLAIN_COOKIE if is_plain_loopback(request) else HOST_COOKIE, "")
-    return nonce if NONCE.fullmatch(nonce) else ""
+    """Return the nonce this browser was given; empty when it has none, or several, of which one may be planted."""
+    name = PLAIN_COOKIE if is_plain_loopback(request) else HOST_COOKIE
+    cookies = ";".join(request.headers.getlist("cookie")).split(";")
+    pairs = [(key.strip(), value.strip()) for key, _, value in (cookie.partition("=") for cookie in cookies)]
+    nonces = [value for key, value in pairs if key == name]
+    return nonces[0] if len(nonces) == 1 and NONCE.fullmatch(nonces[0]) else ""
 
 
 def set_nonce(request: Request, response: Response, nonce: str, seconds: int = COOKIE_SECONDS) -> None:
