@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -32,7 +33,10 @@ async def watched(server: EmbeddedPostgres) -> AsyncIterator[tuple[Revive, list[
 
 
 def kill(server: EmbeddedPostgres) -> None:
+    """Kill the server and return when it has ended, before whoever watches it can notice."""
     os.kill(server.process_id, signal.SIGKILL)
+    while server.exit_code is None:
+        time.sleep(0.01)
 
 
 async def answers(dsn: str) -> bool:
