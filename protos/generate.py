@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
+from google.protobuf import any_pb2, descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
+from google.rpc import status_pb2
 from grpc_tools import protoc
 from protovalidate._gen.buf.validate import validate_pb
 
 PROTOS = Path(__file__).resolve().parent
-WELL_KNOWN = (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2)
+WELL_KNOWN = (any_pb2, descriptor_pb2, duration_pb2, field_mask_pb2, status_pb2, timestamp_pb2)
 
 
 def write_validate_descriptor(target: Path) -> None:

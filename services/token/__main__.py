@@ -27,9 +27,12 @@ from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
 from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing, WrongKeys, parse_keys
+from services.token.adapters.bulk import PostgresBulk
 from services.token.adapters.canaries import check_keys
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.due import PostgresDue
+from services.token.adapters.events import PostgresEvents
+from services.token.adapters.forecast_rows import PostgresForecast
 from services.token.adapters.identity import identify
 from services.token.adapters.imports import PostgresImports
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
@@ -48,12 +51,14 @@ from services.token.adapters.timeline_rows import PostgresTimeline
 from services.token.core import authorization, disconnection, exchange, rotation
 from services.token.core.ahead import RefreshAhead
 from services.token.core.authorization import Authorization
+from services.token.core.batch import BatchTokens
 from services.token.core.breaker import Breaker
 from services.token.core.cache import ReadCache
 from services.token.core.directory import Directory
 from services.token.core.disconnection import Disconnection
 from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
+from services.token.core.forecast import Forecaster
 from services.token.core.importing import Importing
 from services.token.core.journal import OwnJournal, ReplayPort, settle
 from services.token.core.journal_keeping import JournalKeeper
@@ -69,6 +74,7 @@ from services.token.core.tokens import Tokens
 from services.token.core.upkeep import Chore, upkeep
 from services.token.core.vault import Vault
 from services.token.core.verification import Verification
+from services.token.core.watch_tokens import TokenWatch
 from services.token.domain.connection import Provider
 from services.token.servicers.connection import ConnectionServicer
 from services.token.servicers.token import TokenServicer
@@ -108,6 +114,9 @@ class Core:
     vaulting: Vaulting
     chores: Sequence[Chore]
     refresh_all: RefreshAll
+    batch: BatchTokens
+    watch: TokenWatch
+    forecaster: Forecaster
 
 
 def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
@@ -188,8 +197,9 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         importing = Importing(rows=PostgresImports(grounds.pool), refresher=refresher, learner=learner, vault=vault)
         chores += (learner.learn_due, importing.finish_due)
     directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
+    tokens = Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault)
     return Core(
-        tokens=Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault),
+        tokens=tokens,
         cache=cache,
         directory=directory,
         refresher=refresher,
@@ -206,6 +216,9 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
             clock=clock,
             concurrency=settings.refresh_concurrency,
         ),
+        batch=BatchTokens(rows=PostgresBulk(grounds.pool), tokens=tokens),
+        watch=TokenWatch(PostgresEvents(grounds.pool)),
+        forecaster=Forecaster(PostgresForecast(grounds.pool)),
     )
 
 
@@ -218,6 +231,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(dsn, application="tokhub-token", schema=SCHEMA, limits=limits))
         await check_keys(pool, ring)
+        await PostgresEvents(pool).adopt()
         # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
         transport = await stack.enter_async_context(Transport(keep_alive=False))
         replica = replica_name()
@@ -251,6 +265,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(server)
         # The server waits for streams that end by themselves; these would not.
         stack.callback(core.refresh_all.close)
+        stack.callback(core.watch.close)
         await stop.wait()
 
 
@@ -276,9 +291,14 @@ async def following(core: Core, journal: OwnJournal, rows: ReplayPort, dsn: str)
 
     def on_gap() -> None:
         core.cache.clear()
+        core.watch.wake()
         keeper.wake()
 
-    handlers = {CHANNEL: core.cache.changed}
+    def on_event(connection_id: str) -> None:
+        core.cache.changed(connection_id)
+        core.watch.wake()
+
+    handlers = {CHANNEL: on_event}
     listener = NotificationListener(dsn, handlers=handlers, on_gap=on_gap, clock=SystemClock())
     core.cache.listen_to(listener)
     async with listener, keeper:
@@ -287,13 +307,14 @@ async def following(core: Core, journal: OwnJournal, rows: ReplayPort, dsn: str)
 
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
-    token = TokenServicer(tokens=core.tokens, refresh_all=core.refresh_all)
+    token = TokenServicer(tokens=core.tokens, batch=core.batch, refresh_all=core.refresh_all, watch=core.watch)
     connection = ConnectionServicer(
         authorization=core.authorizing,
         disconnection=core.disconnecting,
         importing=core.importing,
         directory=core.directory,
         explainer=core.explainer,
+        forecaster=core.forecaster,
     )
     vaulting = core.vaulting
     vault = VaultServicer(keys=vaulting.keys, rotation=vaulting.rotation, verification=vaulting.verification)

@@ -15,9 +15,13 @@ from libs.clock import SystemClock
 from libs.errors import UpstreamUnavailable
 from libs.rpc.client import open_channel
 from libs.rpc.server import Readiness, RpcServer, RpcService
+from services.token.adapters.bulk import PostgresBulk
+from services.token.adapters.events import PostgresEvents
 from services.token.adapters.refresh_runs import PostgresRefreshRuns
+from services.token.core.batch import BatchTokens
 from services.token.core.provider import Refused
 from services.token.core.refresh_all import RefreshAll
+from services.token.core.watch_tokens import TokenWatch
 from services.token.servicers.token import TokenServicer
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import House
@@ -54,7 +58,9 @@ async def replica(house: House, name: str = "replica-1", *, concurrency: int = 4
     refresh_all = RefreshAll(
         runs=PostgresRefreshRuns(house.pool), refresher=core.refresher, clock=SystemClock(), concurrency=concurrency
     )
-    servicer = TokenServicer(tokens=core.tokens, refresh_all=refresh_all)
+    batch = BatchTokens(rows=PostgresBulk(house.pool), tokens=core.tokens)
+    watch = TokenWatch(PostgresEvents(house.pool))
+    servicer = TokenServicer(tokens=core.tokens, batch=batch, refresh_all=refresh_all, watch=watch)
     service = RpcService(
         name="tokhub.token.v1.TokenService",
         register=lambda server: token_pb2_grpc.add_TokenServiceServicer_to_server(servicer, server),

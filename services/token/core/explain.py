@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.token.core.directory import Directory
-from services.token.domain.connection import DUE_WITHIN, Connection, Reference, Status
+from services.token.domain.connection import Connection, Reference, Status
 from services.token.domain.timeline import Event, why
 
 DEFAULT_PAGE = 50
@@ -92,10 +92,14 @@ def verdict_on(connection: Connection) -> Verdict:
         words = f"The last refresh brought nothing; the next one is allowed from {spoken(at)} on."
         return Verdict(decision=Decision.WAITING, action=NextAction.REFRESH, at=at, words=words)
     if connection.needs_refresh:
-        words = f"The access token ends at {spoken(connection.access_expires_at)}: it is refreshed at its next use."
+        words = (
+            f"The access token ends at {spoken(connection.access_expires_at)}: it is refreshed now, or when it is used."
+        )
         return Verdict(decision=Decision.REFRESH_DUE, action=NextAction.REFRESH, at=now, words=words)
-    due = connection.access_expires_at - timedelta(seconds=min(DUE_WITHIN, connection.access_life / 2))
-    words = f"The access token works until {spoken(connection.access_expires_at)}; a refresh is due at {spoken(due)}."
+    due = connection.access_expires_at - timedelta(seconds=connection.access_life / 2)
+    words = (
+        f"The access token works until {spoken(connection.access_expires_at)}; it is refreshed from {spoken(due)} on."
+    )
     return Verdict(decision=Decision.HEALTHY, action=NextAction.REFRESH, at=due, words=words)
 
 

@@ -45,14 +45,19 @@ class Tokens:
         cached = self._cache.get(reference)
         if cached and need.met_by(cached[0].connection, cached[1]):
             return await self._opened(cached[0], fresh=True)
-        held = await self._read(reference)
+        return await self.meet(await self._read(reference), need)
+
+    async def meet(self, held: Held, need: Need) -> ValidToken:
+        """Return an access token of a connection that was read just now; raises as get_valid."""
+        held = self._refresher.newest(held)
         if need.met_by(held.connection):
             return await self._opened(held, fresh=True)
         try:
             raise_unless_usable(held)
             return await self._opened(await self._refresher.refresh(held.connection, need), fresh=True)
         except (TryLater, ServerMisconfig, ReauthRequired) as error:
-            if outlives(error) and held.connection.seconds_left > 0 and held.connection.version.generation != rejected:
+            spent = held.connection.version.generation == need.spent_generation
+            if outlives(error) and held.connection.seconds_left > 0 and not spent:
                 return await self._opened(held, fresh=False)
             raise
 

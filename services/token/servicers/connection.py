@@ -9,10 +9,11 @@ from services.token.core.connections import Filter
 from services.token.core.directory import Directory
 from services.token.core.disconnection import Disconnection
 from services.token.core.explain import Explainer
+from services.token.core.forecast import Forecaster
 from services.token.core.importing import Importing
 from services.token.core.state import Terms
 from services.token.domain.connection import ByOwner
-from services.token.servicers.explaining import explanation_message
+from services.token.servicers.explaining import explanation_message, forecast_message
 from services.token.servicers.translate import (
     IMPORT_OUTCOME_VALUES,
     OWNER_KINDS,
@@ -41,12 +42,14 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         importing: Importing | None,
         directory: Directory,
         explainer: Explainer,
+        forecaster: Forecaster,
     ) -> None:
         self._authorization = authorization
         self._disconnection = disconnection
         self._importing = importing
         self._directory = directory
         self._explainer = explainer
+        self._forecaster = forecaster
 
     async def StartAuthorization(
         self, request: token_pb2.StartAuthorizationRequest, context: Context
@@ -134,6 +137,13 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         before = page_start(request.page_token) or None
         explanation = await self._explainer.explain(reference_of(request.connection), before, request.page_size)
         return explanation_message(explanation)
+
+    async def GetRefreshForecast(
+        self, request: token_pb2.GetRefreshForecastRequest, context: Context
+    ) -> token_pb2.GetRefreshForecastResponse:
+        """Say what is to be expected."""
+        team_id = request.team_id if request.HasField("team_id") else None
+        return forecast_message(await self._forecaster.forecast(PROVIDERS.get(request.provider), team_id))
 
 
 def page_start(page_token: str) -> int:

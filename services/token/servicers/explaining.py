@@ -1,8 +1,9 @@
-"""The messages of ExplainConnection."""
+"""The messages of ExplainConnection and GetRefreshForecast."""
 
 from tokhub.token.v1 import token_pb2
 
 from services.token.core.explain import Decision, Explanation, NextAction
+from services.token.core.forecast import Forecast, Span
 from services.token.domain.timeline import Event, Kind
 from services.token.servicers.translate import connection_message, timestamp
 
@@ -55,3 +56,23 @@ def event_message(event: Event) -> token_pb2.ConnectionEvent:
         request_id=event.request_id,
         message=event.told(),
     )
+
+
+def forecast_message(forecast: Forecast) -> token_pb2.GetRefreshForecastResponse:
+    """Return a forecast's message."""
+    return token_pb2.GetRefreshForecastResponse(
+        time=timestamp(forecast.at),
+        live=forecast.live,
+        access_overdue=forecast.access_overdue,
+        access_ends=[span_message(span) for span in forecast.access_ends],
+        refreshes_needed_per_second=forecast.needed,
+        refreshes_measured_per_second=forecast.measured,
+        consent_overdue=forecast.consent_overdue,
+        consent_endless=forecast.consent_endless,
+        consent_ends=[span_message(span) for span in forecast.consent_ends],
+    )
+
+
+def span_message(span: Span) -> token_pb2.ForecastSpan:
+    """Return a span's message."""
+    return token_pb2.ForecastSpan(start_time=timestamp(span.start), count=span.count)

@@ -5,48 +5,43 @@ from datetime import timedelta
 
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.rpc.interceptor import Context
+from libs.rpc.interceptor import DEFAULT_TIMEOUT, Context
+from services.token.core.batch import BatchTokens
 from services.token.core.refresh_all import RefreshAll
 from services.token.core.tokens import Tokens
+from services.token.core.watch_tokens import TokenWatch
+from services.token.servicers.batching import item_message, need_of, token_message, want_of
 from services.token.servicers.refreshing import news_message, scope_of
-from services.token.servicers.translate import (
-    PROVIDER_VALUES,
-    connection_message,
-    reference_of,
-    shop_message,
-    timestamp,
-)
+from services.token.servicers.translate import connection_message, reference_of
+from services.token.servicers.watching import chosen_of, watch_message
 
-DEFAULT_MIN_TTL = timedelta(seconds=60)
+ANSWER_MARGIN = 0.5  # seconds of a deadline that are kept for sending a batch
 
 
 class TokenServicer(token_pb2_grpc.TokenServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, *, tokens: Tokens, refresh_all: RefreshAll) -> None:
+    def __init__(self, *, tokens: Tokens, batch: BatchTokens, refresh_all: RefreshAll, watch: TokenWatch) -> None:
         self._tokens = tokens
+        self._batch = batch
         self._refresh_all = refresh_all
+        self._watch = watch
 
     async def GetValidToken(
         self, request: token_pb2.GetValidTokenRequest, context: Context
     ) -> token_pb2.GetValidTokenResponse:
         """Return an access token that works."""
-        min_ttl = request.min_ttl.ToTimedelta() if request.HasField("min_ttl") else DEFAULT_MIN_TTL
-        rejected = request.rejected_generation if request.HasField("rejected_generation") else None
-        valid = await self._tokens.get_valid(reference_of(request.connection), min_ttl, rejected)
-        connection = valid.connection
-        return token_pb2.GetValidTokenResponse(
-            access_token=valid.access_token.reveal(),
-            token_type="Bearer",
-            expire_time=timestamp(connection.access_expires_at),
-            generation=connection.version.generation,
-            freshness=token_pb2.FRESHNESS_FRESH if valid.fresh else token_pb2.FRESHNESS_STALE_BUT_VALID,
-            provider=PROVIDER_VALUES[connection.provider],
-            account_id=connection.account_id,
-            scopes=connection.scopes,
-            connection_id=str(connection.id),
-            shops=[shop_message(shop) for shop in connection.shops],
-        )
+        need, reference = need_of(request), reference_of(request.connection)
+        valid = await self._tokens.get_valid(reference, timedelta(seconds=need.min_ttl), need.spent_generation)
+        return token_message(valid)
+
+    async def BatchGetValidTokens(
+        self, request: token_pb2.BatchGetValidTokensRequest, context: Context
+    ) -> token_pb2.BatchGetValidTokensResponse:
+        """Return many access tokens."""
+        within = max((context.time_remaining() or DEFAULT_TIMEOUT) - ANSWER_MARGIN, 0)
+        answers = await self._batch.get([want_of(item) for item in request.requests], within)
+        return token_pb2.BatchGetValidTokensResponse(results=[item_message(answer) for answer in answers])
 
     async def RefreshToken(
         self, request: token_pb2.RefreshTokenRequest, context: Context
@@ -67,3 +62,11 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         stream = self._refresh_all.rehearse(scope) if request.dry_run else self._refresh_all.run(scope)
         async for news in stream:
             yield news_message(news)
+
+    async def WatchTokens(
+        self, request: token_pb2.WatchTokensRequest, context: Context
+    ) -> AsyncIterator[token_pb2.WatchTokensResponse]:
+        """Tell what happens to connections."""
+        after = request.after_event_id if request.HasField("after_event_id") else None
+        async for news in self._watch.watch(chosen_of(request.filter), after):
+            yield watch_message(news)

@@ -14,6 +14,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -404,6 +405,38 @@ REFRESH_OUTCOME_SKIPPED: RefreshOutcome.ValueType  # 2
 REFRESH_OUTCOME_FAILED: RefreshOutcome.ValueType  # 3
 """It has no new tokens, though it should."""
 Global___RefreshOutcome: _TypeAlias = RefreshOutcome  # noqa: Y015
+
+class _TokenEventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TokenEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenEventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOKEN_EVENT_KIND_UNSPECIFIED: _TokenEventKind.ValueType  # 0
+    """Not an event."""
+    TOKEN_EVENT_KIND_CONNECTED: _TokenEventKind.ValueType  # 1
+    """The account was connected."""
+    TOKEN_EVENT_KIND_ROTATED: _TokenEventKind.ValueType  # 2
+    """Its tokens were refreshed: those of earlier generations end soon or have ended."""
+    TOKEN_EVENT_KIND_NEEDS_RECONNECT: _TokenEventKind.ValueType  # 3
+    """The account must be connected again."""
+    TOKEN_EVENT_KIND_DISCONNECTED: _TokenEventKind.ValueType  # 4
+    """The account was disconnected."""
+
+class TokenEventKind(_TokenEventKind, metaclass=_TokenEventKindEnumTypeWrapper):
+    """What watchers of tokens hear of."""
+
+TOKEN_EVENT_KIND_UNSPECIFIED: TokenEventKind.ValueType  # 0
+"""Not an event."""
+TOKEN_EVENT_KIND_CONNECTED: TokenEventKind.ValueType  # 1
+"""The account was connected."""
+TOKEN_EVENT_KIND_ROTATED: TokenEventKind.ValueType  # 2
+"""Its tokens were refreshed: those of earlier generations end soon or have ended."""
+TOKEN_EVENT_KIND_NEEDS_RECONNECT: TokenEventKind.ValueType  # 3
+"""The account must be connected again."""
+TOKEN_EVENT_KIND_DISCONNECTED: TokenEventKind.ValueType  # 4
+"""The account was disconnected."""
+Global___TokenEventKind: _TypeAlias = TokenEventKind  # noqa: Y015
 
 @_typing.final
 class Owner(_message.Message):
@@ -976,6 +1009,276 @@ class RefreshSummary(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshSummary: _TypeAlias = RefreshSummary  # noqa: Y015
+
+@_typing.final
+class BatchGetValidTokensRequest(_message.Message):
+    """Asks for many access tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetValidTokenRequest]:
+        """The items; each is held against its rules by itself."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___GetValidTokenRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetValidTokensRequest: _TypeAlias = BatchGetValidTokensRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetValidTokensResponse(_message.Message):
+    """What came of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenResult]:
+        """One result for each item, in the order asked."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___TokenResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetValidTokensResponse: _TypeAlias = BatchGetValidTokensResponse  # noqa: Y015
+
+@_typing.final
+class TokenResult(_message.Message):
+    """What came of one item of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def token(self) -> Global___GetValidTokenResponse:
+        """The token."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """The error, with the details that GetValidToken would give."""
+
+    def __init__(
+        self,
+        *,
+        token: Global___GetValidTokenResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "status", b"status", "token", b"token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "status", b"status", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["token", "status"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___TokenResult: _TypeAlias = TokenResult  # noqa: Y015
+
+@_typing.final
+class TokenFilter(_message.Message):
+    """Chooses events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    CONNECTION_IDS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    provider: Global___Provider.ValueType
+    """Only connections of this provider, when given."""
+    team_id: _builtins.int
+    """Only connections of this team, when given."""
+    @_builtins.property
+    def connection_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these connections, when any are given."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___TokenEventKind.ValueType]:
+        """Only these kinds of events, when any are given."""
+
+    def __init__(
+        self,
+        *,
+        provider: Global___Provider.ValueType = ...,
+        team_id: _builtins.int | None = ...,
+        connection_ids: _abc.Iterable[_builtins.str] | None = ...,
+        kinds: _abc.Iterable[Global___TokenEventKind.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "team_id", b"team_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "connection_ids", b"connection_ids", "kinds", b"kinds", "provider", b"provider", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__team_id: _TypeAlias = _typing.Literal["team_id"]  # noqa: Y015
+    _WhichOneofArgType__team_id: _TypeAlias = _typing.Literal["_team_id", b"_team_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__team_id) -> _WhichOneofReturnType__team_id | None: ...
+
+Global___TokenFilter: _TypeAlias = TokenFilter  # noqa: Y015
+
+@_typing.final
+class WatchTokensRequest(_message.Message):
+    """Asks to hear what happens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    AFTER_EVENT_ID_FIELD_NUMBER: _builtins.int
+    after_event_id: _builtins.int
+    """Go on after this event; 0 is before all that are kept. From now on when absent."""
+    @_builtins.property
+    def filter(self) -> Global___TokenFilter:
+        """What to hear of; everything when absent."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TokenFilter | None = ...,
+        after_event_id: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_event_id", b"_after_event_id", "after_event_id", b"after_event_id", "filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_event_id", b"_after_event_id", "after_event_id", b"after_event_id", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_event_id: _TypeAlias = _typing.Literal["after_event_id"]  # noqa: Y015
+    _WhichOneofArgType__after_event_id: _TypeAlias = _typing.Literal["_after_event_id", b"_after_event_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_event_id) -> _WhichOneofReturnType__after_event_id | None: ...
+
+Global___WatchTokensRequest: _TypeAlias = WatchTokensRequest  # noqa: Y015
+
+@_typing.final
+class WatchTokensResponse(_message.Message):
+    """News of connections."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def begin(self) -> Global___WatchBegin:
+        """Where the stream begins; the first message."""
+
+    @_builtins.property
+    def event(self) -> Global___TokenEvent:
+        """Something happened."""
+
+    def __init__(
+        self,
+        *,
+        begin: Global___WatchBegin | None = ...,
+        event: Global___TokenEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "event", b"event", "news", b"news"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "event", b"event", "news", b"news"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_news: _TypeAlias = _typing.Literal["begin", "event"]  # noqa: Y015
+    _WhichOneofArgType_news: _TypeAlias = _typing.Literal["news", b"news"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_news) -> _WhichOneofReturnType_news | None: ...
+
+Global___WatchTokensResponse: _TypeAlias = WatchTokensResponse  # noqa: Y015
+
+@_typing.final
+class WatchBegin(_message.Message):
+    """Where a stream of events begins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.int
+    """The event after which it begins, to be given as after_event_id until another is known; 0 when there was none."""
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchBegin: _TypeAlias = WatchBegin  # noqa: Y015
+
+@_typing.final
+class TokenEvent(_message.Message):
+    """Something that happened to a connection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.int
+    """Names the event; not a measure of order, which is that of the stream."""
+    kind: Global___TokenEventKind.ValueType
+    """What happened."""
+    connection_id: _builtins.str
+    """UUID of the connection."""
+    number: _builtins.int
+    """Short number of the connection, for people."""
+    provider: Global___Provider.ValueType
+    """Provider of the connection."""
+    team_id: _builtins.int
+    """Team it is counted with."""
+    epoch: _builtins.int
+    """Epoch afterwards."""
+    generation: _builtins.int
+    """Generation afterwards."""
+    reason: _builtins.str
+    """Why, as a word; empty when there is nothing to say."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    @_builtins.property
+    def owner(self) -> Global___Owner:
+        """Owner of the connection."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___TokenEventKind.ValueType = ...,
+        connection_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        provider: Global___Provider.ValueType = ...,
+        owner: Global___Owner | None = ...,
+        team_id: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        generation: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_id", b"connection_id", "epoch", b"epoch", "event_id", b"event_id", "generation", b"generation", "kind", b"kind", "number", b"number", "owner", b"owner", "provider", b"provider", "reason", b"reason", "team_id", b"team_id", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenEvent: _TypeAlias = TokenEvent  # noqa: Y015
 
 @_typing.final
 class StartAuthorizationRequest(_message.Message):
@@ -1560,3 +1863,119 @@ class ConnectionEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConnectionEvent: _TypeAlias = ConnectionEvent  # noqa: Y015
+
+@_typing.final
+class GetRefreshForecastRequest(_message.Message):
+    """Asks for a forecast."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    provider: Global___Provider.ValueType
+    """Only connections of this provider, when given."""
+    team_id: _builtins.int
+    """Only connections of this team, when given."""
+    def __init__(
+        self,
+        *,
+        provider: Global___Provider.ValueType = ...,
+        team_id: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "team_id", b"team_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "provider", b"provider", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__team_id: _TypeAlias = _typing.Literal["team_id"]  # noqa: Y015
+    _WhichOneofArgType__team_id: _TypeAlias = _typing.Literal["_team_id", b"_team_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__team_id) -> _WhichOneofReturnType__team_id | None: ...
+
+Global___GetRefreshForecastRequest: _TypeAlias = GetRefreshForecastRequest  # noqa: Y015
+
+@_typing.final
+class GetRefreshForecastResponse(_message.Message):
+    """What is to be expected of the connections that can be refreshed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
+    ACCESS_OVERDUE_FIELD_NUMBER: _builtins.int
+    ACCESS_ENDS_FIELD_NUMBER: _builtins.int
+    REFRESHES_NEEDED_PER_SECOND_FIELD_NUMBER: _builtins.int
+    REFRESHES_MEASURED_PER_SECOND_FIELD_NUMBER: _builtins.int
+    CONSENT_OVERDUE_FIELD_NUMBER: _builtins.int
+    CONSENT_ENDLESS_FIELD_NUMBER: _builtins.int
+    CONSENT_ENDS_FIELD_NUMBER: _builtins.int
+    live: _builtins.int
+    """Connections that can be refreshed."""
+    access_overdue: _builtins.int
+    """Of these, the ones whose access token has ended."""
+    refreshes_needed_per_second: _builtins.float
+    """Refreshes per second that the lives of the tokens ask for, on average."""
+    refreshes_measured_per_second: _builtins.float
+    """Refreshes per second over the last hour."""
+    consent_overdue: _builtins.int
+    """Connections whose consent has run out."""
+    consent_endless: _builtins.int
+    """Connections whose consent has no known end."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    @_builtins.property
+    def access_ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastSpan]:
+        """Access tokens that end in each of the next 24 hours."""
+
+    @_builtins.property
+    def consent_ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastSpan]:
+        """Connections whose consent runs out in each of the next 26 weeks of seven days."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        live: _builtins.int = ...,
+        access_overdue: _builtins.int = ...,
+        access_ends: _abc.Iterable[Global___ForecastSpan] | None = ...,
+        refreshes_needed_per_second: _builtins.float = ...,
+        refreshes_measured_per_second: _builtins.float = ...,
+        consent_overdue: _builtins.int = ...,
+        consent_endless: _builtins.int = ...,
+        consent_ends: _abc.Iterable[Global___ForecastSpan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ends", b"access_ends", "access_overdue", b"access_overdue", "consent_endless", b"consent_endless", "consent_ends", b"consent_ends", "consent_overdue", b"consent_overdue", "live", b"live", "refreshes_measured_per_second", b"refreshes_measured_per_second", "refreshes_needed_per_second", b"refreshes_needed_per_second", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRefreshForecastResponse: _TypeAlias = GetRefreshForecastResponse  # noqa: Y015
+
+@_typing.final
+class ForecastSpan(_message.Message):
+    """How many connections something happens to in a span of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """Connections."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the span begins; it lasts until the next one begins."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastSpan: _TypeAlias = ForecastSpan  # noqa: Y015

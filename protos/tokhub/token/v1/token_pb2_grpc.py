@@ -40,6 +40,11 @@ class TokenServiceStub:
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetValidTokenRequest.SerializeToString,
                 response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetValidTokenResponse.FromString,
                 _registered_method=True)
+        self.BatchGetValidTokens = channel.unary_unary(
+                '/tokhub.token.v1.TokenService/BatchGetValidTokens',
+                request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.BatchGetValidTokensRequest.SerializeToString,
+                response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.BatchGetValidTokensResponse.FromString,
+                _registered_method=True)
         self.RefreshToken = channel.unary_unary(
                 '/tokhub.token.v1.TokenService/RefreshToken',
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshTokenRequest.SerializeToString,
@@ -49,6 +54,11 @@ class TokenServiceStub:
                 '/tokhub.token.v1.TokenService/RefreshAll',
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllRequest.SerializeToString,
                 response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllResponse.FromString,
+                _registered_method=True)
+        self.WatchTokens = channel.unary_stream(
+                '/tokhub.token.v1.TokenService/WatchTokens',
+                request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.WatchTokensRequest.SerializeToString,
+                response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.WatchTokensResponse.FromString,
                 _registered_method=True)
 
 
@@ -62,6 +72,18 @@ class TokenServiceServicer:
         Callers: internal services and operators; never the gateway.
         Errors: CONNECTION_NOT_FOUND; REAUTH_REQUIRED when only a person can help; REFRESH_IN_PROGRESS,
         UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE when trying again later helps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetValidTokens(self, request, context):
+        """Returns access tokens of up to 1,000 connections, each item as GetValidToken would answer it, in the order asked.
+
+        No item makes another fail: what is wrong with one stands in its status, also when its fields are invalid or its
+        refresh is not done by the caller's deadline.
+        Callers: internal services and operators; never the gateway.
+        Errors: INVALID_FIELD for no items or too many, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +112,19 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchTokens(self, request, context):
+        """Tells what happens to connections from now on, or from after an event, until the caller leaves; never a token.
+
+        The first message says where the stream begins. Every event comes once and none is left out, in the same order for
+        all watchers; to go on after an interruption, give the event_id of the last message.
+        Callers: internal services and operators.
+        Errors: INVALID_FIELD for an event that is not kept any more; UPSTREAM_UNAVAILABLE when the service stops,
+        STORAGE_UNAVAILABLE: watch again after the last event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TokenServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +132,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.GetValidToken,
                     request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetValidTokenRequest.FromString,
                     response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetValidTokenResponse.SerializeToString,
+            ),
+            'BatchGetValidTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetValidTokens,
+                    request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.BatchGetValidTokensRequest.FromString,
+                    response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.BatchGetValidTokensResponse.SerializeToString,
             ),
             'RefreshToken': grpc.unary_unary_rpc_method_handler(
                     servicer.RefreshToken,
@@ -107,6 +147,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.RefreshAll,
                     request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllRequest.FromString,
                     response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.RefreshAllResponse.SerializeToString,
+            ),
+            'WatchTokens': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTokens,
+                    request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.WatchTokensRequest.FromString,
+                    response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.WatchTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +182,33 @@ class TokenService:
             '/tokhub.token.v1.TokenService/GetValidToken',
             tokhub_dot_token_dot_v1_dot_token__pb2.GetValidTokenRequest.SerializeToString,
             tokhub_dot_token_dot_v1_dot_token__pb2.GetValidTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetValidTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.token.v1.TokenService/BatchGetValidTokens',
+            tokhub_dot_token_dot_v1_dot_token__pb2.BatchGetValidTokensRequest.SerializeToString,
+            tokhub_dot_token_dot_v1_dot_token__pb2.BatchGetValidTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -201,6 +273,33 @@ class TokenService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def WatchTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tokhub.token.v1.TokenService/WatchTokens',
+            tokhub_dot_token_dot_v1_dot_token__pb2.WatchTokensRequest.SerializeToString,
+            tokhub_dot_token_dot_v1_dot_token__pb2.WatchTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ConnectionServiceStub:
     """Connections: how an owner comes to have a TikTok account, and how it stands.
@@ -246,6 +345,11 @@ class ConnectionServiceStub:
                 '/tokhub.token.v1.ConnectionService/ExplainConnection',
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionRequest.SerializeToString,
                 response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionResponse.FromString,
+                _registered_method=True)
+        self.GetRefreshForecast = channel.unary_unary(
+                '/tokhub.token.v1.ConnectionService/GetRefreshForecast',
+                request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastRequest.SerializeToString,
+                response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastResponse.FromString,
                 _registered_method=True)
 
 
@@ -327,6 +431,16 @@ class ConnectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRefreshForecast(self, request, context):
+        """Says how many refreshes are to be expected and how many there are, and whose consent runs out when.
+
+        Callers: the gateway and operators.
+        Errors: STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -364,6 +478,11 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
                     servicer.ExplainConnection,
                     request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionRequest.FromString,
                     response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionResponse.SerializeToString,
+            ),
+            'GetRefreshForecast': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRefreshForecast,
+                    request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastRequest.FromString,
+                    response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -556,6 +675,33 @@ class ConnectionService:
             '/tokhub.token.v1.ConnectionService/ExplainConnection',
             tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionRequest.SerializeToString,
             tokhub_dot_token_dot_v1_dot_token__pb2.ExplainConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRefreshForecast(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.token.v1.ConnectionService/GetRefreshForecast',
+            tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastRequest.SerializeToString,
+            tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastResponse.FromString,
             options,
             channel_credentials,
             insecure,

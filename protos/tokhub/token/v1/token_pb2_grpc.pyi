@@ -27,6 +27,14 @@ class TokenServiceStub:
     Errors: CONNECTION_NOT_FOUND; REAUTH_REQUIRED when only a person can help; REFRESH_IN_PROGRESS,
     UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE when trying again later helps.
     """
+    BatchGetValidTokens: _aio.UnaryUnaryMultiCallable[_token_pb2.BatchGetValidTokensRequest, _token_pb2.BatchGetValidTokensResponse]
+    """Returns access tokens of up to 1,000 connections, each item as GetValidToken would answer it, in the order asked.
+
+    No item makes another fail: what is wrong with one stands in its status, also when its fields are invalid or its
+    refresh is not done by the caller's deadline.
+    Callers: internal services and operators; never the gateway.
+    Errors: INVALID_FIELD for no items or too many, STORAGE_UNAVAILABLE.
+    """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_token_pb2.RefreshTokenRequest, _token_pb2.RefreshTokenResponse]
     """Exchanges the refresh token of one connection now, or only when it is due.
 
@@ -41,6 +49,15 @@ class TokenServiceStub:
     Callers: the gateway, internal services and operators.
     Errors: UPSTREAM_UNAVAILABLE when the process at work stopped: ask again for those that are left;
     STORAGE_UNAVAILABLE.
+    """
+    WatchTokens: _aio.UnaryStreamMultiCallable[_token_pb2.WatchTokensRequest, _token_pb2.WatchTokensResponse]
+    """Tells what happens to connections from now on, or from after an event, until the caller leaves; never a token.
+
+    The first message says where the stream begins. Every event comes once and none is left out, in the same order for
+    all watchers; to go on after an interruption, give the event_id of the last message.
+    Callers: internal services and operators.
+    Errors: INVALID_FIELD for an event that is not kept any more; UPSTREAM_UNAVAILABLE when the service stops,
+    STORAGE_UNAVAILABLE: watch again after the last event.
     """
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -57,6 +74,20 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         Callers: internal services and operators; never the gateway.
         Errors: CONNECTION_NOT_FOUND; REAUTH_REQUIRED when only a person can help; REFRESH_IN_PROGRESS,
         UPSTREAM_UNAVAILABLE, UPSTREAM_RATE_LIMITED, UPSTREAM_BAD_RESPONSE, STORAGE_UNAVAILABLE when trying again later helps.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetValidTokens(
+        self,
+        request: _token_pb2.BatchGetValidTokensRequest,
+        context: _aio.ServicerContext[_token_pb2.BatchGetValidTokensRequest, _abc.Awaitable[_token_pb2.BatchGetValidTokensResponse]],
+    ) -> _abc.Awaitable[_token_pb2.BatchGetValidTokensResponse]:
+        """Returns access tokens of up to 1,000 connections, each item as GetValidToken would answer it, in the order asked.
+
+        No item makes another fail: what is wrong with one stands in its status, also when its fields are invalid or its
+        refresh is not done by the caller's deadline.
+        Callers: internal services and operators; never the gateway.
+        Errors: INVALID_FIELD for no items or too many, STORAGE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -84,6 +115,21 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         Callers: the gateway, internal services and operators.
         Errors: UPSTREAM_UNAVAILABLE when the process at work stopped: ask again for those that are left;
         STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchTokens(
+        self,
+        request: _token_pb2.WatchTokensRequest,
+        context: _aio.ServicerContext[_token_pb2.WatchTokensRequest, _abc.AsyncIterator[_token_pb2.WatchTokensResponse]],
+    ) -> _abc.AsyncIterator[_token_pb2.WatchTokensResponse]:
+        """Tells what happens to connections from now on, or from after an event, until the caller leaves; never a token.
+
+        The first message says where the stream begins. Every event comes once and none is left out, in the same order for
+        all watchers; to go on after an interruption, give the event_id of the last message.
+        Callers: internal services and operators.
+        Errors: INVALID_FIELD for an event that is not kept any more; UPSTREAM_UNAVAILABLE when the service stops,
+        STORAGE_UNAVAILABLE: watch again after the last event.
         """
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _aio.Server) -> None: ...
@@ -137,6 +183,12 @@ class ConnectionServiceStub:
 
     Callers: the gateway and operators.
     Errors: CONNECTION_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+    """
+    GetRefreshForecast: _aio.UnaryUnaryMultiCallable[_token_pb2.GetRefreshForecastRequest, _token_pb2.GetRefreshForecastResponse]
+    """Says how many refreshes are to be expected and how many there are, and whose consent runs out when.
+
+    Callers: the gateway and operators.
+    Errors: STORAGE_UNAVAILABLE.
     """
 
 class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -228,6 +280,18 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway and operators.
         Errors: CONNECTION_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRefreshForecast(
+        self,
+        request: _token_pb2.GetRefreshForecastRequest,
+        context: _aio.ServicerContext[_token_pb2.GetRefreshForecastRequest, _abc.Awaitable[_token_pb2.GetRefreshForecastResponse]],
+    ) -> _abc.Awaitable[_token_pb2.GetRefreshForecastResponse]:
+        """Says how many refreshes are to be expected and how many there are, and whose consent runs out when.
+
+        Callers: the gateway and operators.
+        Errors: STORAGE_UNAVAILABLE.
         """
 
 def add_ConnectionServiceServicer_to_server(servicer: ConnectionServiceServicer, server: _aio.Server) -> None: ...

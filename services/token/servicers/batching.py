@@ -1,0 +1,54 @@
+"""The messages of BatchGetValidTokens, and those it shares with GetValidToken."""
+
+from tokhub.token.v1 import token_pb2
+
+from libs.errors import InvalidField, TokhubError
+from libs.rpc.interceptor import validate
+from libs.rpc.status import to_status
+from services.token.core.batch import Answer, Want
+from services.token.core.tokens import ValidToken
+from services.token.domain.connection import Need
+from services.token.servicers.translate import PROVIDER_VALUES, reference_of, shop_message, timestamp
+
+DEFAULT_MIN_TTL = 60.0  # seconds
+
+
+def need_of(request: token_pb2.GetValidTokenRequest) -> Need:
+    """Return what a request needs of a token."""
+    return Need(
+        min_ttl=request.min_ttl.ToTimedelta().total_seconds() if request.HasField("min_ttl") else DEFAULT_MIN_TTL,
+        spent_generation=request.rejected_generation if request.HasField("rejected_generation") else None,
+    )
+
+
+def want_of(request: token_pb2.GetValidTokenRequest) -> Want | InvalidField:
+    """Return an item of a batch, or what is wrong with it."""
+    try:
+        validate(request)
+    except InvalidField as error:
+        return error
+    return Want(reference=reference_of(request.connection), need=need_of(request))
+
+
+def token_message(valid: ValidToken) -> token_pb2.GetValidTokenResponse:
+    """Return a token's message."""
+    connection = valid.connection
+    return token_pb2.GetValidTokenResponse(
+        access_token=valid.access_token.reveal(),
+        token_type="Bearer",
+        expire_time=timestamp(connection.access_expires_at),
+        generation=connection.version.generation,
+        freshness=token_pb2.FRESHNESS_FRESH if valid.fresh else token_pb2.FRESHNESS_STALE_BUT_VALID,
+        provider=PROVIDER_VALUES[connection.provider],
+        account_id=connection.account_id,
+        scopes=connection.scopes,
+        connection_id=str(connection.id),
+        shops=[shop_message(shop) for shop in connection.shops],
+    )
+
+
+def item_message(answer: Answer) -> token_pb2.TokenResult:
+    """Return an item's message."""
+    if isinstance(answer, TokhubError):
+        return token_pb2.TokenResult(status=to_status(answer))
+    return token_pb2.TokenResult(token=token_message(answer))
