@@ -5,7 +5,8 @@ import pytest
 from libs.errors import KeyNotReady, ServerMisconfig
 from libs.vault.ring import KeyRing, WrongKeys
 from libs.vault.usage import REFUSE_AT
-from tests.token.conftest import House
+from services.token.core.vault import Vault
+from tests.token.conftest import House, store
 from tests.token.key_rings import KEYS, Keyholder, keyholder, ring_of
 
 
@@ -105,6 +106,18 @@ async def test_a_key_that_sealed_too_often_starts_no_new_tokens(house: House) ->
     with pytest.raises(ServerMisconfig, match="put a new key first in TOKEN_ENC_KEYS"):
         one.vault.require_room()
     assert one.ring.open(one.ring.seal(b"what TikTok gave", ("p",)), ("p",)) == b"what TikTok gave"
+
+
+async def test_no_token_is_presented_that_could_not_be_sealed_safely(house: House) -> None:
+    await house.connect("shop-1")
+    ring = ring_of("k1")
+    ring.usage.learn({"k1": REFUSE_AT})
+    house.vault = Vault(ring)
+
+    with pytest.raises(ServerMisconfig, match="put a new key first"):
+        await house.replica().tokens.refresh(store("shop-1"), "request")
+
+    assert house.provider.presented == []
 
 
 async def test_keys_show_who_knows_them_and_how_many_rows_need_them(house: House) -> None:
