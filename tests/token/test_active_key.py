@@ -120,6 +120,22 @@ async def test_no_token_is_presented_that_could_not_be_sealed_safely(house: Hous
     assert house.provider.presented == []
 
 
+async def test_a_grant_still_to_be_ended_at_tiktok_keeps_its_key(house: House) -> None:
+    one = await keyholder(house, "one", "k1")
+    await house.connect("shop-1")
+    await house.pool.execute(
+        "INSERT INTO revocations (connection_id, provider, account_id, epoch, generation, access_token, refresh_token, "
+        "access_expires_at) SELECT id, provider, account_id, epoch, generation, access_token, refresh_token, "
+        "access_expires_at FROM connections"
+    )
+    await house.pool.execute("UPDATE connections SET status = 'DISCONNECTED', epoch = epoch + 1")
+    await one.keys.leave()
+    await keyholder(house, "two", "k2", "k1")
+
+    with pytest.raises(WrongKeys, match="stored tokens need key k1"):
+        await keyholder(house, "three", "k2")
+
+
 async def test_keys_show_who_knows_them_and_how_many_rows_need_them(house: House) -> None:
     await keyholder(house, "one", "k1")
     await house.connect("shop-1")
