@@ -5,12 +5,16 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
+from rich.console import Console
 
+from deploy.local.start import running
 from deploy.local.state import is_free
+from deploy.local.supervision import Supervisor
 from deploy.local.watching import Revive, watching
 from libs.database.embedded import EmbeddedPostgres
 from tests.suite.local_suite import SERVING, Home, all_gone, directory, start
@@ -69,6 +73,21 @@ async def test_whoever_stops_finds_the_server_running(server: EmbeddedPostgres) 
         await revive()
         connection = await asyncpg.connect(dsn)
         await connection.close()
+
+
+async def test_the_database_is_back_before_the_programs_end(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Programs(Supervisor):
+        async def end_all(self) -> None:
+            order.append("programs end")
+
+    async def revive() -> None:
+        order.append("database is back")
+
+    async with running(Programs(state=tmp_path, say=order.append), revive, Console(quiet=True)):
+        pass
+    assert order == ["database is back", "programs end"]
 
 
 async def test_a_taken_port_is_waited_for_and_named(server: EmbeddedPostgres) -> None:
