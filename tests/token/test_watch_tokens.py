@@ -143,8 +143,8 @@ async def test_the_rows_of_a_slow_transaction_are_not_skipped(house: House, serv
         await slow.start()
         low = await database.fetchval(ADD, connection.id, 2)
         high = await house.pool.fetchval(ADD, connection.id, 3)
-        await asyncio.sleep(0.5)
         served.watch.wake()
+        await asyncio.sleep(0.5)
         await slow.commit()
 
     assert [(await watcher.event()).event_id for _ in range(2)] == [low, high]
