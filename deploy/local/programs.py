@@ -61,6 +61,7 @@ class Suite:
                 **{f"SANDBOX_LATENCY_{name}_MS": ms for name, ms in LATENCY.items()},
                 "SANDBOX_REDIRECT_URIS": ",".join(dict.fromkeys(redirects)),
                 "SANDBOX_STATE_FILE": str(settings.state / "sandbox.sqlite"),
+                "SANDBOX_WEBHOOK_URL": f"{settings.gateway_url}/webhooks/tiktok",
                 **self._inherited("SANDBOX_"),
                 "SANDBOX_HOST": "127.0.0.1",
                 "SANDBOX_PORT": str(settings.sandbox_port),

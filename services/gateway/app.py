@@ -30,6 +30,7 @@ from services.gateway.routes.info import NAME, OPENAPI_PATH, InfoRoutes, Life
 from services.gateway.routes.stats import StatsRoutes
 from services.gateway.routes.stores import StoreRoutes
 from services.gateway.routes.sync import SyncRoutes
+from services.gateway.routes.webhooks import WebhookRoutes
 
 # The framework's own traces would hold queries, and those hold codes and states.
 NO_TELEMETRY: TelemetryConfig = {
@@ -111,6 +112,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     follower = Follower(watches=backends.watches, clock=life.clock)
     public = APIRouter()
     InfoRoutes(life=life, health=backends.health, registry=parts.registry).add_to(public)
+    WebhookRoutes(backends=backends).add_to(public)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)
     StatsRoutes(backends=backends).add_to(admin)

@@ -39,7 +39,8 @@ from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal
 from services.token.adapters.journal.records import JournalCorrupt
 from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.links import PostgresLinks
-from services.token.adapters.providers import login_kit_provider, shop_provider
+from services.token.adapters.provider_events import PostgresProviderEvents
+from services.token.adapters.providers import event_readers, login_kit_provider, shop_provider
 from services.token.adapters.refresh_runs import PostgresRefreshRuns
 from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.revocations import PostgresRevocations
@@ -64,6 +65,7 @@ from services.token.core.journal import OwnJournal, ReplayPort, settle
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
 from services.token.core.provider import ProviderPort
+from services.token.core.provider_events import ProviderEvents
 from services.token.core.refresh import Refresher
 from services.token.core.refresh_all import RefreshAll
 from services.token.core.retention import Retention
@@ -76,6 +78,7 @@ from services.token.core.vault import Vault
 from services.token.core.verification import Verification
 from services.token.core.watch_tokens import TokenWatch
 from services.token.domain.connection import Provider
+from services.token.servicers import connection as connection_service
 from services.token.servicers.connection import ConnectionServicer
 from services.token.servicers.token import TokenServicer
 from services.token.servicers.vault import VaultServicer
@@ -84,6 +87,8 @@ from services.token.settings import TokenSettings
 SCHEMA = "credentials"
 MIGRATIONS = Path(__file__).parent / "migrations"
 UPKEEP_EVERY = 15.0  # seconds
+# Login Kit repeats an event for 72 hours.
+PROVIDER_EVENTS_KEPT = timedelta(days=8)
 
 log = structlog.get_logger()
 
@@ -110,6 +115,7 @@ class Core:
     disconnecting: Disconnection
     importing: Importing | None
     explainer: Explainer
+    events: ProviderEvents
     retention: Retention
     vaulting: Vaulting
     chores: Sequence[Chore]
@@ -190,7 +196,9 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         clock=clock,
     )
     disconnecting = Disconnection(ending)
-    chores: tuple[Chore, ...] = (disconnecting.revoke_due,)
+    event_rows = PostgresProviderEvents(pool=grounds.pool, replica=grounds.replica)
+    events_kept = Retention(rows=event_rows, age=PROVIDER_EVENTS_KEPT, clock=clock)
+    chores: tuple[Chore, ...] = (events_kept.sweep, disconnecting.revoke_due)
     importing = None
     if shop:
         learner = ShopLearner(rows=PostgresShops(grounds.pool), source=shop, vault=vault)
@@ -207,6 +215,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         disconnecting=disconnecting,
         importing=importing,
         explainer=Explainer(directory=directory, timeline=timeline),
+        events=ProviderEvents(readers=event_readers(settings, clock), rows=event_rows),
         retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
         vaulting=build_vaulting(grounds.ring, grounds.pool, grounds.replica),
         chores=chores,
@@ -309,12 +318,15 @@ def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
     token = TokenServicer(tokens=core.tokens, batch=core.batch, refresh_all=core.refresh_all, watch=core.watch)
     connection = ConnectionServicer(
-        authorization=core.authorizing,
-        disconnection=core.disconnecting,
-        importing=core.importing,
-        directory=core.directory,
-        explainer=core.explainer,
-        forecaster=core.forecaster,
+        connection_service.Parts(
+            authorization=core.authorizing,
+            disconnection=core.disconnecting,
+            importing=core.importing,
+            directory=core.directory,
+            explainer=core.explainer,
+            forecaster=core.forecaster,
+            events=core.events,
+        )
     )
     vaulting = core.vaulting
     vault = VaultServicer(keys=vaulting.keys, rotation=vaulting.rotation, verification=vaulting.verification)

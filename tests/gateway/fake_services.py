@@ -274,6 +274,7 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         self.links: dict[str, tuple[token_pb2.StartAuthorizationRequest, str]] = {}
         self.used: set[str] = set()
         self.completions: list[token_pb2.CompleteAuthorizationRequest] = []
+        self.events: list[token_pb2.HandleProviderEventRequest] = []
 
     def connect(self, code: str, number: int, **values: Any) -> token_pb2.Connection:
         entry: dict[str, Any] = {
@@ -316,6 +317,13 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
             raise StateReused
         self.used.add(request.state)
         return token_pb2.CompleteAuthorizationResponse(connection=self.connect(link.owner.id, len(self.rows) + 1))
+
+    async def HandleProviderEvent(  # noqa: N802 - the proto names the method
+        self, request: token_pb2.HandleProviderEventRequest, _context: Any
+    ) -> token_pb2.HandleProviderEventResponse:
+        self.events.append(request)
+        self.script.begin()
+        return token_pb2.HandleProviderEventResponse(outcome=token_pb2.EVENT_OUTCOME_APPLIED)
 
     async def GetConnection(  # noqa: N802 - the proto names the method
         self, _request: token_pb2.GetConnectionRequest, _context: Any

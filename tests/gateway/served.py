@@ -150,6 +150,10 @@ async def serve_gateway(suite: Suite, targets: Targets, limits: Limits | None = 
         await asyncio.gather(serving, return_exceptions=True)
         for each in server.servers:
             each.close()
+        # A caller outside this process may keep its connection for later.
+        for connection in list(server.server_state.connections):
+            connection.transport.close()
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

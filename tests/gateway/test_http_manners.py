@@ -251,6 +251,8 @@ async def test_the_openapi_document_lists_the_routes(gateway: Gateway) -> None:
         "/connect/tiktok",
         "/auth/url",
         "/auth/tiktok/callback",
+        "/webhooks/tiktok",
+        "/webhooks/tiktok-shop",
     } == set(document["paths"])
     answers = [
         answer for path in document["paths"].values() for method in path.values() for answer in method["responses"]

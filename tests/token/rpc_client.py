@@ -13,7 +13,7 @@ from libs.rpc.server import Readiness, RpcServer
 from libs.settings import parse
 from libs.tiktok.transport import Transport
 from libs.vault.ring import parse_keys
-from services.token.__main__ import SCHEMA, Grounds, build_core, proto_services
+from services.token.__main__ import SCHEMA, Core, Grounds, build_core, proto_services
 from services.token.adapters.canaries import check_keys
 from services.token.adapters.journal.journal import NoJournal
 from services.token.settings import TokenSettings
@@ -26,7 +26,8 @@ STORE = token_pb2.OWNER_KIND_STORE
 class Client:
     """A caller of a token service, and the people who consent."""
 
-    def __init__(self, target: str, sandbox: SandboxProcess) -> None:
+    def __init__(self, core: Core, target: str, sandbox: SandboxProcess) -> None:
+        self.core = core
         self.channel = open_channel(target)
         self.tokens = token_pb2_grpc.TokenServiceStub(self.channel)
         self.connections = token_pb2_grpc.ConnectionServiceStub(self.channel)
@@ -79,6 +80,6 @@ async def serving(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Clie
             readiness=Readiness(),
         )
         async with server:
-            one = Client(f"127.0.0.1:{server.port}", sandbox)
+            one = Client(core, f"127.0.0.1:{server.port}", sandbox)
             yield one
             await one.channel.close()

@@ -30,6 +30,7 @@ class Shops:
         self.core = core
         self.pool = pool
         self.sandbox = sandbox
+        self.target = target
         self.channel = open_channel(target)
         self.tokens = token_pb2_grpc.TokenServiceStub(self.channel)
         self.connections = token_pb2_grpc.ConnectionServiceStub(self.channel)

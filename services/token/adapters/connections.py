@@ -86,7 +86,8 @@ SAVE = recorded(
             ) THEN 'same:' || $17 || substr(account_id, 7) ELSE $17 END,
         status = 'ACTIVE', failures = 0,
         reason = CASE WHEN cardinality($6::text[]) > 0 AND NOT $6 @> scopes THEN 'scope_reduced'
-            WHEN reason = 'scope_reduced' AND cardinality($6) <= cardinality(scopes) THEN reason ELSE '' END,
+            WHEN reason = 'scope_reduced' AND cardinality($6) <= cardinality(scopes) THEN reason
+            WHEN reason = 'expiring' THEN reason ELSE '' END,
         scopes = CASE WHEN cardinality($6::text[]) > 0 THEN $6 ELSE scopes END,
         access_given = $12, refresh_given = coalesce($13::bigint, refresh_given),
         received_at = clock_timestamp() - make_interval(secs => $9::float8),

@@ -1,11 +1,17 @@
 """The providers this service has an app for."""
 
+from collections.abc import Mapping
+
 from libs.clock import Clock
 from libs.tiktok.login_kit import App, LoginKit
 from libs.tiktok.shop import ShopApp, ShopClient
 from libs.tiktok.transport import Transport
 from services.token.adapters.login_kit import LoginKitProvider
+from services.token.adapters.login_kit_events import LoginKitEvents
+from services.token.adapters.shop_events import ShopEvents
 from services.token.adapters.tiktok_shop import TiktokShopProvider
+from services.token.core.provider_events import EventReader
+from services.token.domain.connection import Provider
 from services.token.settings import TokenSettings
 
 # Two of these, the pause between them and the save fit into the lease of a refresh; see core/refresh.py.
@@ -39,3 +45,12 @@ def shop_provider(settings: TokenSettings, transport: Transport, clock: Clock) -
     )
     client = ShopClient(app=app, transport=transport, clock=clock, deadline=TIKTOK_DEADLINE)
     return TiktokShopProvider(app=app, client=client, clock=clock)
+
+
+def event_readers(settings: TokenSettings, clock: Clock) -> Mapping[Provider, EventReader]:
+    """Return what verifies and reads the webhooks of each app."""
+    login_kit = LoginKitEvents(secret=settings.tiktok_client_secret, clock=clock)
+    if not (settings.tiktok_shop_app_key and settings.tiktok_shop_app_secret):
+        return {Provider.LOGIN_KIT: login_kit}
+    shop = ShopEvents(app_key=settings.tiktok_shop_app_key, secret=settings.tiktok_shop_app_secret)
+    return {Provider.LOGIN_KIT: login_kit, Provider.TIKTOK_SHOP: shop}

@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.token.core.directory import Directory
-from services.token.domain.connection import Connection, Reference, Status
+from services.token.domain.connection import Connection, Reference, Status, Why
 from services.token.domain.timeline import Event, why
 
 DEFAULT_PAGE = 50
@@ -100,7 +100,14 @@ def verdict_on(connection: Connection) -> Verdict:
     words = (
         f"The access token works until {spoken(connection.access_expires_at)}; it is refreshed from {spoken(due)} on."
     )
-    return Verdict(decision=Decision.HEALTHY, action=NextAction.REFRESH, at=due, words=words)
+    return Verdict(decision=Decision.HEALTHY, action=NextAction.REFRESH, at=due, words=words + warning(connection))
+
+
+def warning(connection: Connection) -> str:
+    """Return what its owner should do before long; empty when that is nothing."""
+    if connection.reason != Why.EXPIRING or connection.refresh_expires_at is None:
+        return ""
+    return f" The owner's consent ends at {spoken(connection.refresh_expires_at)}: connect it again before that."
 
 
 def broken(decision: Decision, words: str) -> Verdict:

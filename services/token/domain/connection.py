@@ -41,6 +41,13 @@ class Why(StrEnum):
     UNREADABLE = "unreadable"
     SCOPE_REDUCED = "scope_reduced"
     HOLDER_MISSING = "holder_missing"
+    EXPIRING = "expiring"
+    REMOVED_BY_USER = "removed_by_user"
+    ACCOUNT_DELETED = "account_deleted"
+    AGE_CHANGED = "age_changed"
+    ACCOUNT_BANNED = "account_banned"
+    REVOKED_BY_DEVELOPER = "revoked_by_developer"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)

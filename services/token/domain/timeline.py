@@ -16,6 +16,8 @@ class Kind(StrEnum):
     SUSPECT = "SUSPECT"
     REAUTH_REQUIRED = "REAUTH_REQUIRED"
     DISCONNECTED = "DISCONNECTED"
+    SHOP_REMOVED = "SHOP_REMOVED"
+    EXPIRY_ANNOUNCED = "EXPIRY_ANNOUNCED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,8 @@ SENTENCES = {
     Kind.SUSPECT: "The connection is in doubt: {why}.",
     Kind.REAUTH_REQUIRED: "The account must be connected again: {why}.",
     Kind.DISCONNECTED: "The account was disconnected: {why}.",
+    Kind.SHOP_REMOVED: "Shop {why} was taken out of the grant by its seller.",
+    Kind.EXPIRY_ANNOUNCED: "TikTok announced that {why}.",
 }
 
 REASONS = {
@@ -52,6 +56,13 @@ REASONS = {
     "refused": "TikTok refused the refresh token",
     "lost_response": "TikTok's answer to a refresh was lost, and it may have rotated the token",
     "unreadable": "the stored token does not open with the keys at hand",
+    "expiring": "the owner's consent ends soon",
+    "removed_by_user": "its owner removed the app at TikTok",
+    "account_deleted": "the TikTok account was deleted",
+    "age_changed": "the age of the account's owner was changed at TikTok",
+    "account_banned": "TikTok banned the account",
+    "revoked_by_developer": "the app gave the authorization back",
+    "unknown": "TikTok ended the authorization and did not say why",
     "UPSTREAM_UNAVAILABLE": "TikTok could not be reached or could not answer",
     "UPSTREAM_RATE_LIMITED": "TikTok asked to slow down",
     "UPSTREAM_BAD_RESPONSE": "TikTok's answer could not be understood",

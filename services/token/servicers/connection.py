@@ -1,5 +1,7 @@
 """ConnectionService: how an owner comes to have a TikTok account, and how it stands."""
 
+from dataclasses import dataclass
+
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.errors import InvalidField, ServerMisconfig
@@ -11,8 +13,10 @@ from services.token.core.disconnection import Disconnection
 from services.token.core.explain import Explainer
 from services.token.core.forecast import Forecaster
 from services.token.core.importing import Importing
+from services.token.core.provider_events import ProviderEvents
 from services.token.core.state import Terms
 from services.token.domain.connection import ByOwner
+from services.token.domain.provider_event import EventOutcome
 from services.token.servicers.explaining import explanation_message, forecast_message
 from services.token.servicers.translate import (
     IMPORT_OUTCOME_VALUES,
@@ -31,25 +35,37 @@ from services.token.servicers.translate import (
 DEFAULT_TEAM = 1
 
 
+OUTCOMES = {
+    EventOutcome.APPLIED: token_pb2.EVENT_OUTCOME_APPLIED,
+    EventOutcome.REPEATED: token_pb2.EVENT_OUTCOME_REPEATED,
+    EventOutcome.IGNORED: token_pb2.EVENT_OUTCOME_IGNORED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the service calls."""
+
+    authorization: Authorization
+    disconnection: Disconnection
+    importing: Importing | None
+    directory: Directory
+    explainer: Explainer
+    forecaster: Forecaster
+    events: ProviderEvents
+
+
 class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(
-        self,
-        *,
-        authorization: Authorization,
-        disconnection: Disconnection,
-        importing: Importing | None,
-        directory: Directory,
-        explainer: Explainer,
-        forecaster: Forecaster,
-    ) -> None:
-        self._authorization = authorization
-        self._disconnection = disconnection
-        self._importing = importing
-        self._directory = directory
-        self._explainer = explainer
-        self._forecaster = forecaster
+    def __init__(self, parts: Parts) -> None:
+        self._authorization = parts.authorization
+        self._disconnection = parts.disconnection
+        self._importing = parts.importing
+        self._directory = parts.directory
+        self._explainer = parts.explainer
+        self._forecaster = parts.forecaster
+        self._events = parts.events
 
     async def StartAuthorization(
         self, request: token_pb2.StartAuthorizationRequest, context: Context
@@ -144,6 +160,13 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         """Say what is to be expected."""
         team_id = request.team_id if request.HasField("team_id") else None
         return forecast_message(await self._forecaster.forecast(PROVIDERS.get(request.provider), team_id))
+
+    async def HandleProviderEvent(
+        self, request: token_pb2.HandleProviderEventRequest, context: Context
+    ) -> token_pb2.HandleProviderEventResponse:
+        """Act upon a webhook."""
+        outcome = await self._events.handle(PROVIDERS[request.provider], request.body, request.signature)
+        return token_pb2.HandleProviderEventResponse(outcome=OUTCOMES[outcome])
 
 
 def page_start(page_token: str) -> int:

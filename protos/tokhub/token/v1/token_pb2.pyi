@@ -356,6 +356,10 @@ class _ConnectionEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_C
     """The account must be connected again."""
     CONNECTION_EVENT_KIND_DISCONNECTED: _ConnectionEventKind.ValueType  # 7
     """The account was disconnected."""
+    CONNECTION_EVENT_KIND_SHOP_REMOVED: _ConnectionEventKind.ValueType  # 8
+    """A seller took one of several shops out of the grant; the reason is its id."""
+    CONNECTION_EVENT_KIND_EXPIRY_ANNOUNCED: _ConnectionEventKind.ValueType  # 9
+    """The provider announced when the grant ends."""
 
 class ConnectionEventKind(_ConnectionEventKind, metaclass=_ConnectionEventKindEnumTypeWrapper):
     """What happened to a connection."""
@@ -376,7 +380,39 @@ CONNECTION_EVENT_KIND_REAUTH_REQUIRED: ConnectionEventKind.ValueType  # 6
 """The account must be connected again."""
 CONNECTION_EVENT_KIND_DISCONNECTED: ConnectionEventKind.ValueType  # 7
 """The account was disconnected."""
+CONNECTION_EVENT_KIND_SHOP_REMOVED: ConnectionEventKind.ValueType  # 8
+"""A seller took one of several shops out of the grant; the reason is its id."""
+CONNECTION_EVENT_KIND_EXPIRY_ANNOUNCED: ConnectionEventKind.ValueType  # 9
+"""The provider announced when the grant ends."""
 Global___ConnectionEventKind: _TypeAlias = ConnectionEventKind  # noqa: Y015
+
+class _EventOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EventOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVENT_OUTCOME_UNSPECIFIED: _EventOutcome.ValueType  # 0
+    """Not an outcome."""
+    EVENT_OUTCOME_APPLIED: _EventOutcome.ValueType  # 1
+    """A connection was changed."""
+    EVENT_OUTCOME_REPEATED: _EventOutcome.ValueType  # 2
+    """The event was seen before: nothing was done."""
+    EVENT_OUTCOME_IGNORED: _EventOutcome.ValueType  # 3
+    """Nothing here to change: another kind of event, an unknown account, or one connected anew since."""
+
+class EventOutcome(_EventOutcome, metaclass=_EventOutcomeEnumTypeWrapper):
+    """What became of a provider's event."""
+
+EVENT_OUTCOME_UNSPECIFIED: EventOutcome.ValueType  # 0
+"""Not an outcome."""
+EVENT_OUTCOME_APPLIED: EventOutcome.ValueType  # 1
+"""A connection was changed."""
+EVENT_OUTCOME_REPEATED: EventOutcome.ValueType  # 2
+"""The event was seen before: nothing was done."""
+EVENT_OUTCOME_IGNORED: EventOutcome.ValueType  # 3
+"""Nothing here to change: another kind of event, an unknown account, or one connected anew since."""
+Global___EventOutcome: _TypeAlias = EventOutcome  # noqa: Y015
 
 class _RefreshOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -1979,3 +2015,55 @@ class ForecastSpan(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ForecastSpan: _TypeAlias = ForecastSpan  # noqa: Y015
+
+@_typing.final
+class HandleProviderEventRequest(_message.Message):
+    """A webhook as it came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    provider: Global___Provider.ValueType
+    """Provider it came from."""
+    body: _builtins.bytes
+    """Body, byte by byte."""
+    signature: _builtins.str
+    """Value of the header with the signature (Login Kit: TikTok-Signature, Shop: Authorization); empty without one."""
+    def __init__(
+        self,
+        *,
+        provider: Global___Provider.ValueType = ...,
+        body: _builtins.bytes = ...,
+        signature: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "provider", b"provider", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandleProviderEventRequest: _TypeAlias = HandleProviderEventRequest  # noqa: Y015
+
+@_typing.final
+class HandleProviderEventResponse(_message.Message):
+    """What a webhook did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    outcome: Global___EventOutcome.ValueType
+    """What became of it."""
+    def __init__(
+        self,
+        *,
+        outcome: Global___EventOutcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandleProviderEventResponse: _TypeAlias = HandleProviderEventResponse  # noqa: Y015

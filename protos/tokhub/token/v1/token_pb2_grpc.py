@@ -351,6 +351,11 @@ class ConnectionServiceStub:
                 request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastRequest.SerializeToString,
                 response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastResponse.FromString,
                 _registered_method=True)
+        self.HandleProviderEvent = channel.unary_unary(
+                '/tokhub.token.v1.ConnectionService/HandleProviderEvent',
+                request_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.HandleProviderEventRequest.SerializeToString,
+                response_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.HandleProviderEventResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectionServiceServicer:
@@ -441,6 +446,17 @@ class ConnectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HandleProviderEvent(self, request, context):
+        """Verifies a webhook of a provider and acts upon it, once: a removed authorization disconnects its connection.
+
+        Callers: the gateway.
+        Errors: UNAUTHENTICATED unless the provider signed it for this app within the last five minutes (Login Kit; the
+        Shop signs no time), INVALID_FIELD for a signed body without sense, STORAGE_UNAVAILABLE: let it be sent again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -483,6 +499,11 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
                     servicer.GetRefreshForecast,
                     request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastRequest.FromString,
                     response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastResponse.SerializeToString,
+            ),
+            'HandleProviderEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.HandleProviderEvent,
+                    request_deserializer=tokhub_dot_token_dot_v1_dot_token__pb2.HandleProviderEventRequest.FromString,
+                    response_serializer=tokhub_dot_token_dot_v1_dot_token__pb2.HandleProviderEventResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -702,6 +723,33 @@ class ConnectionService:
             '/tokhub.token.v1.ConnectionService/GetRefreshForecast',
             tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastRequest.SerializeToString,
             tokhub_dot_token_dot_v1_dot_token__pb2.GetRefreshForecastResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HandleProviderEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.token.v1.ConnectionService/HandleProviderEvent',
+            tokhub_dot_token_dot_v1_dot_token__pb2.HandleProviderEventRequest.SerializeToString,
+            tokhub_dot_token_dot_v1_dot_token__pb2.HandleProviderEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

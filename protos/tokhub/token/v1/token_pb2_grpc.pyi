@@ -190,6 +190,13 @@ class ConnectionServiceStub:
     Callers: the gateway and operators.
     Errors: STORAGE_UNAVAILABLE.
     """
+    HandleProviderEvent: _aio.UnaryUnaryMultiCallable[_token_pb2.HandleProviderEventRequest, _token_pb2.HandleProviderEventResponse]
+    """Verifies a webhook of a provider and acts upon it, once: a removed authorization disconnects its connection.
+
+    Callers: the gateway.
+    Errors: UNAUTHENTICATED unless the provider signed it for this app within the last five minutes (Login Kit; the
+    Shop signs no time), INVALID_FIELD for a signed body without sense, STORAGE_UNAVAILABLE: let it be sent again.
+    """
 
 class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Connections: how an owner comes to have a TikTok account, and how it stands."""
@@ -292,6 +299,19 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway and operators.
         Errors: STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def HandleProviderEvent(
+        self,
+        request: _token_pb2.HandleProviderEventRequest,
+        context: _aio.ServicerContext[_token_pb2.HandleProviderEventRequest, _abc.Awaitable[_token_pb2.HandleProviderEventResponse]],
+    ) -> _abc.Awaitable[_token_pb2.HandleProviderEventResponse]:
+        """Verifies a webhook of a provider and acts upon it, once: a removed authorization disconnects its connection.
+
+        Callers: the gateway.
+        Errors: UNAUTHENTICATED unless the provider signed it for this app within the last five minutes (Login Kit; the
+        Shop signs no time), INVALID_FIELD for a signed body without sense, STORAGE_UNAVAILABLE: let it be sent again.
         """
 
 def add_ConnectionServiceServicer_to_server(servicer: ConnectionServiceServicer, server: _aio.Server) -> None: ...

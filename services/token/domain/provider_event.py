@@ -1,0 +1,61 @@
+"""What a provider tells of its own accord, and what it changes here."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from services.token.domain.connection import Provider, Why
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountRemoved:
+    """The person ended the grant of an account."""
+
+    account_id: str
+    why: Why
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopRemoved:
+    """The seller took a shop away from the app."""
+
+    shop_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpiryAnnounced:
+    """The seller's consent for a shop ends soon; ends_at is in Unix seconds."""
+
+    shop_id: str
+    ends_at: int
+
+
+Change = AccountRemoved | ShopRemoved | ExpiryAnnounced
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderEvent:
+    """An event whose signature was right; the same key again is the same event, no change is nothing to do."""
+
+    provider: Provider
+    key: str
+    name: str
+    at: datetime
+    change: Change | None
+
+
+class EventOutcome(StrEnum):
+    """What became of an event."""
+
+    APPLIED = "APPLIED"
+    REPEATED = "REPEATED"
+    IGNORED = "IGNORED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What an event did, and to which connection."""
+
+    outcome: EventOutcome
+    connection_id: UUID | None = None
