@@ -20,8 +20,10 @@ help: ## Print this list
 
 install: .venv/runtime ## Install what `make run` needs into .venv; nothing outside it is touched
 
+# Exported rather than set in the recipe: a shell in between would keep make's signals from the suite.
+run: export GRPC_VERBOSITY := NONE
 run: .venv/runtime ## Start everything on this machine with demo stores (STORES=300), and serve (SERVE=0: only sync)
-	@GRPC_VERBOSITY=NONE python -m deploy.local
+	@python -m deploy.local
 
 test: .venv/dev browser ## Run the whole test suite, the browser's part included
 	@pytest -n 2
