@@ -22,6 +22,7 @@ from libs.vault.ring import KeyRing
 from services.sync import __main__ as sync_service
 from services.sync.settings import SyncSettings
 from services.token import __main__ as token_service
+from services.token import composition
 from services.token.adapters.journal.journal import NoJournal
 from services.token.settings import TokenSettings
 from tests.fixtures_sandbox import SandboxProcess
@@ -52,11 +53,11 @@ async def token_service_on(dsn: str, sandbox: SandboxProcess) -> AsyncIterator[s
         pool = await stack.enter_async_context(open_pool(dsn, application="token", schema=token_service.SCHEMA))
         transport = await stack.enter_async_context(Transport(keep_alive=False))
         ring = KeyRing({"k1": bytes(32)}, active="k1")
-        grounds = token_service.Grounds(pool=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
-        core = token_service.build_core(settings, grounds)
+        grounds = composition.Grounds(pool=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
+        core = composition.build_core(settings, grounds)
         server = RpcServer(
             listen="127.0.0.1:0",
-            services=token_service.proto_services(core),
+            services=composition.proto_services(core),
             registry=CollectorRegistry(),
             readiness=Readiness(),
         )

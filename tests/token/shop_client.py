@@ -13,8 +13,9 @@ from libs.rpc.server import Readiness, RpcServer
 from libs.settings import parse
 from libs.tiktok.transport import Transport
 from libs.vault.ring import parse_keys
-from services.token.__main__ import SCHEMA, Core, Grounds, build_core, proto_services
+from services.token.__main__ import SCHEMA
 from services.token.adapters.journal.journal import NoJournal
+from services.token.composition import Core, Grounds, build_core, proto_services
 from services.token.settings import TokenSettings
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.token_process import environment
