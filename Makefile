@@ -1,7 +1,7 @@
 # `make` alone prints what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint protos requirements bench clean clean-state browser
+.PHONY: help install run test lint protos requirements faults bench clean clean-state browser
 
 BIN := .venv/bin
 # Tools look each other up: protoc its plugins, buf its own.
@@ -47,6 +47,10 @@ requirements: .venv/dev ## Pin all dependencies again, with hashes and without a
 	$(COMPILE) --group build -c requirements/runtime.txt -o requirements/build.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	@! grep -n '://' requirements/*.txt
+
+faults: export GRPC_VERBOSITY := NONE
+faults: .venv/dev ## Break what can break, case by case, and tell what was seen (CASES="P04 D" for some)
+	@python -m tests.faults $(CASES)
 
 bench: .venv/runtime ## Measure, when there is something to measure in benchmarks/
 	@if [ -f benchmarks/__main__.py ]; then python -m benchmarks; \

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,9 @@ class SandboxProcess:
         return found
 
 
-@pytest.fixture(scope="session")
-def sandbox() -> Iterator[SandboxProcess]:
-    """The running sandbox of this pytest process."""
+@contextmanager
+def running_sandbox() -> Iterator[SandboxProcess]:
+    """A sandbox of one's own."""
     root = Path(__file__).parents[1]
     environment = {"PATH": os.environ["PATH"], **_ENVIRONMENT}
     command = (sys.executable, "-m", "sandbox")
@@ -92,3 +93,11 @@ def sandbox() -> Iterator[SandboxProcess]:
         with httpx.Client(base_url=url, trust_env=False) as control:
             yield SandboxProcess(url, control)
         process.terminate()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[SandboxProcess]:
+    """The running sandbox of this pytest process."""
+    with running_sandbox() as process:
+        yield process

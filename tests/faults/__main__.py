@@ -1,0 +1,47 @@
+"""`python -m tests.faults [ID …]`: break everything that can break, one case at a time, and tell what was seen.
+
+An ID chooses the cases that begin with it (P04, D, Nango). Exit status 1 when a case misses. The logs, history and
+journals of every case stay under build/faults.
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from libs.process import fast_loop_factory
+from tests.faults.campaign import Result, run
+from tests.faults.case import cases_of, chosen
+from tests.faults.cases import processes
+from tests.faults.report import line, summary, table
+
+MODULES = (processes,)
+OUTPUT = Path(__file__).parents[2] / "build" / "faults"
+
+
+def main() -> int:
+    """Run what was asked for; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("ids", nargs="*", metavar="ID", help="how the ids of the cases begin; all without any")
+    parser.add_argument("--list", action="store_true", help="name the cases and run none")
+    parser.add_argument("--at-once", type=int, default=2, metavar="N", help="cases at the same time (2)")
+    told = parser.parse_args()
+    cases = chosen(cases_of(MODULES), told.ids)
+    if told.list or not cases:
+        sys.stdout.writelines(f"{one.id:<14}{one.fault}\n" for one in cases)
+        return 0 if cases else 2
+    with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
+        results = runner.run(run(cases, OUTPUT, at_once=told.at_once, tell=show))
+    (OUTPUT / "report.md").write_text(table(results) + "\n", encoding="utf-8")
+    sys.stdout.write(f"\n{table(results)}\n\n{summary(results)}; the table is in {OUTPUT / 'report.md'}\n")
+    return 1 if any(one.wrong for one in results) else 0
+
+
+def show(result: Result) -> None:
+    """Print a result as it comes."""
+    sys.stdout.write(line(result) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

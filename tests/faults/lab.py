@@ -1,0 +1,191 @@
+"""Everything a case needs, for itself alone: a PostgreSQL server, a TikTok, token services and stores."""
+
+import asyncio
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from tokhub.token.v1 import token_pb2
+
+from libs.database.embedded import EmbeddedPostgres
+from tests.faults.history import History
+from tests.faults.processes import Replica, with_secret_files
+from tests.fixtures_sandbox import SandboxProcess, running_sandbox
+from tests.token.token_process import environment
+
+
+@dataclass
+class Allowed:
+    """What a case admits beforehand: everything else is found by the invariants.
+
+    lost: stores whose answer dies with a process, with no way to save it; each must be named with reason
+    lost_response. ended: stores whose grant is ended, by TikTok or by a disconnect. repeats: how often a superseded
+    refresh token may be presented, each once. unreadable: stores whose ciphertext the case has damaged.
+    """
+
+    lost: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    repeats: int = 0
+
+
+class Lab:
+    """One case's world."""
+
+    def __init__(
+        self, *, directory: Path, postgres: EmbeddedPostgres, sandbox: SandboxProcess, history: History
+    ) -> None:
+        self.directory = directory
+        self.postgres = postgres
+        self.sandbox = sandbox
+        self.history = history
+        self.allowed = Allowed()
+        self.replicas: list[Replica] = []
+        self.accounts: dict[str, str] = {}
+        self.dsn = postgres.dsn()
+
+    @property
+    def journal(self) -> Path:
+        """Where the replicas keep their journals, if they are on one machine."""
+        return self.directory / "journal"
+
+    async def replica(self, name: str = "a", *, fail: str = "", **environ: str) -> Replica:
+        """Start a token service that serves."""
+        replica = self.prepared(name, fail=fail, **environ)
+        await replica.start()
+        return replica
+
+    def prepared(self, name: str = "a", *, fail: str = "", **environ: str) -> Replica:
+        """Return a token service that is yet to be started; fail is its FAIL_POINTS."""
+        directory = self.directory / name
+        directory.mkdir(exist_ok=True)
+        told = environment(self.dsn, self.sandbox, self.journal)
+        told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "TOKEN_METRICS_PORT": free_port(), **environ}
+        replica = Replica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
+        self.replicas.append(replica)
+        return replica
+
+    async def connect(self, replica: Replica, *codes: str) -> None:
+        """Let the owners of stores consent, each with an account of its own."""
+        for code in codes:
+            await self.connect_account(replica, code, self.sandbox.next_account())
+
+    async def connect_account(self, replica: Replica, code: str, account: str) -> token_pb2.Connection:
+        """Let the owner of a store consent with this account."""
+        owner = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=code)
+        link = await replica.connections.StartAuthorization(
+            token_pb2.StartAuthorizationRequest(
+                provider=token_pb2.PROVIDER_LOGIN_KIT, owner=owner, binding=token_pb2.LINK_BINDING_NONE
+            )
+        )
+        came_back = await asyncio.to_thread(self.sandbox.consent, link.authorize_url, account)
+        done = await replica.connections.CompleteAuthorization(
+            token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])
+        )
+        self.accounts[code] = account
+        return done.connection
+
+    async def sql(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """Run a statement in the schema of the token service as the superuser."""
+        database = await asyncpg.connect(self.dsn, server_settings={"search_path": "credentials"})
+        try:
+            rows: list[asyncpg.Record] = await database.fetch(statement, *values)
+        finally:
+            await database.close()
+        return rows
+
+    async def row(self, code: str) -> asyncpg.Record:
+        """Return a store's row."""
+        return (await self.sql("SELECT * FROM connections WHERE owner_id = $1", code))[0]
+
+    async def leave(self, left: str, *codes: str) -> None:
+        """Let the access tokens of stores (all without any) have so much time left, as an interval."""
+        await self.sql(
+            "UPDATE connections SET access_expires_at = clock_timestamp() + $1::text::interval, "
+            "received_at = clock_timestamp() + $1::text::interval - interval '2 h' "
+            "WHERE $2::text[] = '{}' OR owner_id = ANY ($2)",
+            left,
+            list(codes),
+        )
+
+    async def expire(self, *codes: str) -> None:
+        """Let the access tokens of stores (all without any) be over."""
+        await self.leave("-1 s", *codes)
+
+    async def ledger(self, code: str) -> dict[str, Any]:
+        """Return what TikTok counted for a store's account."""
+        return await asyncio.to_thread(self.sandbox.ledger, self.accounts[code])
+
+    async def refreshes(self, code: str) -> int:
+        """Return how often TikTok rotated a store's token."""
+        return sum(grant["refreshes"] for grant in (await self.ledger(code))["grants"])
+
+    async def calls(self, endpoint: str = "token") -> int:
+        """Return how many calls an endpoint of TikTok has seen, consents included."""
+        answer = await asyncio.to_thread(self.sandbox.control.get, "/sandbox/ledger")
+        return int(answer.json()["calls"].get(endpoint, 0))
+
+    async def fault(self, kind: str, code: str = "*", *, endpoint: str = "token", **more: object) -> None:
+        """Script a fault for the next calls of a store's account, or of all."""
+        account = self.accounts.get(code, "*")
+        await asyncio.to_thread(lambda: self.sandbox.fault(kind, account, endpoint=endpoint, **more))
+
+    async def switch(self, **switches: object) -> None:
+        """Change how the sandbox behaves."""
+        answer = await asyncio.to_thread(lambda: self.sandbox.control.patch("/sandbox/settings", json=switches))
+        answer.raise_for_status()
+
+    async def status(self, code: str) -> str:
+        """Return a store's status and reason, as the row has them."""
+        row = await self.row(code)
+        return f"{row['status']} {row['reason'] or ''}".strip()
+
+
+def free_port() -> str:
+    """Return a port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return str(taken.getsockname()[1])
+
+
+@contextmanager
+def ground(kept: Path) -> Iterator[Path]:
+    """Empty the directory that is kept, and yield one that is not; its path is short, as sockets need it."""
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    place = Path(tempfile.mkdtemp(prefix="tokhub-faults-", dir="/tmp"))
+    place.chmod(0o711)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@asynccontextmanager
+async def laboratory(kept: Path) -> AsyncIterator[Lab]:
+    """Yield a world of its own; its logs, history and journals stay in the directory, its database does not."""
+    async with AsyncExitStack() as stack:
+        place = await asyncio.to_thread(stack.enter_context, ground(kept))
+        postgres = EmbeddedPostgres(place / "postgres")
+        await asyncio.to_thread(postgres.start)
+        stack.push_async_callback(asyncio.to_thread, postgres.stop)
+        sandbox = await asyncio.to_thread(stack.enter_context, running_sandbox())
+        history = History.at(kept / "history.jsonl")
+        stack.callback(history.close)
+        lab = Lab(directory=kept, postgres=postgres, sandbox=sandbox, history=history)
+        stack.push_async_callback(end, lab)
+        yield lab
+
+
+async def end(lab: Lab) -> None:
+    """Leave no process behind."""
+    for replica in lab.replicas:
+        if replica.alive:
+            replica.resume()
+            await replica.kill()
