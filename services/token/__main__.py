@@ -30,15 +30,13 @@ from services.token.adapters.events import PostgresEvents
 from services.token.adapters.identity import identify
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
 from services.token.adapters.journal.records import JournalCorrupt
-from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.timeline import CHANNEL
 from services.token.composition import Core, Grounds, build_core, proto_services
 from services.token.core.ahead import RefreshAhead
-from services.token.core.journal import OwnJournal, ReplayPort, settle
+from services.token.core.journal import OwnJournal, settle
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
 from services.token.core.upkeep import upkeep
-from services.token.core.vault import Vault
 from services.token.settings import TokenSettings
 
 SCHEMA = "credentials"
@@ -71,7 +69,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         core = build_core(settings, grounds)
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
         member = await stack.enter_async_context(core.vaulting.member)
-        await stack.enter_async_context(following(core, journal, PostgresReplay(pool=pool, vault=Vault(ring)), dsn))
+        await stack.enter_async_context(following(core, journal, dsn))
         stack.callback(asyncio.create_task(core.retention.keep()).cancel)
         stack.push_async_callback(core.refresher.drain)
         ahead = RefreshAhead(
@@ -115,10 +113,10 @@ async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, repli
 
 
 @asynccontextmanager
-async def following(core: Core, journal: OwnJournal, rows: ReplayPort, dsn: str) -> AsyncIterator[None]:
+async def following(core: Core, journal: OwnJournal, dsn: str) -> AsyncIterator[None]:
     """Settle what ended processes left, then hear what others change, and replay when the database comes back."""
-    await settle(await journal.inherit(), rows)
-    keeper = JournalKeeper(journal=journal, rows=rows, clock=SystemClock())
+    await settle(await journal.inherit(), core.replay)
+    keeper = JournalKeeper(journal=journal, rows=core.replay, clock=SystemClock())
 
     def on_gap() -> None:
         core.cache.clear()

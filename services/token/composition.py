@@ -21,6 +21,7 @@ from services.token.adapters.links import PostgresLinks
 from services.token.adapters.provider_events import PostgresProviderEvents
 from services.token.adapters.providers import event_readers, login_kit_provider, shop_provider
 from services.token.adapters.refresh_runs import PostgresRefreshRuns
+from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.revocations import PostgresRevocations
 from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
@@ -37,7 +38,7 @@ from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
 from services.token.core.forecast import Forecaster
 from services.token.core.importing import Importing
-from services.token.core.journal import OwnJournal
+from services.token.core.journal import OwnJournal, ReplayPort
 from services.token.core.key_ring import RingMember
 from services.token.core.provider import ProviderPort
 from services.token.core.provider_events import ProviderEvents
@@ -93,6 +94,7 @@ class Core:
     batch: BatchTokens
     watch: TokenWatch
     forecaster: Forecaster
+    replay: ReplayPort
 
 
 def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
@@ -193,6 +195,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         batch=BatchTokens(rows=PostgresBulk(grounds.pool), tokens=tokens),
         watch=TokenWatch(PostgresEvents(grounds.pool)),
         forecaster=Forecaster(PostgresForecast(grounds.pool)),
+        replay=PostgresReplay(pool=grounds.pool, vault=vault),
     )
 
 

@@ -13,7 +13,7 @@ from libs.rpc.client import open_channel
 from tests.fixtures_postgres import TemplateDatabase
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import migrate_token
-from tests.token.token_process import KEY_HEX, TokenProcess, environment, launch, running
+from tests.token.token_process import FREE_DISK, FULL_DISK, KEY_HEX, TokenProcess, environment, launch, running
 
 
 def owner(code: str) -> token_pb2.ConnectionReference:
@@ -91,14 +91,6 @@ async def test_a_refresh_on_its_way_lands_before_the_process_ends(token_dsn: str
     assert (status, answer.generation) == (0, 2)
 
 
-FULL = """
-    CREATE FUNCTION credentials.full() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
-    CREATE TRIGGER full_disk BEFORE UPDATE OF generation ON credentials.connections
-        FOR EACH ROW EXECUTE FUNCTION credentials.full();
-"""
-
-
 async def test_a_process_killed_before_it_could_save_loses_nothing(
     token_dsn: str, sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
@@ -106,10 +98,10 @@ async def test_a_process_killed_before_it_could_save_loses_nothing(
     async with running(environ) as service:
         account = await connect(service, sandbox, "shop-1")
         await expire_all(token_dsn)
-        await run_sql(token_dsn, FULL)
+        await run_sql(token_dsn, FULL_DISK)
         answered = await ask(service, "shop-1", 5)
         service.process.kill()
-    await run_sql(token_dsn, "DROP TRIGGER full_disk ON credentials.connections")
+    await run_sql(token_dsn, FREE_DISK)
 
     async with running(environ) as heir:
         found = await ask(heir, "shop-1", 1)

@@ -13,6 +13,15 @@ from tests.fixtures_sandbox import SandboxProcess
 ROOT = Path(__file__).parents[2]
 KEY_HEX = bytes(range(32)).hex()
 
+# No rotation can be saved in between: what TikTok gives stands in the journal only.
+FULL_DISK = """
+    CREATE FUNCTION credentials.full() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
+    CREATE TRIGGER full_disk BEFORE UPDATE OF generation ON credentials.connections
+        FOR EACH ROW EXECUTE FUNCTION credentials.full();
+"""
+FREE_DISK = "DROP TRIGGER full_disk ON credentials.connections"
+
 
 def environment(dsn: str, sandbox: SandboxProcess, journal: Path | None = None) -> dict[str, str]:
     """Return what a token service needs to run beside others; without a directory it keeps no journal."""

@@ -11,6 +11,7 @@ from libs.errors import AccountAlreadyConnected
 from libs.rpc.request_id import current_request_id
 from services.token.adapters.revocations import QUEUE_REVOCATION
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
+from services.token.adapters.shop_tokens import account_of, marked, shops_due_of
 from services.token.adapters.shops import write_shops
 from services.token.adapters.timeline import recorded
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
@@ -66,24 +67,15 @@ CLAIM = recorded(
     request_id="$6",
 )
 
-# What was ever stored is known for ever: an import of it would bring a dead token back.
-MARK = """
-    INSERT INTO refresh_token_marks (mark, connection_id) SELECT $16::bytea, id FROM changed WHERE $16 <> ''
-    ON CONFLICT DO NOTHING
-"""
 MARK_CONNECTED = "INSERT INTO refresh_token_marks (mark, connection_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 
-# An imported connection learns its account here (see imports.py), beside a live one of the same account too.
 # By epoch and generation and not by lease: a holder that was paused past its lease has tokens nobody else has.
 SAVE = recorded(
-    """
+    f"""
     UPDATE connections SET
         generation = $3 + 1, access_token = $4, refresh_token = $5,
-        account_id = CASE WHEN account_id NOT LIKE 'import:%' OR $17 = '' THEN account_id
-            WHEN EXISTS (
-                SELECT FROM connections AS live WHERE live.provider = connections.provider
-                    AND live.account_id = $17 AND live.status <> 'DISCONNECTED'
-            ) THEN 'same:' || $17 || substr(account_id, 7) ELSE $17 END,
+        account_id = {account_of("account_id", "$17", "connections.provider")},
+        shops_due_at = {shops_due_of("account_id", "$17", "connections.provider", before="shops_due_at")},
         status = 'ACTIVE', failures = 0,
         reason = CASE WHEN cardinality($6::text[]) > 0 AND NOT $6 @> scopes THEN 'scope_reduced'
             WHEN reason = 'scope_reduced' AND cardinality($6) <= cardinality(scopes) THEN reason
@@ -104,7 +96,7 @@ SAVE = recorded(
     reason="''",
     replica="$14",
     request_id="$15",
-    also=MARK,
+    also=marked("$16"),
 )
 
 SAVED_BEFORE = "SELECT 1 FROM connections WHERE id = $1 AND epoch = $2 AND generation = $3 AND access_token = $4"

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
 from services.token.adapters.rows import COLUMNS, connection_of
+from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
 from services.token.core.importing import FIRST, Candidate
 from services.token.domain.connection import Connection
@@ -42,6 +43,7 @@ LIVE = """
     SELECT id FROM connections
     WHERE provider = 'tiktok_shop' AND account_id = $1 AND status <> 'DISCONNECTED' AND id <> $2 FOR UPDATE
 """
+TAKE_ACCOUNT = f"UPDATE connections SET account_id = $2, shops_due_at = {SHOPS_DUE} WHERE id = $1"
 # The row stays, without tokens and a step ahead of the journal, so that a replay does not bring it back.
 GIVE_WAY = """
     UPDATE connections SET status = 'DISCONNECTED', reason = 'merged', epoch = epoch + 1, access_token = '',
@@ -95,7 +97,7 @@ class PostgresImports:
             account = name.split(":")[1]
             live: UUID | None = await database.fetchval(LIVE, account, connection_id)
             if live is None:
-                await database.execute("UPDATE connections SET account_id = $2 WHERE id = $1", connection_id, account)
+                await database.execute(TAKE_ACCOUNT, connection_id, account)
                 return connection_id
             await database.execute(MOVE_SHOPS, connection_id, live)
             await database.execute(MOVE_MARKS, connection_id, live)

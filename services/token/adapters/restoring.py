@@ -6,6 +6,7 @@ import asyncpg
 import structlog
 
 from libs.database.pool import Pool, borrow
+from services.token.adapters.shop_tokens import SHOPS_DUE, account_of, marked, shops_due_of
 from services.token.adapters.timeline import recorded
 from services.token.core.journal import Entry
 from services.token.core.vault import Vault
@@ -15,13 +16,15 @@ log = structlog.get_logger()
 
 # Older means an earlier epoch, or the same and an earlier generation: what is as new or newer is left alone.
 RESTORE = recorded(
-    """
+    f"""
     INSERT INTO connections AS old (
         id, provider, owner_kind, owner_id, team_id, account_id, status, scopes, epoch, generation,
-        access_token, refresh_token, access_given, refresh_given, received_at, access_expires_at, refresh_expires_at
+        access_token, refresh_token, access_given, refresh_given, received_at, access_expires_at, refresh_expires_at,
+        shops_due_at
     ) VALUES (
-        $1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $8, $9, $10, $11, $12, $13, $14,
-        $14::timestamptz + make_interval(secs => $15::bigint), $14::timestamptz + make_interval(secs => $16::bigint)
+        $1, $2, $3, $4, $5, {account_of("$6", "$18::text", "$2")}, 'ACTIVE', $7, $8, $9, $10, $11, $12, $13, $14,
+        $14::timestamptz + make_interval(secs => $15::bigint), $14::timestamptz + make_interval(secs => $16::bigint),
+        CASE WHEN $2 = 'tiktok_shop' THEN {SHOPS_DUE} END
     )
     ON CONFLICT (id) DO UPDATE SET
         account_id = excluded.account_id, status = 'ACTIVE', reason = '',
@@ -32,7 +35,9 @@ RESTORE = recorded(
         received_at = excluded.received_at, access_expires_at = excluded.access_expires_at,
         refresh_expires_at = coalesce(excluded.refresh_expires_at, old.refresh_expires_at),
         lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
-        failures = 0, next_attempt_at = NULL, updated_at = clock_timestamp()
+        failures = 0, next_attempt_at = NULL, updated_at = clock_timestamp(),
+        shops_due_at = CASE WHEN old.epoch < excluded.epoch THEN excluded.shops_due_at
+            ELSE {shops_due_of("$6", "$18", "$2", before="old.shops_due_at")} END
     WHERE (old.epoch, old.generation) < (excluded.epoch, excluded.generation)
     RETURNING id, epoch, generation
     """,
@@ -40,6 +45,7 @@ RESTORE = recorded(
     reason="'restored'",
     replica="''",
     request_id="''",
+    also=marked("$17"),
 )
 
 DISCONNECT = recorded(
@@ -119,4 +125,6 @@ class PostgresReplay:
             entry.received_at,
             grant.access_seconds,
             grant.refresh_seconds,
+            sealed.mark,
+            grant.account_id,
         )
