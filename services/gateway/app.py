@@ -98,7 +98,7 @@ def layers(parts: Parts) -> list[Middleware]:
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(parts.cors_origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=CORS_REQUEST_HEADERS,
         expose_headers=CORS_ANSWER_HEADERS,
     )

@@ -99,7 +99,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
     store_rows, run_rows, partitions = StoreRows(database), RunRows(database), Partitions(database)
     runs = RunCreation(database=database, runs=run_rows, queue=queue)
     return Core(
-        stores=Stores(rows=store_rows),
+        stores=Stores(rows=store_rows, accounts=outside.connections),
         stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
         starter=RunStarter(
             connections=outside.connections,

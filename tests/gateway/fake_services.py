@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
@@ -79,6 +80,21 @@ class FakeStores(sync_pb2_grpc.StoreServiceServicer):
         page = codes[: request.page_size or 100]
         more = page[-1] if len(codes) > len(page) else ""
         return sync_pb2.ListStoresResponse(stores=[self.rows[code] for code in page], next_page_token=more)
+
+    async def UpdateStore(self, request: sync_pb2.UpdateStoreRequest, _context: Any) -> sync_pb2.UpdateStoreResponse:  # noqa: N802 - the proto names the method
+        self.script.begin()
+        store = self.find(request.store_code)
+        if "pic_contact" in request.update_mask.paths:
+            store.ClearField("pic_contact")
+        for field, value in request.ListFields():
+            if field.name in request.update_mask.paths:
+                setattr(store, field.name, value)
+        return sync_pb2.UpdateStoreResponse(store=store)
+
+    async def DeleteStore(self, request: sync_pb2.DeleteStoreRequest, _context: Any) -> sync_pb2.DeleteStoreResponse:  # noqa: N802 - the proto names the method
+        self.script.begin()
+        del self.rows[self.find(request.store_code).store_code]
+        return sync_pb2.DeleteStoreResponse()
 
 
 class FakeStats(sync_pb2_grpc.StatsServiceServicer):
@@ -300,7 +316,10 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         nonce = uuid.uuid4().hex if request.binding == token_pb2.LINK_BINDING_BROWSER else ""
         self.links[state] = (request, nonce)
         return token_pb2.StartAuthorizationResponse(
-            authorize_url=f"{AUTHORIZE}?client_key=k&state={state}", state=state, browser_nonce=nonce
+            authorize_url=f"{AUTHORIZE}?client_key=k&state={state}",
+            state=state,
+            browser_nonce=nonce,
+            expire_time=Timestamp(seconds=int(NEW_YEAR.timestamp()) + request.ttl.seconds),
         )
 
     async def CompleteAuthorization(  # noqa: N802 - the proto names the method

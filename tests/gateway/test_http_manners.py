@@ -244,6 +244,7 @@ async def test_the_openapi_document_lists_the_routes(gateway: Gateway) -> None:
         "/admin/stores/{store_code}/user-stats",
         "/admin/stores/{store_code}/video-stats",
         "/admin/stores/{store_code}/sync-logs",
+        "/admin/stores/{store_code}/connect-link",
         "/admin/sync/run",
         "/admin/sync/runs/{run_id}",
         "/admin/sync/runs/{run_id}/events",

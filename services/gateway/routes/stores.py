@@ -1,12 +1,14 @@
-"""Stores and their accounts: GET and POST /admin/stores and below."""
+"""Stores and their accounts: /admin/stores and below."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import AfterValidator, Field
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
@@ -16,11 +18,16 @@ from services.gateway.parameters import StoreInPath
 from services.gateway.routes.answers import many, one
 from services.gateway.rules import RULES, STORE_CODE, storable
 from services.gateway.shapes.stores import account, by_store, store_detail, store_entry
+from services.gateway.shapes.times import stamp_text
 
 # A store with the longest texts is 6 KiB: this many stay below gRPC's 4 MiB.
 PAGE = 500
 
+# An operator sends the link to somebody, who may read it tomorrow.
+LINK_LIFE = Duration(seconds=86_400)
+
 Name = Annotated[str, AfterValidator(storable), Field(min_length=1, max_length=255)]
+Contact = Annotated[str, AfterValidator(storable), Field(max_length=1000)]
 
 
 class NewStore(Body):
@@ -29,9 +36,15 @@ class NewStore(Body):
     store_code: str = Field(pattern=STORE_CODE, description=RULES["store_code"], examples=["store_jakarta_01"])
     store_name: Name = Field(description=RULES["store_name"], examples=["Store Jakarta Pusat"])
     pic_name: Name = Field(description=RULES["pic_name"], examples=["John Doe"])
-    pic_contact: Annotated[str, AfterValidator(storable), Field(max_length=1000)] | None = Field(
-        None, description=RULES["pic_contact"], examples=["john@example.com"]
-    )
+    pic_contact: Contact | None = Field(None, description=RULES["pic_contact"], examples=["john@example.com"])
+
+
+class ChangedStore(Body):
+    """What to change about a store; what is left out stays, and a contact of null is removed."""
+
+    store_name: Name = Field("", description=RULES["store_name"], examples=["Store Jakarta Pusat"])
+    pic_name: Name = Field("", description=RULES["pic_name"], examples=["John Doe"])
+    pic_contact: Contact | None = Field(None, description=RULES["pic_contact"], examples=["john@example.com"])
 
 
 class StoreRoutes:
@@ -53,11 +66,34 @@ class StoreRoutes:
             tags=["stores"],
             openapi_extra=body,
         )
-        router.add_api_route("/admin/stores/{store_code}", self.get_store, summary="Get a store", tags=["stores"])
+        self._add_for_one(router, "/admin/stores/{store_code}")
+
+    def _add_for_one(self, router: APIRouter, store: str) -> None:
+        router.add_api_route(store, self.get_store, summary="Get a store", tags=["stores"])
         router.add_api_route(
-            "/admin/stores/{store_code}/accounts",
-            self.list_accounts,
-            summary="List a store's accounts",
+            store,
+            self.change_store,
+            methods=["PATCH"],
+            summary="Change a store",
+            tags=["stores"],
+            openapi_extra=documented(ChangedStore, required=True),
+        )
+        router.add_api_route(
+            store,
+            self.delete_store,
+            methods=["DELETE"],
+            status_code=204,
+            summary="Disconnect and archive a store",
+            tags=["stores"],
+        )
+        router.add_api_route(
+            f"{store}/accounts", self.list_accounts, summary="List a store's accounts", tags=["stores"]
+        )
+        router.add_api_route(
+            f"{store}/connect-link",
+            self.connect_link,
+            methods=["POST"],
+            summary="A link that may replace a store's account",
             tags=["stores"],
         )
 
@@ -91,6 +127,36 @@ class StoreRoutes:
         """Answer with one store, its connection and its newest statistics."""
         store, connections = await self._store_and_connections(store_code)
         return one(store_detail(store, by_store(connections).get(store_code)))
+
+    async def change_store(
+        self, store_code: StoreInPath, changed: Annotated[ChangedStore, Depends(json_body(ChangedStore))]
+    ) -> JSONResponse:
+        """Answer like GET, with what was changed."""
+        values = changed.model_dump(exclude_unset=True)
+        request = sync_pb2.UpdateStoreRequest(
+            store_code=store_code, update_mask=FieldMask(paths=sorted(values)), **values
+        )
+        await self._backends.stores.UpdateStore(request)
+        return await self.get_store(store_code)
+
+    async def delete_store(self, store_code: StoreInPath) -> Response:
+        """Answer 204 once the store's accounts are disconnected and the store is gone."""
+        await self._backends.stores.DeleteStore(sync_pb2.DeleteStoreRequest(store_code=store_code))
+        return Response(status_code=204)
+
+    async def connect_link(self, store_code: StoreInPath) -> JSONResponse:
+        """Answer with an address for any browser, once; it may also put another account in the place of a live one."""
+        found = await self._backends.stores.GetStore(sync_pb2.GetStoreRequest(store_code=store_code))
+        request = token_pb2.StartAuthorizationRequest(
+            provider=token_pb2.PROVIDER_LOGIN_KIT,
+            owner=token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=store_code),
+            team_id=found.store.team_id,
+            binding=token_pb2.LINK_BINDING_NONE,
+            purpose=token_pb2.LINK_PURPOSE_REPLACE,
+            ttl=LINK_LIFE,
+        )
+        link = await self._backends.connections.StartAuthorization(request)
+        return one({"url": link.authorize_url, "expiresAt": stamp_text(link.expire_time)})
 
     async def list_accounts(self, store_code: StoreInPath) -> JSONResponse:
         """Answer with the accounts that were ever connected to a store and are still on its row."""

@@ -24,6 +24,7 @@ STANDINGS = {
     token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED: Standing.NEEDS_RECONNECT,
     token_pb2.CONNECTION_STATUS_DISCONNECTED: Standing.DISCONNECTED,
 }
+LIVE = [status for status, standing in STANDINGS.items() if standing is not Standing.DISCONNECTED]
 
 
 def reference_to(subject: Subject) -> token_pb2.ConnectionReference:
@@ -69,7 +70,7 @@ class TokenClient:
 
 
 class ConnectionClient:
-    """Asks which subjects are connected."""
+    """Asks which subjects are connected, and ends connections."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = token_pb2_grpc.ConnectionServiceStub(channel)
@@ -95,3 +96,14 @@ class ConnectionClient:
         if not answer.HasField("connection"):
             raise ConnectionNotFound
         return Connection(subject, STANDINGS.get(answer.connection.status, Standing.NEEDS_RECONNECT))
+
+    async def disconnect_all(self, subject: Subject) -> None:
+        """End every live connection of the subject, whatever its provider."""
+        answer = await self._stub.ListConnections(
+            token_pb2.ListConnectionsRequest(
+                page_size=PAGE, owner_kind=KINDS[subject.kind], owner_ids=[subject.id], statuses=LIVE
+            )
+        )
+        for row in answer.connections:
+            reference = token_pb2.ConnectionReference(connection_id=row.id)
+            await self._stub.Disconnect(token_pb2.DisconnectRequest(connection=reference))

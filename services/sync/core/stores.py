@@ -1,9 +1,10 @@
-"""Stores are created, shown and listed."""
+"""Stores are created, shown, listed, changed and archived."""
 
 from typing import Protocol
 
 from libs.errors import StoreNotFound
-from services.sync.domain.stores import Store, StoreDraft
+from services.sync.domain.stores import Store, StoreChanges, StoreDraft
+from services.sync.domain.subjects import Subject
 
 USUAL_PAGE = 100
 
@@ -23,12 +24,29 @@ class StoreRows(Protocol):
         """Return stores with higher codes, lowest first."""
         ...
 
+    async def change(self, store_code: str, changes: StoreChanges) -> Store | None:
+        """Change a store and return it."""
+        ...
+
+    async def archive(self, store_code: str) -> bool:
+        """Return whether there was such a store; it is gone then, and its history stays."""
+        ...
+
+
+class Accounts(Protocol):
+    """The connected accounts of subjects."""
+
+    async def disconnect_all(self, subject: Subject) -> None:
+        """End every live connection of the subject, at TikTok too."""
+        ...
+
 
 class Stores:
     """The use cases of StoreService."""
 
-    def __init__(self, *, rows: StoreRows) -> None:
+    def __init__(self, *, rows: StoreRows, accounts: Accounts) -> None:
         self._rows = rows
+        self._accounts = accounts
 
     async def create(self, draft: StoreDraft) -> Store:
         """Return the new store; StoreExists."""
@@ -44,3 +62,20 @@ class Stores:
     async def page(self, *, after: str, limit: int) -> list[Store]:
         """Return up to limit stores behind the code, 0 meaning the usual number."""
         return await self._rows.page(after=after, limit=limit or USUAL_PAGE)
+
+    async def change(self, store_code: str, changes: StoreChanges) -> Store:
+        """Return the store as it is after the changes; StoreNotFound."""
+        store = await self._rows.change(store_code, changes) if changes else await self._rows.get(store_code)
+        if store is None:
+            raise StoreNotFound
+        return store
+
+    async def delete(self, store_code: str) -> None:
+        """Disconnect the store's accounts, then archive it; StoreNotFound.
+
+        In this order, so that a call that failed half-way can be repeated.
+        """
+        await self.get(store_code)
+        await self._accounts.disconnect_all(Subject.store(store_code))
+        if not await self._rows.archive(store_code):
+            raise StoreNotFound

@@ -1,7 +1,9 @@
 """Stores, as they were entered, and their newest figures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +15,17 @@ class StoreDraft:
     pic_name: str
     pic_contact: str | None
     team_id: int
+
+
+class StoreField(StrEnum):
+    """What can be changed about a store later; only the contact can be removed."""
+
+    STORE_NAME = "store_name"
+    PIC_NAME = "pic_name"
+    PIC_CONTACT = "pic_contact"
+
+
+StoreChanges = Mapping[StoreField, str | None]
 
 
 @dataclass(frozen=True, kw_only=True)

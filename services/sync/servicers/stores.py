@@ -4,7 +4,7 @@ from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from libs.rpc.interceptor import Context
 from services.sync.core.stores import USUAL_PAGE, Stores
-from services.sync.domain.stores import StoreDraft
+from services.sync.domain.stores import StoreChanges, StoreDraft, StoreField
 from services.sync.servicers.page_tokens import store_behind, store_token
 from services.sync.servicers.translate import store_message
 
@@ -41,3 +41,20 @@ class StoreServicer(sync_pb2_grpc.StoreServiceServicer):
             stores=[store_message(store) for store in shown],
             next_page_token=store_token(shown[-1].store_code) if more else "",
         )
+
+    async def UpdateStore(self, request: sync_pb2.UpdateStoreRequest, context: Context) -> sync_pb2.UpdateStoreResponse:
+        """Change what was entered about a store."""
+        store = await self._stores.change(request.store_code, changes_of(request))
+        return sync_pb2.UpdateStoreResponse(store=store_message(store))
+
+    async def DeleteStore(self, request: sync_pb2.DeleteStoreRequest, context: Context) -> sync_pb2.DeleteStoreResponse:
+        """Disconnect and archive a store."""
+        await self._stores.delete(request.store_code)
+        return sync_pb2.DeleteStoreResponse()
+
+
+def changes_of(request: sync_pb2.UpdateStoreRequest) -> StoreChanges:
+    """Return what the mask names, or what is present when there is no mask."""
+    present = {field: getattr(request, field) for field in StoreField if request.HasField(field.value)}
+    paths = request.update_mask.paths
+    return {StoreField(path): present.get(StoreField(path)) for path in paths} if paths else present

@@ -10,6 +10,7 @@ reasons that pass by themselves also carry google.rpc.RetryInfo.
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -842,6 +843,120 @@ class ListStoresResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListStoresResponse: _TypeAlias = ListStoresResponse  # noqa: Y015
+
+@_typing.final
+class UpdateStoreRequest(_message.Message):
+    """Asks for another name, person in charge or contact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_CODE_FIELD_NUMBER: _builtins.int
+    STORE_NAME_FIELD_NUMBER: _builtins.int
+    PIC_NAME_FIELD_NUMBER: _builtins.int
+    PIC_CONTACT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    store_code: _builtins.str
+    """Its code."""
+    store_name: _builtins.str
+    """Name: 1-255 characters."""
+    pic_name: _builtins.str
+    """Person in charge: 1-255 characters."""
+    pic_contact: _builtins.str
+    """How to reach that person: up to 1,000 characters."""
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which of the three to change; all that are present when empty. A contact named here and absent is removed."""
+
+    def __init__(
+        self,
+        *,
+        store_code: _builtins.str = ...,
+        store_name: _builtins.str | None = ...,
+        pic_name: _builtins.str | None = ...,
+        pic_contact: _builtins.str | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pic_contact", b"_pic_contact", "_pic_name", b"_pic_name", "_store_name", b"_store_name", "pic_contact", b"pic_contact", "pic_name", b"pic_name", "store_name", b"store_name", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pic_contact", b"_pic_contact", "_pic_name", b"_pic_name", "_store_name", b"_store_name", "pic_contact", b"pic_contact", "pic_name", b"pic_name", "store_code", b"store_code", "store_name", b"store_name", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pic_contact: _TypeAlias = _typing.Literal["pic_contact"]  # noqa: Y015
+    _WhichOneofArgType__pic_contact: _TypeAlias = _typing.Literal["_pic_contact", b"_pic_contact"]  # noqa: Y015
+    _WhichOneofReturnType__pic_name: _TypeAlias = _typing.Literal["pic_name"]  # noqa: Y015
+    _WhichOneofArgType__pic_name: _TypeAlias = _typing.Literal["_pic_name", b"_pic_name"]  # noqa: Y015
+    _WhichOneofReturnType__store_name: _TypeAlias = _typing.Literal["store_name"]  # noqa: Y015
+    _WhichOneofArgType__store_name: _TypeAlias = _typing.Literal["_store_name", b"_store_name"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pic_contact) -> _WhichOneofReturnType__pic_contact | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pic_name) -> _WhichOneofReturnType__pic_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__store_name) -> _WhichOneofReturnType__store_name | None: ...
+
+Global___UpdateStoreRequest: _TypeAlias = UpdateStoreRequest  # noqa: Y015
+
+@_typing.final
+class UpdateStoreResponse(_message.Message):
+    """The store as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def store(self) -> Global___Store:
+        """The store."""
+
+    def __init__(
+        self,
+        *,
+        store: Global___Store | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["store", b"store"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateStoreResponse: _TypeAlias = UpdateStoreResponse  # noqa: Y015
+
+@_typing.final
+class DeleteStoreRequest(_message.Message):
+    """Asks for the end of a store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_CODE_FIELD_NUMBER: _builtins.int
+    store_code: _builtins.str
+    """Its code."""
+    def __init__(
+        self,
+        *,
+        store_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["store_code", b"store_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteStoreRequest: _TypeAlias = DeleteStoreRequest  # noqa: Y015
+
+@_typing.final
+class DeleteStoreResponse(_message.Message):
+    """Nothing more to say about it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteStoreResponse: _TypeAlias = DeleteStoreResponse  # noqa: Y015
 
 @_typing.final
 class ListUserStatsRequest(_message.Message):

@@ -50,6 +50,16 @@ class StoreServiceStub:
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresRequest.SerializeToString,
                 response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresResponse.FromString,
                 _registered_method=True)
+        self.UpdateStore = channel.unary_unary(
+                '/tokhub.sync.v1.StoreService/UpdateStore',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.UpdateStoreRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.UpdateStoreResponse.FromString,
+                _registered_method=True)
+        self.DeleteStore = channel.unary_unary(
+                '/tokhub.sync.v1.StoreService/DeleteStore',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.DeleteStoreRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.DeleteStoreResponse.FromString,
+                _registered_method=True)
 
 
 class StoreServiceServicer:
@@ -86,6 +96,27 @@ class StoreServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateStore(self, request, context):
+        """Changes what was entered about a store.
+
+        Callers: the gateway and operators.
+        Errors: STORE_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteStore(self, request, context):
+        """Disconnects a store's accounts, then archives it: it vanishes everywhere, its history stays until retention.
+
+        CreateStore with the same code brings it back. A grant that cannot be ended at TikTok now is ended later.
+        Callers: the gateway and operators.
+        Errors: STORE_NOT_FOUND, STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StoreServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +134,16 @@ def add_StoreServiceServicer_to_server(servicer, server):
                     servicer.ListStores,
                     request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresRequest.FromString,
                     response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresResponse.SerializeToString,
+            ),
+            'UpdateStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateStore,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.UpdateStoreRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.UpdateStoreResponse.SerializeToString,
+            ),
+            'DeleteStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteStore,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.DeleteStoreRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.DeleteStoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -187,6 +228,60 @@ class StoreService:
             '/tokhub.sync.v1.StoreService/ListStores',
             tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresRequest.SerializeToString,
             tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.StoreService/UpdateStore',
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.UpdateStoreRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.UpdateStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.StoreService/DeleteStore',
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.DeleteStoreRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.DeleteStoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

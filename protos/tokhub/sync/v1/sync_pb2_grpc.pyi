@@ -38,6 +38,19 @@ class StoreServiceStub:
     Callers: the gateway, internal services and operators.
     Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
     """
+    UpdateStore: _aio.UnaryUnaryMultiCallable[_sync_pb2.UpdateStoreRequest, _sync_pb2.UpdateStoreResponse]
+    """Changes what was entered about a store.
+
+    Callers: the gateway and operators.
+    Errors: STORE_NOT_FOUND, STORAGE_UNAVAILABLE.
+    """
+    DeleteStore: _aio.UnaryUnaryMultiCallable[_sync_pb2.DeleteStoreRequest, _sync_pb2.DeleteStoreResponse]
+    """Disconnects a store's accounts, then archives it: it vanishes everywhere, its history stays until retention.
+
+    CreateStore with the same code brings it back. A grant that cannot be ended at TikTok now is ended later.
+    Callers: the gateway and operators.
+    Errors: STORE_NOT_FOUND, STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.
+    """
 
 class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
     """The stores whose accounts are synced."""
@@ -76,6 +89,31 @@ class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway, internal services and operators.
         Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateStore(
+        self,
+        request: _sync_pb2.UpdateStoreRequest,
+        context: _aio.ServicerContext[_sync_pb2.UpdateStoreRequest, _abc.Awaitable[_sync_pb2.UpdateStoreResponse]],
+    ) -> _abc.Awaitable[_sync_pb2.UpdateStoreResponse]:
+        """Changes what was entered about a store.
+
+        Callers: the gateway and operators.
+        Errors: STORE_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteStore(
+        self,
+        request: _sync_pb2.DeleteStoreRequest,
+        context: _aio.ServicerContext[_sync_pb2.DeleteStoreRequest, _abc.Awaitable[_sync_pb2.DeleteStoreResponse]],
+    ) -> _abc.Awaitable[_sync_pb2.DeleteStoreResponse]:
+        """Disconnects a store's accounts, then archives it: it vanishes everywhere, its history stays until retention.
+
+        CreateStore with the same code brings it back. A grant that cannot be ended at TikTok now is ended later.
+        Callers: the gateway and operators.
+        Errors: STORE_NOT_FOUND, STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.
         """
 
 def add_StoreServiceServicer_to_server(servicer: StoreServiceServicer, server: _aio.Server) -> None: ...

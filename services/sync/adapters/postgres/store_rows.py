@@ -6,7 +6,7 @@ import asyncpg
 
 from libs.errors import StoreExists
 from services.sync.adapters.postgres.database import Database
-from services.sync.domain.stores import LatestUserStats, LatestVideoStats, Store, StoreDraft
+from services.sync.domain.stores import LatestUserStats, LatestVideoStats, Store, StoreChanges, StoreDraft
 
 CREATE = """
 INSERT INTO stores (store_code, store_name, pic_name, pic_contact, team_id)
@@ -70,6 +70,25 @@ class StoreRows:
         async with self._database.borrow() as connection:
             rows = await connection.fetch(f"{READ} AND s.store_code > $1 ORDER BY s.store_code LIMIT $2", after, limit)
         return [to_store(row) for row in rows]
+
+    async def change(self, store_code: str, changes: StoreChanges) -> Store | None:
+        """Change a store that is not archived and return it; changes must not be empty."""
+        columns = ", ".join(f"{field} = ${number}" for number, field in enumerate(changes, start=2))
+        async with self._database.borrow() as connection:
+            await connection.execute(
+                f"UPDATE stores SET {columns} WHERE store_code = $1 AND archived_at IS NULL",
+                store_code,
+                *changes.values(),
+            )
+        return await self.get(store_code)
+
+    async def archive(self, store_code: str) -> bool:
+        """Archive a store; return whether there was one."""
+        async with self._database.borrow() as connection:
+            done = await connection.execute(
+                "UPDATE stores SET archived_at = now() WHERE store_code = $1 AND archived_at IS NULL", store_code
+            )
+        return done == "UPDATE 1"
 
     async def exists(self, store_code: str) -> bool:
         """Return whether there is such a store."""
