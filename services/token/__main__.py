@@ -65,7 +65,10 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         transport = await stack.enter_async_context(Transport(keep_alive=False))
         replica = replica_name()
         journal = await stack.enter_async_context(open_journal(settings, ring, pool, replica))
-        grounds = Grounds(pool=pool, transport=transport, ring=ring, journal=journal, replica=replica)
+        registry = CollectorRegistry()
+        grounds = Grounds(
+            pool=pool, transport=transport, ring=ring, journal=journal, replica=replica, registry=registry
+        )
         core = build_core(settings, grounds)
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
         member = await stack.enter_async_context(core.vaulting.member)
@@ -83,7 +86,6 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(core.disconnecting.drain)
         await stack.enter_async_context(upkeep(core.chores, every=UPKEEP_EVERY, clock=SystemClock()))
         stack.push_async_callback(core.refresh_all.drain)
-        registry = CollectorRegistry()
         stack.enter_context(serve_metrics(settings.token_metrics_port, registry))
         server = RpcServer(
             listen=settings.token_listen,
@@ -115,7 +117,9 @@ async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, repli
 @asynccontextmanager
 async def following(core: Core, journal: OwnJournal, dsn: str) -> AsyncIterator[None]:
     """Settle what ended processes left, then hear what others change, and replay when the database comes back."""
-    await settle(await journal.inherit(), core.replay)
+    inheritance = await journal.inherit()
+    await settle(inheritance, core.replay)
+    await core.double_spends.inherited(inheritance)
     keeper = JournalKeeper(journal=journal, rows=core.replay, clock=SystemClock())
 
     def on_gap() -> None:

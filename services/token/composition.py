@@ -1,9 +1,10 @@
 """Puts the token service together: the core over its adapters, and its servicers over the core."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from prometheus_client import CollectorRegistry
 from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2, vault_pb2_grpc
 
 from libs.clock import SystemClock
@@ -11,6 +12,7 @@ from libs.database.pool import Pool
 from libs.rpc.server import RpcService
 from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing
+from services.token.adapters.alarm import Alarm
 from services.token.adapters.bulk import PostgresBulk
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.events import PostgresEvents
@@ -34,6 +36,7 @@ from services.token.core.breaker import Breaker
 from services.token.core.cache import ReadCache
 from services.token.core.directory import Directory
 from services.token.core.disconnection import Disconnection
+from services.token.core.double_spend import DoubleSpendWatch
 from services.token.core.exchange import Exchange
 from services.token.core.explain import Explainer
 from services.token.core.forecast import Forecaster
@@ -95,6 +98,7 @@ class Core:
     watch: TokenWatch
     forecaster: Forecaster
     replay: ReplayPort
+    double_spends: DoubleSpendWatch
 
 
 def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
@@ -125,6 +129,7 @@ class Grounds:
     ring: KeyRing
     journal: OwnJournal
     replica: str
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
@@ -140,12 +145,15 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     connections = PostgresConnections(pool=grounds.pool, replica=grounds.replica)
     cache = ReadCache(clock=clock)
     links = PostgresLinks(grounds.pool)
+    alarm = Alarm(pool=grounds.pool, replica=grounds.replica, registry=grounds.registry)
+    double_spends = DoubleSpendWatch(rows=connections, vault=vault, alarm=alarm)
     spending = exchange.Parts(
         connections=connections,
         providers=providers,
         journal=journal,
         breaker=Breaker(clock),
         vault=vault,
+        watch=double_spends,
         clock=clock,
     )
     refresher = Refresher(connections=connections, exchange=Exchange(spending), clock=clock)
@@ -196,6 +204,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         watch=TokenWatch(PostgresEvents(grounds.pool)),
         forecaster=Forecaster(PostgresForecast(grounds.pool)),
         replay=PostgresReplay(pool=grounds.pool, vault=vault),
+        double_spends=double_spends,
     )
 
 

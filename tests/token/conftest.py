@@ -6,17 +6,20 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from libs.database.migrations import migrate
 from libs.database.pool import Pool, open_pool
 from libs.secret import Secret
 from libs.vault.ring import KeyRing
 from services.token.__main__ import MIGRATIONS, SCHEMA
+from services.token.adapters.alarm import Alarm
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import NoJournal
 from services.token.core import exchange
 from services.token.core.breaker import Breaker
 from services.token.core.cache import ReadCache
+from services.token.core.double_spend import DoubleSpendWatch
 from services.token.core.exchange import Exchange
 from services.token.core.journal import JournalPort
 from services.token.core.refresh import Refresher
@@ -60,12 +63,14 @@ class House:
 
     def replica(self, name: str = "replica-1") -> Replica:
         connections = PostgresConnections(pool=self.pool, replica=name)
+        alarm = Alarm(pool=self.pool, replica=name, registry=CollectorRegistry())
         parts = exchange.Parts(
             connections=connections,
             providers={Provider.LOGIN_KIT: self.provider},
             journal=self.journal,
             breaker=self.breaker,
             vault=self.vault,
+            watch=DoubleSpendWatch(rows=connections, vault=self.vault, alarm=alarm),
             clock=QuickClock(),
         )
         refresher = Refresher(connections=connections, exchange=Exchange(parts), clock=QuickClock())

@@ -93,7 +93,7 @@ async def test_a_refused_connection_says_so_in_words(client: Client) -> None:
     told = await explain(client)
 
     assert "TikTok refused the refresh token" in told.explanation
-    assert "TikTok refused the refresh token" in told.timeline[0].message
+    assert "TikTok refused the refresh token" in told.timeline[1].message
 
 
 async def test_an_unknown_connection_cannot_be_explained(client: Client) -> None:

@@ -37,6 +37,16 @@ REQUESTS_KEPT = "7 days"
 FIND_BY_ID = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
 FIND_BY_OWNER = f"SELECT {COLUMNS} FROM connections WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3"
 
+# Asked only of a token whose last use has no known end; a failure that TikTok or the network named is an end.
+UNANSWERED = """
+    CASE WHEN foreign_at IS NULL AND status = 'ACTIVE' THEN 0 ELSE (
+        SELECT count(*) FILTER (WHERE kind = 'REFRESH_INTENT')
+            - count(*) FILTER (WHERE kind = 'REFRESH_FAILED' OR event.reason = 'unreadable')
+        FROM connection_events AS event
+        WHERE connection_id = $1 AND event.epoch = connections.epoch AND event.generation = connections.generation
+    ) END AS unanswered
+"""
+
 # One atomic statement: of all who are due, the row lets one in, and it notes whose call is on its way.
 # A token that another process presented without leaving word is left to it while the access token lasts: it may only
 # be paused, and presenting its token once more could end the grant. A live one leaves word well within two minutes.
@@ -59,7 +69,7 @@ CLAIM = recorded(
       AND (foreign_at IS NULL OR foreign_at < clock_timestamp() - interval '2 minutes'
            OR access_expires_at < clock_timestamp() + interval '30 seconds')
     RETURNING {COLUMNS}, refresh_token, failures,
-        extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for
+        extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for, {UNANSWERED}
     """,
     kind="'REFRESH_INTENT'",
     reason="''",
@@ -225,6 +235,7 @@ class PostgresConnections:
             refresh=row["refresh_token"],
             failures=row["failures"],
             foreign_for=row["foreign_for"],
+            unanswered=row["unanswered"],
         )
 
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:

@@ -35,13 +35,15 @@ class Lease:
     """The right to refresh one version of one connection, for a while.
 
     failures counts the refreshes before this one that brought nothing. foreign_for is how many seconds ago another
-    process presented this very token without leaving word of what came of it; None when nobody did.
+    process presented this very token without leaving word of what came of it; None when nobody did. unanswered counts
+    the leases before this one that presented this token and never learnt what came of it.
     """
 
     connection: Connection
     refresh: bytes = field(repr=False)
     failures: int
     foreign_for: float | None
+    unanswered: int
 
     @property
     def id(self) -> UUID:

@@ -13,6 +13,7 @@ from libs.secret import Secret
 from libs.vault.ring import CannotOpen
 from services.token.core.breaker import Breaker
 from services.token.core.connections import ConnectionsPort, Held, Lease, Setback
+from services.token.core.double_spend import DoubleSpendWatch
 from services.token.core.journal import Entry, JournalPort
 from services.token.core.provider import (
     AppRefused,
@@ -49,6 +50,7 @@ class Parts:
     journal: JournalPort
     breaker: Breaker
     vault: Vault
+    watch: DoubleSpendWatch
     clock: Clock
 
 
@@ -61,6 +63,7 @@ class Exchange:
         self._journal = parts.journal
         self._breaker = parts.breaker
         self._vault = parts.vault
+        self._watch = parts.watch
         self._clock = parts.clock
 
     async def check(self, connection: Connection) -> None:
@@ -77,6 +80,7 @@ class Exchange:
             await self._condemn(lease, Lost("invalid_grant"))
             return
         token = await self._opened(lease)
+        await self._watch.leased(lease)
         started = self._clock.monotonic()
         try:
             grant = await self._watched(lease.connection.provider, token)
@@ -158,6 +162,7 @@ class Exchange:
                 await self._clock.sleep(min(0.2 + waited, 5.0))
                 continue
             if not saved:
+                await self._watch.overtaken(lease, grant)
                 await self._discard(lease, grant)
             return
 
@@ -185,7 +190,9 @@ class Exchange:
             await self._condemn(lease, Lost(outcome.word) if lost else outcome)
             return
         pause = HOLDER_MISSED - lease.foreign_for
-        await self._give_back(lease, Setback(pause=pause, status=Status.SUSPECT, reason=Why.HOLDER_MISSING))
+        setback = Setback(pause=pause, status=Status.SUSPECT, reason=Why.HOLDER_MISSING)
+        if not await self._give_back(lease, setback):
+            await self._watch.refused_late(lease)
         log.error("refused a token another process has presented: waiting for its answer", connection=str(lease.id))
         raise UpstreamUnavailable(
             "Another process may hold this connection's new token: its answer is waited for.", retry_after=pause
@@ -196,6 +203,9 @@ class Exchange:
         reason = Why.LOST_RESPONSE if isinstance(outcome, Lost) else Why.REFUSED
         if await self._connections.give_back(lease, Setback(pause=0, status=Status.REAUTH_REQUIRED, reason=reason)):
             log.warning("connection refused", connection=str(lease.id), word=outcome.word, reason=reason)
+            await self._watch.refused(lease, outcome)
+        else:
+            await self._watch.refused_late(lease)
 
     async def _blame_app(self, lease: Lease, outcome: Refused) -> None:
         await self._give_back(lease, Setback(pause=pause_after(lease.failures), cause=ServerMisconfig.reason))
@@ -207,11 +217,12 @@ class Exchange:
         await self._give_back(lease, Setback(pause=error.retry_after, cause=error.reason))
         raise error
 
-    async def _give_back(self, lease: Lease, setback: Setback) -> None:
+    async def _give_back(self, lease: Lease, setback: Setback) -> bool:
         try:
-            await self._connections.give_back(lease, setback)
+            return await self._connections.give_back(lease, setback)
         except StorageUnavailable:
             log.warning("lease left to end by itself", connection=str(lease.id))
+            return False
 
 
 def refreshed(connection: Connection, grant: Grant) -> Connection:

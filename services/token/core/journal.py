@@ -80,10 +80,11 @@ class OwnJournal(JournalPort, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Inheritance:
-    """What processes that died left behind: their newest entries, and their names."""
+    """What processes that died left behind: their newest entries, their names, and where they contradict each other."""
 
     entries: Sequence[Entry]
     dead: Sequence[str]
+    contradictory: Sequence[Entry] = ()
 
 
 class ReplayPort(Protocol):
@@ -113,6 +114,18 @@ def newest(entries: Iterable[Entry]) -> Sequence[Entry]:
         known = found.get(entry.connection_id)
         if known is None or known.order < entry.order:
             found[entry.connection_id] = entry
+    return list(found.values())
+
+
+def contradictory(entries: Iterable[Entry]) -> Sequence[Entry]:
+    """Return one entry of each version of a connection for which there are two that hold different tokens."""
+    first: dict[tuple[UUID, tuple[int, int]], Entry] = {}
+    found: dict[tuple[UUID, tuple[int, int]], Entry] = {}
+    for entry in entries:
+        key = (entry.connection_id, entry.order)
+        known = first.setdefault(key, entry).grant
+        if known and entry.grant and known.access_token != entry.grant.access_token:
+            found[key] = entry
     return list(found.values())
 
 

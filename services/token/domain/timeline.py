@@ -18,6 +18,16 @@ class Kind(StrEnum):
     DISCONNECTED = "DISCONNECTED"
     SHOP_REMOVED = "SHOP_REMOVED"
     EXPIRY_ANNOUNCED = "EXPIRY_ANNOUNCED"
+    DOUBLE_SPEND = "DOUBLE_SPEND"
+
+
+class DoubleSpend(StrEnum):
+    """How a refresh token was seen to be spent by somebody who should not have spent it."""
+
+    PRESENTED_TOO_OFTEN = "presented_too_often"
+    SUPERSEDED_PRESENTED = "superseded_presented"
+    REFUSED_WHILE_CURRENT = "refused_while_current"
+    ANSWERS_DIFFER = "answers_differ"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +59,7 @@ SENTENCES = {
     Kind.DISCONNECTED: "The account was disconnected: {why}.",
     Kind.SHOP_REMOVED: "Shop {why} was taken out of the grant by its seller.",
     Kind.EXPIRY_ANNOUNCED: "TikTok announced that {why}.",
+    Kind.DOUBLE_SPEND: "The refresh token of generation {generation} may have been spent twice: {why}.",
 }
 
 REASONS = {
@@ -63,6 +74,14 @@ REASONS = {
     "account_banned": "TikTok banned the account",
     "revoked_by_developer": "the app gave the authorization back",
     "unknown": "TikTok ended the authorization and did not say why",
+    "holder_missing": "TikTok refused a token that another process had presented, and that process is waited for",
+    "presented_too_often": "it went to TikTok again and again and no answer came back",
+    "superseded_presented": "a process presented it after another one had exchanged it for a newer one",
+    "refused_while_current": (
+        "TikTok refused it though it is the newest and nobody here has spent it; another system may be using it, "
+        "or the owner took the consent back"
+    ),
+    "answers_differ": "two processes hold different tokens in exchange for the one before it",
     "UPSTREAM_UNAVAILABLE": "TikTok could not be reached or could not answer",
     "UPSTREAM_RATE_LIMITED": "TikTok asked to slow down",
     "UPSTREAM_BAD_RESPONSE": "TikTok's answer could not be understood",

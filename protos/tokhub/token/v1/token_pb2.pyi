@@ -360,6 +360,8 @@ class _ConnectionEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_C
     """A seller took one of several shops out of the grant; the reason is its id."""
     CONNECTION_EVENT_KIND_EXPIRY_ANNOUNCED: _ConnectionEventKind.ValueType  # 9
     """The provider announced when the grant ends."""
+    CONNECTION_EVENT_KIND_DOUBLE_SPEND: _ConnectionEventKind.ValueType  # 10
+    """A refresh token may have been spent twice; the reason says what was seen."""
 
 class ConnectionEventKind(_ConnectionEventKind, metaclass=_ConnectionEventKindEnumTypeWrapper):
     """What happened to a connection."""
@@ -384,6 +386,8 @@ CONNECTION_EVENT_KIND_SHOP_REMOVED: ConnectionEventKind.ValueType  # 8
 """A seller took one of several shops out of the grant; the reason is its id."""
 CONNECTION_EVENT_KIND_EXPIRY_ANNOUNCED: ConnectionEventKind.ValueType  # 9
 """The provider announced when the grant ends."""
+CONNECTION_EVENT_KIND_DOUBLE_SPEND: ConnectionEventKind.ValueType  # 10
+"""A refresh token may have been spent twice; the reason says what was seen."""
 Global___ConnectionEventKind: _TypeAlias = ConnectionEventKind  # noqa: Y015
 
 class _EventOutcome:

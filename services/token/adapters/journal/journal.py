@@ -20,7 +20,7 @@ from libs.vault.ring import KeyRing
 from services.token.adapters.journal.entries import read_entry, write_entry
 from services.token.adapters.journal.file import SUFFIX, JournalFile, abandoned, flush_directory
 from services.token.adapters.journal.records import database_of, read_bodies
-from services.token.core.journal import Entry, Inheritance, newest
+from services.token.core.journal import Entry, Inheritance, contradictory, newest
 
 KEPT = timedelta(days=7)  # a database restored from an older copy than this needs more than the journal
 SLACK = 1_000  # records beyond twice the connections before a file is written anew
@@ -174,12 +174,13 @@ class FileJournal:
 
     def _inherit(self) -> Inheritance:
         left = [file for file in abandoned(self._directory) if file.path != self._file.path]
-        entries = newest(entry for file in left for entry in self._read(file.path))
+        read = [entry for file in left for entry in self._read(file.path)]
+        entries = newest(read)
         self._file.append([write_entry(entry) for entry in entries])
         for file in left:
             file.remove()
         flush_directory(self._directory)
-        return Inheritance(entries=entries, dead=[file.name for file in left])
+        return Inheritance(entries=entries, dead=[file.name for file in left], contradictory=contradictory(read))
 
     def _compact(self) -> None:
         entries = newest(self._read(self._file.path))
