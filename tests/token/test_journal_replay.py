@@ -70,7 +70,9 @@ async def test_a_database_restored_from_yesterday_gets_todays_tokens_back(house:
 
 async def test_replaying_again_changes_nothing(house: House, journal: FileJournal) -> None:
     await house.connect()
-    await house.replica().tokens.refresh(store("shop-1"), "one")
+    replica = house.replica()
+    await replica.tokens.refresh(store("shop-1"), "one")
+    await replica.refresher.drain()
 
     assert [await replay(await journal.entries(), rows(house)) for _ in range(2)] == [0, 0]
 
