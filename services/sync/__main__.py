@@ -26,10 +26,10 @@ from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, load
 from libs.tiktok.display import DisplayClient
 from libs.tiktok.transport import Transport
+from services.sync.adapters.budget import SharedBudget
 from services.sync.adapters.hints import RunHints
 from services.sync.adapters.metered_display import MeteredDisplay
 from services.sync.adapters.orphans import Orphans
-from services.sync.adapters.postgres.budget import SharedBudget
 from services.sync.adapters.postgres.channels import CHANNEL
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_rows import ItemRows
@@ -37,6 +37,7 @@ from services.sync.adapters.postgres.log_rows import LogRows
 from services.sync.adapters.postgres.partitions import Partitions
 from services.sync.adapters.postgres.run_creation import RunCreation
 from services.sync.adapters.postgres.run_rows import RunRows
+from services.sync.adapters.postgres.slot_log import SlotLog
 from services.sync.adapters.postgres.snapshot_reads import SnapshotReads
 from services.sync.adapters.postgres.snapshot_writes import SnapshotWrites
 from services.sync.adapters.postgres.store_rows import StoreRows
@@ -44,6 +45,7 @@ from services.sync.adapters.queue import Concurrency, JobQueue, QueueConsumer
 from services.sync.adapters.token_service import ConnectionClient, TokenClient
 from services.sync.core.account_calls import AccountCalls
 from services.sync.core.calendar import Calendar
+from services.sync.core.circuit import Circuit
 from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.show_run import RunViewer
@@ -51,6 +53,7 @@ from services.sync.core.start_run import RunStarter
 from services.sync.core.stats import Stats
 from services.sync.core.stores import Stores
 from services.sync.core.upkeep import Upkeep, repeat
+from services.sync.core.upstream_gate import UpstreamGate
 from services.sync.core.watch_run import RunWatch
 from services.sync.core.work_item import ItemWorker
 from services.sync.domain.jobs import Job
@@ -76,6 +79,7 @@ class Outside:
     tokens: TokenClient
     connections: ConnectionClient
     display: MeteredDisplay
+    budget: SharedBudget
     hints: RunHints
 
 
@@ -118,14 +122,20 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
 def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) -> ItemWorker:
     """Put together what works on items."""
     clock, database = SystemClock(), outside.database
-    budget = SharedBudget(database=database, clock=clock, calls_per_minute=settings.tiktok_rate_limit_per_minute)
-    accounts = AccountCalls(tokens=outside.tokens, budget=budget, display=outside.display)
+    gate = UpstreamGate(circuit=Circuit(clock), budget=outside.budget)
+    accounts = AccountCalls(tokens=outside.tokens, gate=gate, display=outside.display)
     snapshots = SnapshotWrites(database)
     return ItemWorker(
         items=ItemRows(database),
         jobs={
             Job.USER: UserJob(accounts=accounts, snapshots=snapshots, clock=clock),
-            Job.VIDEO: VideoJob(accounts=accounts, snapshots=snapshots, clock=clock, is_stopping=stop.is_set),
+            Job.VIDEO: VideoJob(
+                accounts=accounts,
+                snapshots=snapshots,
+                clock=clock,
+                page_spacing=settings.rate_limit.page_spacing,
+                is_stopping=stop.is_set,
+            ),
             Job.REFRESH_TOKENS: RefreshJob(refresher=outside.tokens),
         },
         retry=RetryRule(),
@@ -152,13 +162,17 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
     await stack.enter_async_context(listener)
     channel = await stack.enter_async_context(open_channel(settings.token_target))
     transport = await stack.enter_async_context(Transport())
+    database = Database(pool)
+    budget = SharedBudget(log=SlotLog(database=database, limit=settings.rate_limit), clock=SystemClock())
+    stack.push_async_callback(budget.close)
     return Outside(
-        database=Database(pool),
+        database=database,
         tokens=TokenClient(channel),
         connections=ConnectionClient(channel),
         display=MeteredDisplay(
             client=DisplayClient(origin=settings.tiktok_api_base_url, sender=transport), registry=registry
         ),
+        budget=budget,
         hints=hints,
     )
 

@@ -9,6 +9,7 @@ from libs.rpc.listen import Listen
 from libs.secret import Secret
 from libs.settings import ServiceSettings
 from libs.tiktok.address import Origin
+from services.sync.domain.rate_limit import RateLimit
 
 MOST_AT_WORK = 1_000
 
@@ -41,8 +42,20 @@ class SyncSettings(ServiceSettings):
     sync_concurrency: AtWork = 30
     video_sync_concurrency: AtWork = 20
     refresh_concurrency: AtWork = 20
-    # Calls a minute for each endpoint, over all replicas; TikTok's own limit.
+    # Calls for each endpoint in any window of so many seconds, over all replicas; TikTok's own limit.
     tiktok_rate_limit_per_minute: int = Field(default=600, ge=1, le=1_000_000)
+    tiktok_rate_window_seconds: float = Field(default=60.0, ge=0.1, le=86_400)
+    # The share of those calls that runs over many stores leave to syncs of one store.
+    tiktok_interactive_share: float = Field(default=0.05, ge=0, le=0.9)
     tiktok_api_base_url: Origin = "https://open.tiktokapis.com"
     # The zone in which days are counted.
     tz: Annotated[str, AfterValidator(check_zone)] = "UTC"
+
+    @property
+    def rate_limit(self) -> RateLimit:
+        """The limit as a value."""
+        return RateLimit(
+            calls=self.tiktok_rate_limit_per_minute,
+            window=self.tiktok_rate_window_seconds,
+            interactive_share=self.tiktok_interactive_share,
+        )

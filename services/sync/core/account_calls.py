@@ -1,12 +1,14 @@
-"""Calls to TikTok for one subject: token first, then a slot of the budget, then the call, at once."""
+"""Calls to TikTok for one subject: the token first, then the gate, then the call, at once."""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from libs.errors import ScopeMissing, UpstreamRateLimited
+from libs.errors import ScopeMissing
 from libs.secret import Secret
 from libs.tiktok.display_objects import AccessTokenInvalid, Account, VideoPage
+from services.sync.domain.items import Claim
+from services.sync.domain.rate_limit import Lane
 from services.sync.domain.subjects import Subject
 from services.sync.domain.tokens import AccessToken
 
@@ -37,15 +39,11 @@ class Tokens(Protocol):
         ...
 
 
-class Budget(Protocol):
-    """Slots of an endpoint's rate limit, shared by all replicas."""
+class Gate(Protocol):
+    """What every call to TikTok passes."""
 
-    async def acquire(self, endpoint: str) -> None:
-        """Wait for a slot; the call should leave at once."""
-        ...
-
-    async def slow_down(self, endpoint: str, seconds: float) -> None:
-        """Give no slot for so many seconds."""
+    async def call(self, endpoint: str, lane: Lane, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Make the call when its turn has come, and return what it returns."""
         ...
 
 
@@ -64,31 +62,34 @@ class DisplayApi(Protocol):
 class AccountCalls:
     """The two calls that syncing needs; a token rejected by TikTok is replaced once and the call repeated."""
 
-    def __init__(self, *, tokens: Tokens, budget: Budget, display: DisplayApi) -> None:
+    def __init__(self, *, tokens: Tokens, gate: Gate, display: DisplayApi) -> None:
         self._tokens = tokens
-        self._budget = budget
+        self._gate = gate
         self._display = display
 
-    async def account(self, subject: Subject) -> Account:
-        """Return the subject's account; ScopeMissing, and what Tokens and DisplayApi raise."""
+    async def account(self, claim: Claim) -> Account:
+        """Return the account of the claim's subject; ScopeMissing, and what Tokens, Gate and DisplayApi raise."""
 
         async def call(token: AccessToken) -> Account:
             require(token, USER_SCOPES)
-            return await self._paced(
+            return await self._gate.call(
                 Endpoint.USER_INFO,
+                claim.lane,
                 lambda: self._display.user_info(token.value, with_profile=PROFILE_SCOPE in token.scopes),
             )
 
-        return await self._with_token(subject, call)
+        return await self._with_token(claim.key.subject, call)
 
-    async def video_page(self, subject: Subject, cursor: int | None) -> VideoPage:
-        """Return one page of the subject's videos; ScopeMissing, and what Tokens and DisplayApi raise."""
+    async def video_page(self, claim: Claim) -> VideoPage:
+        """Return the page of videos the claim has come to; ScopeMissing, and what Tokens, Gate and DisplayApi raise."""
 
         async def call(token: AccessToken) -> VideoPage:
             require(token, VIDEO_SCOPES)
-            return await self._paced(Endpoint.VIDEO_LIST, lambda: self._display.video_page(token.value, cursor))
+            return await self._gate.call(
+                Endpoint.VIDEO_LIST, claim.lane, lambda: self._display.video_page(token.value, claim.cursor)
+            )
 
-        return await self._with_token(subject, call)
+        return await self._with_token(claim.key.subject, call)
 
     async def _with_token(self, subject: Subject, call: Call[Answer]) -> Answer:
         token = await self._tokens.valid(subject)
@@ -96,14 +97,6 @@ class AccountCalls:
             return await call(token)
         except AccessTokenInvalid:
             return await call(await self._tokens.replacing(subject, token.generation))
-
-    async def _paced(self, endpoint: Endpoint, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        await self._budget.acquire(endpoint)
-        try:
-            return await call()
-        except UpstreamRateLimited as limited:
-            await self._budget.slow_down(endpoint, limited.retry_after)
-            raise
 
 
 def require(token: AccessToken, scopes: frozenset[str]) -> None:

@@ -17,14 +17,14 @@ MOST_PAGES = 5_000  # 100,000 videos; TikTok's largest accounts are below
 
 
 class Accounts(Protocol):
-    """TikTok, for one subject."""
+    """TikTok, for the subject of a claim."""
 
-    async def account(self, subject: Subject) -> Account:
+    async def account(self, claim: Claim) -> Account:
         """Return the account."""
         ...
 
-    async def video_page(self, subject: Subject, cursor: int | None) -> VideoPage:
-        """Return one page of videos."""
+    async def video_page(self, claim: Claim) -> VideoPage:
+        """Return the page of videos that the claim has come to."""
         ...
 
 
@@ -61,37 +61,51 @@ class UserJob:
     async def perform(self, claim: Claim) -> Ending:
         """Return how it ended."""
         fetched_at = self._clock.now()
-        account = await self._accounts.account(claim.key.subject)
+        account = await self._accounts.account(claim)
         await self._snapshots.save_account(claim, account, fetched_at)
         return Ending(outcome=Outcome.SUCCESS, message=wording.account_synced(account), records=1)
 
 
 class VideoJob:
-    """Stores a snapshot of every video, page after page, from the page on that the item had come to."""
+    """Stores a snapshot of every video, page after page, from the page on that the item had come to.
+
+    Between two pages of an account page_spacing seconds pass at least.
+    """
 
     def __init__(
-        self, *, accounts: Accounts, snapshots: Snapshots, clock: Clock, is_stopping: Callable[[], bool]
+        self,
+        *,
+        accounts: Accounts,
+        snapshots: Snapshots,
+        clock: Clock,
+        page_spacing: float,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._accounts = accounts
         self._snapshots = snapshots
         self._clock = clock
+        self._page_spacing = page_spacing
         self._is_stopping = is_stopping
 
     async def perform(self, claim: Claim) -> Ending:
         """Return how it ended; GaveBack after the page in hand when the process stops."""
         has_more = claim.pages == 0 or claim.cursor is not None
         while has_more:
+            begun = self._clock.monotonic()
             claim = await self._next_page(claim)
             has_more = claim.cursor is not None
             if has_more and self._is_stopping():
                 raise GaveBack
+            early = begun + self._page_spacing - self._clock.monotonic()
+            if has_more and early > 0:
+                await self._clock.sleep(early)
         return Ending(outcome=Outcome.SUCCESS, message=wording.videos_synced(claim.records), records=claim.records)
 
     async def _next_page(self, claim: Claim) -> Claim:
         if claim.pages >= MOST_PAGES:
             raise UpstreamCursorLoop
         fetched_at = self._clock.now()
-        page = await self._accounts.video_page(claim.key.subject, claim.cursor)
+        page = await self._accounts.video_page(claim)
         cursor = page.cursor_after(claim.cursor)
         return await self._snapshots.save_videos(claim, page.videos, cursor=cursor, fetched_at=fetched_at)
 

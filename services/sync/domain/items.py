@@ -5,6 +5,7 @@ from datetime import date
 
 from services.sync.domain.jobs import Job
 from services.sync.domain.outcomes import Outcome
+from services.sync.domain.rate_limit import Lane
 from services.sync.domain.subjects import Subject
 
 
@@ -28,6 +29,7 @@ class Claim:
     pages: int
     records: int
     snapshot_date: date
+    lane: Lane = Lane.BULK
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from services.sync.adapters.postgres.item_ending import end_item
 from services.sync.adapters.postgres.item_key import WHERE_KEY, WHERE_OWN, key_values
 from services.sync.domain.items import Claim, Ending, ItemKey, LostItem, NotNow
 from services.sync.domain.progress import Tally
+from services.sync.domain.rate_limit import Lane
 
 BUSY_ELSEWHERE = NotNow(seconds=1.0)  # another run works on the same job of the same subject
 
@@ -25,8 +26,8 @@ WITH claimed AS (
     FROM claimed WHERE id = $1 AND sync_runs.state = 'queued'
     RETURNING {NOTIFY_RUN.format("id")}
 )
-SELECT claimed.*, run.snapshot_date, (SELECT count(*) FROM started) AS starts
-FROM claimed, (SELECT snapshot_date FROM sync_runs WHERE id = $1) run
+SELECT claimed.*, run.snapshot_date, run.is_of_one, (SELECT count(*) FROM started) AS starts
+FROM claimed, (SELECT snapshot_date, subject_id IS NOT NULL AS is_of_one FROM sync_runs WHERE id = $1) run
 """
 
 DUE_IN = f"""
@@ -97,4 +98,5 @@ def to_claim(key: ItemKey, row: asyncpg.Record) -> Claim:
         pages=row["pages"],
         records=row["records"],
         snapshot_date=row["snapshot_date"],
+        lane=Lane.INTERACTIVE if row["is_of_one"] else Lane.BULK,
     )

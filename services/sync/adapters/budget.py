@@ -1,0 +1,166 @@
+"""TikTok's rate limit, shared by all replicas: never more calls in a window than allowed, and no fewer than needed.
+
+A slot is held from before its call is sent until a window after its answer came: whatever the delays on the way, no
+window of TikTok's own sees more. The log of slots is in the database, so a restart finds it as it was. Calls that wait
+while slots are asked for are asked for together the next time; of those the ones with a person behind go first.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from libs.clock import Clock
+from libs.errors import StorageUnavailable
+from services.sync.adapters.postgres.slot_log import EndedCall, Grant, Wanted
+from services.sync.domain.rate_limit import Lane, RateLimit
+
+Slot = asyncio.Future[datetime]
+
+
+class SlotLog(Protocol):
+    """Where slots are taken from."""
+
+    limit: RateLimit
+
+    async def take(self, endpoint: str, wanted: Wanted, ended: Sequence[EndedCall]) -> Grant:
+        """Note what has ended, then take what is free of what is wanted."""
+        ...
+
+    async def slow_down(self, endpoint: str, seconds: float) -> None:
+        """Give no slot before so many seconds have passed."""
+        ...
+
+
+class SharedBudget:
+    """Gives out slots, endpoint by endpoint."""
+
+    def __init__(self, *, log: SlotLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._desks: dict[str, Desk] = {}
+
+    @asynccontextmanager
+    async def slot(self, endpoint: str, lane: Lane) -> AsyncIterator[None]:
+        """Wait for a slot and hold it while the context is open; the call should leave at once."""
+        desk = self._desks.setdefault(endpoint, Desk(endpoint=endpoint, log=self._log, clock=self._clock))
+        held_until = await desk.wait(lane)
+        try:
+            yield
+        finally:
+            desk.end(held_until)
+
+    async def slow_down(self, endpoint: str, seconds: float) -> None:
+        """Give no slot for so many seconds, to nobody."""
+        await self._log.slow_down(endpoint, seconds)
+
+    async def close(self) -> None:
+        """Tell what has ended; slots nobody tells the end of are held a while longer."""
+        for desk in self._desks.values():
+            await desk.close()
+
+
+@dataclass
+class Desk:
+    """One endpoint's queue in this process; its task runs only while somebody waits or an end is untold."""
+
+    endpoint: str
+    log: SlotLog
+    clock: Clock
+    _waiting: dict[Lane, deque[Slot]] = field(default_factory=lambda: {lane: deque() for lane in Lane})
+    _ended: list[tuple[datetime, float]] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _task: "asyncio.Task[None] | None" = None
+
+    async def wait(self, lane: Lane) -> datetime:
+        """Return, when a slot is given, until when it would be held; StorageUnavailable."""
+        slot: Slot = asyncio.get_running_loop().create_future()
+        self._waiting[lane].append(slot)
+        # Bulk that comes late finds nothing that those before it did not; a person may find the share kept for them.
+        if lane is Lane.INTERACTIVE or len(self._waiting[lane]) == 1:
+            self._news.set()
+        self._wake()
+        try:
+            return await slot
+        except asyncio.CancelledError:
+            with suppress(ValueError):
+                self._waiting[lane].remove(slot)
+            if slot.done() and not slot.cancelled() and not slot.exception():
+                self.end(slot.result())
+            raise
+
+    async def close(self) -> None:
+        """Tell the ends that are untold and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        if self._ended:
+            with suppress(StorageUnavailable):
+                await self._ask()
+
+    def end(self, held_until: datetime) -> None:
+        """Note that the call is over: its slot clears a window from now."""
+        self._ended.append((held_until, self.clock.monotonic()))
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        while self._is_wanted() or self._ended:
+            if not self._is_wanted():
+                # Nobody waits: ends are told in company, and soon enough to be no loss to other replicas.
+                await self._nap(self.log.limit.longest_nap)
+            self._news.clear()
+            try:
+                grant = await self._ask()
+            except Exception as error:  # noqa: BLE001 - it is raised where the slots are waited for
+                self._fail(error)
+                continue
+            self._give(grant)
+            if self._is_wanted():
+                await self._nap(min(grant.free_in, self.log.limit.longest_nap))
+
+    async def _ask(self) -> Grant:
+        """Ask for what is wanted; ends whose telling fails are not told again: their slots clear when the hold ends."""
+        ended, self._ended = self._ended, []
+        now = self.clock.monotonic()
+        wanted = Wanted(interactive=self._count(Lane.INTERACTIVE), bulk=self._count(Lane.BULK))
+        calls = [EndedCall(held_until=held_until, seconds_ago=now - at) for held_until, at in ended]
+        return await self.log.take(self.endpoint, wanted, calls)
+
+    def _give(self, grant: Grant) -> None:
+        for lane, count in ((Lane.INTERACTIVE, grant.interactive), (Lane.BULK, grant.bulk)):
+            for _ in range(count):
+                slot = self._next(lane)
+                if slot:
+                    slot.set_result(grant.held_until)
+                else:
+                    self.end(grant.held_until)
+
+    def _next(self, lane: Lane) -> Slot | None:
+        while self._waiting[lane]:
+            slot = self._waiting[lane].popleft()
+            if not slot.done():
+                return slot
+        return None
+
+    def _fail(self, error: Exception) -> None:
+        for lane in Lane:
+            while slot := self._next(lane):
+                slot.set_exception(error)
+
+    def _count(self, lane: Lane) -> int:
+        return len(self._waiting[lane])
+
+    def _is_wanted(self) -> bool:
+        return any(self._count(lane) for lane in Lane)
+
+    async def _nap(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
