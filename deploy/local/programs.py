@@ -102,6 +102,7 @@ class Suite:
                 "SYNC_METRICS_PORT": str(settings.sync_metrics_port),
                 "TOKEN_TARGET": settings.token_target,
                 "DATABASE_URL_FILE": str(self.databases.sync),
+                "TIKTOK_REDIRECT_URI": settings.redirect_uri,
                 **({"TIKTOK_API_BASE_URL": settings.sandbox_url} if settings.sandboxed else {}),
             },
         )

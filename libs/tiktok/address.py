@@ -30,5 +30,11 @@ def check_origin(text: str) -> str:
     return text.rstrip("/")
 
 
+def origin_of(url: str) -> str:
+    """Return scheme and host of an absolute address."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 Url = Annotated[str, AfterValidator(check_url)]
 Origin = Annotated[str, AfterValidator(check_origin)]

@@ -108,7 +108,9 @@ def refusal(answer: Answer, code: str | None) -> TokhubError:
     if code == "access_token_invalid" or answer.status == 401:
         return AccessTokenInvalid()
     if code == "rate_limit_exceeded" or answer.status == 429:
-        return UpstreamRateLimited(retry_after=retry_after(answer.headers))
+        return UpstreamRateLimited(
+            f"TikTok asks to slow down ({described}): try again later.", retry_after=retry_after(answer.headers)
+        )
     if code == "internal_error" or answer.status >= 500:
         return UpstreamUnavailable(f"TikTok cannot answer now ({described}): try again later.")
     return UpstreamBadResponse(f"TikTok's answer is of no use ({described}).")

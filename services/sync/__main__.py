@@ -24,6 +24,7 @@ from libs.process import run
 from libs.rpc.client import open_channel
 from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, load
+from libs.tiktok.address import origin_of
 from libs.tiktok.display import DisplayClient
 from libs.tiktok.transport import Transport
 from services.sync.adapters.budget import SharedBudget
@@ -35,6 +36,7 @@ from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_rows import ItemRows
 from services.sync.adapters.postgres.log_rows import LogRows
 from services.sync.adapters.postgres.partitions import Partitions
+from services.sync.adapters.postgres.run_cancelling import RunCancelling
 from services.sync.adapters.postgres.run_creation import RunCreation
 from services.sync.adapters.postgres.run_rows import RunRows
 from services.sync.adapters.postgres.slot_log import SlotLog
@@ -45,22 +47,24 @@ from services.sync.adapters.queue import Concurrency, JobQueue, QueueConsumer
 from services.sync.adapters.token_service import ConnectionClient, TokenClient
 from services.sync.core.account_calls import AccountCalls
 from services.sync.core.calendar import Calendar
+from services.sync.core.cancel_run import RunCanceller
 from services.sync.core.circuit import Circuit
 from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.show_run import RunViewer
-from services.sync.core.start_run import RunStarter
+from services.sync.core.start_run import Roster, RunStarter
 from services.sync.core.stats import Stats
 from services.sync.core.stores import Stores
 from services.sync.core.upkeep import Upkeep, repeat
 from services.sync.core.upstream_gate import UpstreamGate
 from services.sync.core.watch_run import RunWatch
-from services.sync.core.work_item import ItemWorker
+from services.sync.core.work_item import FailureRule, ItemWorker
 from services.sync.domain.jobs import Job
+from services.sync.domain.links import ConnectLinks
 from services.sync.domain.retry import RetryRule
 from services.sync.servicers.stats import StatsServicer
 from services.sync.servicers.stores import StoreServicer
-from services.sync.servicers.sync import SyncServicer
+from services.sync.servicers.sync import Runs, SyncServicer
 from services.sync.settings import SyncSettings
 
 SCHEMA = "reporting"
@@ -89,9 +93,7 @@ class Core:
 
     stores: Stores
     stats: Stats
-    starter: RunStarter
-    watch: RunWatch
-    viewer: RunViewer
+    runs: Runs
     worker: ItemWorker
     upkeep: Upkeep
 
@@ -102,21 +104,24 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
     calendar = Calendar(clock=clock, zone=ZoneInfo(settings.tz))
     store_rows, run_rows, partitions = StoreRows(database), RunRows(database), Partitions(database)
     runs = RunCreation(database=database, runs=run_rows, queue=queue)
+    roster = Roster(connections=outside.connections, stores=store_rows, links=connect_links(settings))
     return Core(
         stores=Stores(rows=store_rows, accounts=outside.connections),
         stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
-        starter=RunStarter(
-            connections=outside.connections,
-            stores=store_rows,
-            runs=runs,
-            partitions=partitions,
-            calendar=calendar,
+        runs=Runs(
+            starter=RunStarter(roster=roster, runs=runs, partitions=partitions, calendar=calendar),
+            watch=RunWatch(rows=run_rows, hints=outside.hints, clock=clock),
+            viewer=RunViewer(rows=run_rows),
+            canceller=RunCanceller(ender=RunCancelling(database), rows=run_rows),
         ),
-        watch=RunWatch(rows=run_rows, hints=outside.hints, clock=clock),
-        viewer=RunViewer(rows=run_rows),
         worker=build_worker(settings, outside, stop),
         upkeep=Upkeep(orphans=Orphans(database=database, queue=queue), partitions=partitions, calendar=calendar),
     )
+
+
+def connect_links(settings: SyncSettings) -> ConnectLinks:
+    """Return links to the gateway, whose address TikTok's callback names."""
+    return ConnectLinks(origin_of(settings.tiktok_redirect_uri))
 
 
 def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) -> ItemWorker:
@@ -138,9 +143,8 @@ def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) 
             ),
             Job.REFRESH_TOKENS: RefreshJob(refresher=outside.tokens),
         },
-        retry=RetryRule(),
+        failures=FailureRule(retry=RetryRule(), links=connect_links(settings), draw=random.random),
         progress=ProgressLog(clock=clock),
-        draw=random.random,
     )
 
 
@@ -214,7 +218,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
         )
         await stack.enter_async_context(server)
         # A watch may last for hours: the server would wait for it in vain.
-        stack.callback(core.watch.close)
+        stack.callback(core.runs.watch.close)
         yield server
 
 
@@ -236,7 +240,7 @@ async def finish(consuming: asyncio.Task[None]) -> None:
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
     stores, stats = StoreServicer(core.stores), StatsServicer(core.stats)
-    sync = SyncServicer(starter=core.starter, watch=core.watch, viewer=core.viewer, stats=core.stats)
+    sync = SyncServicer(runs=core.runs, stats=core.stats)
     names = sync_pb2.DESCRIPTOR.services_by_name
     return [
         RpcService(

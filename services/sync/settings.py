@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from libs.rpc.listen import Listen
 from libs.secret import Secret
 from libs.settings import ServiceSettings
-from libs.tiktok.address import Origin
+from libs.tiktok.address import Origin, Url
 from services.sync.domain.rate_limit import RateLimit
 
 MOST_AT_WORK = 1_000
@@ -48,6 +48,8 @@ class SyncSettings(ServiceSettings):
     # The share of those calls that runs over many stores leave to syncs of one store.
     tiktok_interactive_share: float = Field(default=0.05, ge=0, le=0.9)
     tiktok_api_base_url: Origin = "https://open.tiktokapis.com"
+    # Its host is where people reach the gateway: the log's reconnect links begin with it.
+    tiktok_redirect_uri: Url = "http://127.0.0.1:3000/auth/tiktok/callback"
     # The zone in which days are counted.
     tz: Annotated[str, AfterValidator(check_zone)] = "UTC"
 

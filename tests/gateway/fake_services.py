@@ -275,6 +275,20 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         run = self.runs[request.run_id]
         return sync_pb2.GetRunResponse(run=run.row, ended_stores=run.ended if run.row.store_code else [])
 
+    async def ListRuns(self, request: sync_pb2.ListRunsRequest, _context: Any) -> sync_pb2.ListRunsResponse:  # noqa: N802 - the proto names the method
+        self.limits_asked.append(request.page_size)
+        rows = [run.row for run in reversed(self.runs.values())]
+        chosen = [row for row in rows if not (request.active_only and has_ended(row.state))]
+        return sync_pb2.ListRunsResponse(runs=chosen[: request.page_size])
+
+    async def CancelRun(self, request: sync_pb2.CancelRunRequest, _context: Any) -> sync_pb2.CancelRunResponse:  # noqa: N802 - the proto names the method
+        if request.run_id not in self.runs:
+            raise RunNotFound
+        run = self.runs[request.run_id]
+        if not has_ended(run.row.state):
+            await run.finish(sync_pb2.RUN_STATE_CANCELLED)
+        return sync_pb2.CancelRunResponse(run=run.row)
+
     async def ListSyncLogs(self, request: sync_pb2.ListSyncLogsRequest, _context: Any) -> sync_pb2.ListSyncLogsResponse:  # noqa: N802 - the proto names the method
         self.limits_asked.append(request.limit)
         if request.store_code:

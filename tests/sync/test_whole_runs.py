@@ -90,7 +90,9 @@ async def test_stores_that_must_reconnect_are_skipped_at_once(suite: LivingSuite
     assert (end.succeeded, end.skipped) == (1, 1)
     skipped = next(ended for ended in end.ended_stores if ended.store_code == "revoked")
     assert (skipped.outcome, skipped.reason) == (sync_pb2.OUTCOME_SKIPPED, "REAUTH_REQUIRED")
-    assert {line.status for line in await replica.logs("revoked")} == {sync_pb2.OUTCOME_SKIPPED}
+    lines = await replica.logs("revoked")
+    assert {line.status for line in lines} == {sync_pb2.OUTCOME_SKIPPED}
+    assert all(line.message.endswith(" at http://127.0.0.1:3000/connect/tiktok?store_code=revoked") for line in lines)
 
 
 async def test_stores_without_a_connection_are_not_in_a_run(suite: LivingSuite, replica: Replica) -> None:

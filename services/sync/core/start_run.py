@@ -1,14 +1,18 @@
 """A run is started: planned from the connections there are, and stored with its work in one transaction."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
 from libs.errors import ConnectionNotFound, StoreNotFound
 from services.sync.core.calendar import Calendar
 from services.sync.domain.connections import Connection, Standing
-from services.sync.domain.runs import Run, RunPlan, Scope, plan_items
+from services.sync.domain.links import ConnectLinks
+from services.sync.domain.runs import PlannedItem, Run, RunPlan, Scope, plan_items
 from services.sync.domain.subjects import Subject, SubjectKind
+
+NAMED = 5  # unknown stores that an error names
 
 
 class Connections(Protocol):
@@ -51,20 +55,54 @@ class Partitions(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Roster:
+    """What a run is planned from: the stores there are, how their connections stand, and where owners connect."""
+
+    connections: Connections
+    stores: KnownStores
+    links: ConnectLinks
+
+    async def plan(self, scope: Scope) -> tuple[PlannedItem, ...]:
+        """Return the items of a run; StoreNotFound, ConnectionNotFound."""
+        return plan_items(scope, await self._within(scope), self.links)
+
+    async def _within(self, scope: Scope) -> tuple[Connection, ...]:
+        if scope.subject is not None:
+            return (await self._only(scope.subject),)
+        if scope.listed:
+            return await self._listed(scope.listed)
+        connections = await self.connections.of_stores()
+        existing = await self.stores.existing([connection.subject.id for connection in connections])
+        return tuple(connection for connection in connections if connection.subject.id in existing)
+
+    async def _only(self, subject: Subject) -> Connection:
+        if subject.kind is SubjectKind.STORE and not await self.stores.existing([subject.id]):
+            raise StoreNotFound
+        connection = await self.connections.of(subject)
+        if connection.standing is Standing.DISCONNECTED:
+            raise ConnectionNotFound("The TikTok account was disconnected: connect it again.")
+        return connection
+
+    async def _listed(self, subjects: tuple[Subject, ...]) -> tuple[Connection, ...]:
+        codes = [subject.id for subject in subjects]
+        unknown = sorted(set(codes) - await self.stores.existing(codes))
+        if unknown:
+            raise StoreNotFound(f"Store not found: {', '.join(unknown[:NAMED])}{' and more' * (len(unknown) > NAMED)}")
+        return tuple([await self._standing(subject) for subject in subjects])
+
+    async def _standing(self, subject: Subject) -> Connection:
+        try:
+            return await self.connections.of(subject)
+        except ConnectionNotFound:
+            return Connection(subject, Standing.DISCONNECTED)
+
+
 class RunStarter:
     """Starts runs."""
 
-    def __init__(
-        self,
-        *,
-        connections: Connections,
-        stores: KnownStores,
-        runs: Runs,
-        partitions: Partitions,
-        calendar: Calendar,
-    ) -> None:
-        self._connections = connections
-        self._stores = stores
+    def __init__(self, *, roster: Roster, runs: Runs, partitions: Partitions, calendar: Calendar) -> None:
+        self._roster = roster
         self._runs = runs
         self._partitions = partitions
         self._calendar = calendar
@@ -73,28 +111,13 @@ class RunStarter:
         """Return the run; StoreNotFound, ConnectionNotFound, RunAlreadyActive with metadata run_id."""
         if known := await self._runs.already_started(scope, idempotency_key):
             return known
-        connections = await self._connections_within(scope)
+        items = await self._roster.plan(scope)
         today = self._calendar.today()
         await self._partitions.prepare(today)
         plan = RunPlan(
             scope=scope,
             idempotency_key=idempotency_key,
             snapshot_date=today,
-            items=plan_items(scope.job, connections),
+            items=items,
         )
         return await self._runs.create(plan)
-
-    async def _connections_within(self, scope: Scope) -> tuple[Connection, ...]:
-        if scope.subject is not None:
-            return (await self._one(scope.subject),)
-        connections = await self._connections.of_stores()
-        existing = await self._stores.existing([connection.subject.id for connection in connections])
-        return tuple(connection for connection in connections if connection.subject.id in existing)
-
-    async def _one(self, subject: Subject) -> Connection:
-        if subject.kind is SubjectKind.STORE and not await self._stores.existing([subject.id]):
-            raise StoreNotFound
-        connection = await self._connections.of(subject)
-        if connection.standing is Standing.DISCONNECTED:
-            raise ConnectionNotFound("The TikTok account was disconnected: connect it again.")
-        return connection

@@ -1,6 +1,7 @@
 """One item is worked on: claimed, carried out, and ended, put off or given back."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -8,14 +9,12 @@ import structlog
 from libs.errors import ConnectionNotFound, Internal, ReauthRequired, TokhubError
 from services.sync.domain.items import Claim, Ending, GaveBack, ItemKey, LostItem, NotNow
 from services.sync.domain.jobs import Job
+from services.sync.domain.links import ConnectLinks
 from services.sync.domain.outcomes import Outcome
 from services.sync.domain.progress import Tally
 from services.sync.domain.retry import RetryRule
 
 log = structlog.get_logger()
-
-# The account has no usable connection: nothing went wrong with the sync itself.
-SKIPPING = (ReauthRequired, ConnectionNotFound)
 
 
 class Performer(Protocol):
@@ -54,6 +53,34 @@ class ProgressLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class FailureRule:
+    """What becomes of an attempt that failed."""
+
+    retry: RetryRule
+    links: ConnectLinks
+    draw: Callable[[], float]
+
+    def wait_after(self, claim: Claim, error: TokhubError) -> float | None:
+        """Return the seconds to wait for the next attempt, None to give up."""
+        return self.retry.wait_after(error, attempt=claim.attempt, draw=self.draw())
+
+    def ending_of(self, claim: Claim, error: TokhubError) -> Ending:
+        """Return how an item ends that is given up; a subject without a usable connection is skipped."""
+        outcome, message = Outcome.FAILED, error.message
+        if isinstance(error, ReauthRequired):
+            outcome, message = Outcome.SKIPPED, self.links.needs_reconnect(claim.key.subject)
+        elif isinstance(error, ConnectionNotFound):
+            outcome, message = Outcome.SKIPPED, self.links.not_connected(claim.key.subject)
+        return Ending(
+            outcome=outcome,
+            message=message,
+            reason=error.reason.value,
+            raw_error=f"{type(error).__name__}: {error.message}",
+            records=claim.records,
+        )
+
+
 class ItemWorker:
     """Works on items; whatever happens, an item's row says so or another worker will."""
 
@@ -62,15 +89,13 @@ class ItemWorker:
         *,
         items: ItemRows,
         jobs: Mapping[Job, Performer],
-        retry: RetryRule,
+        failures: FailureRule,
         progress: ProgressLog,
-        draw: Callable[[], float],
     ) -> None:
         self._items = items
         self._jobs = jobs
-        self._retry = retry
+        self._failures = failures
         self._progress = progress
-        self._draw = draw
 
     async def work(self, key: ItemKey) -> float | None:
         """Work on an item; return the seconds after which it wants to be worked on again, None when it is done.
@@ -100,7 +125,7 @@ class ItemWorker:
         return None
 
     async def _perform(self, claim: Claim) -> Ending:
-        if claim.attempt > self._retry.attempts:
+        if claim.attempt > self._failures.retry.attempts:
             raise Internal(f"Stopped {claim.attempt - 1} times without an end: see the log.")
         try:
             return await self._jobs[claim.key.job].perform(claim)
@@ -111,17 +136,9 @@ class ItemWorker:
             raise Internal from error
 
     async def _after_failure(self, claim: Claim, error: TokhubError) -> float | None:
-        wait = self._retry.wait_after(error, attempt=claim.attempt, draw=self._draw())
+        wait = self._failures.wait_after(claim, error)
         if wait is not None:
             await self._items.put_off(claim, seconds=wait, error=error)
             return wait
-        outcome = Outcome.SKIPPED if isinstance(error, SKIPPING) else Outcome.FAILED
-        ending = Ending(
-            outcome=outcome,
-            message=error.message,
-            reason=error.reason.value,
-            raw_error=f"{type(error).__name__}: {error.message}",
-            records=claim.records,
-        )
-        self._progress.note(await self._items.end(claim, ending))
+        self._progress.note(await self._items.end(claim, self._failures.ending_of(claim, error)))
         return None

@@ -1,15 +1,15 @@
 """Runs: a job over one subject or all of them, and how far it has come."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from services.sync.domain.connections import Connection, Standing
 from services.sync.domain.items import Ending
 from services.sync.domain.jobs import Job, parts_of
+from services.sync.domain.links import ConnectLinks
 from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.subjects import Subject
-
-NEEDS_RECONNECT = "Skipped: the TikTok account must be connected again"
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,14 @@ class Scope:
 
     job: Job
     subject: Subject | None
+    listed: tuple[Subject, ...] = ()
 
     @property
     def key(self) -> str:
-        """The scope as one word."""
+        """The scope as one word; the same list in another order is the same scope."""
+        if self.listed:
+            names = ",".join(f"{subject.kind}:{subject.id}" for subject in sorted(self.listed))
+            return f"{self.job}:list:{hashlib.sha256(names.encode()).hexdigest()[:32]}"
         return f"{self.job}:{self.subject.kind}:{self.subject.id}" if self.subject else f"{self.job}:all"
 
 
@@ -42,6 +46,14 @@ class RunPlan:
     idempotency_key: str | None
     snapshot_date: date
     items: tuple[PlannedItem, ...]
+
+
+@dataclass(frozen=True)
+class RunPosition:
+    """A place in the list of runs, newest first: behind this run."""
+
+    created_at: datetime
+    run_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,16 +110,26 @@ class EndedSubject:
     duration: timedelta
 
 
-def plan_items(job: Job, connections: tuple[Connection, ...]) -> tuple[PlannedItem, ...]:
-    """Return the items of a run: disconnected subjects have none, those that need their owner are skipped at once."""
-    skipped = Ending(outcome=Outcome.SKIPPED, message=NEEDS_RECONNECT, reason="REAUTH_REQUIRED")
+def plan_items(scope: Scope, connections: tuple[Connection, ...], links: ConnectLinks) -> tuple[PlannedItem, ...]:
+    """Return the items of a run; a subject whose connection cannot be used is skipped at once.
+
+    A run over everything leaves disconnected subjects out; who lists one is told about it.
+    """
     return tuple(
-        PlannedItem(
-            job=part,
-            subject=connection.subject,
-            ending=skipped if connection.standing is Standing.NEEDS_RECONNECT else None,
-        )
+        PlannedItem(job=part, subject=connection.subject, ending=ending_without_work(connection, links))
         for connection in connections
-        if connection.standing is not Standing.DISCONNECTED
-        for part in parts_of(job)
+        if scope.listed or connection.standing is not Standing.DISCONNECTED
+        for part in parts_of(scope.job)
+    )
+
+
+def ending_without_work(connection: Connection, links: ConnectLinks) -> Ending | None:
+    """Return how the items of an unusable connection end; None when there is work to do."""
+    if connection.standing is Standing.USABLE:
+        return None
+    gone = connection.standing is Standing.DISCONNECTED
+    return Ending(
+        outcome=Outcome.SKIPPED,
+        message=links.not_connected(connection.subject) if gone else links.needs_reconnect(connection.subject),
+        reason="CONNECTION_NOT_FOUND" if gone else "REAUTH_REQUIRED",
     )

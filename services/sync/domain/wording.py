@@ -34,3 +34,8 @@ def job_ended(counts: JobCounts) -> str:
     if counts.job is Job.REFRESH_TOKENS:
         return f"Refreshed {counts.refreshed}/{counts.total} tokens, {ended}"
     return f"Synced {counts.succeeded}/{counts.total} stores, {ended}"
+
+
+def job_cancelled(counts: JobCounts) -> str:
+    """Say how far one job had come when its run was cancelled."""
+    return f"Cancelled after {counts.processed}/{counts.total} stores, {counts.failed} failed, {counts.skipped} skipped"

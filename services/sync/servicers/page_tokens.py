@@ -3,9 +3,11 @@
 import base64
 import binascii
 import json
-from datetime import date
+from datetime import UTC, date, datetime
+from uuid import UUID
 
 from libs.errors import InvalidField
+from services.sync.domain.runs import RunPosition
 from services.sync.domain.snapshots import VideoPosition
 
 
@@ -41,6 +43,22 @@ def store_token(store_code: str) -> str:
 def store_behind(token: str) -> str:
     """Return the store behind which the page begins; an empty token means the first page."""
     return decode("stores", token, 1)[0] if token else ""
+
+
+def run_token(position: RunPosition) -> str:
+    """Return the token of the page behind this position."""
+    return encode("runs", position.created_at.isoformat(), position.run_id)
+
+
+def run_position(token: str) -> RunPosition | None:
+    """Return the position behind which the page begins; an empty token means the first page."""
+    if not token:
+        return None
+    created_at, run_id = decode("runs", token, 2)
+    try:
+        return RunPosition(datetime.fromisoformat(created_at).astimezone(UTC), str(UUID(run_id)))
+    except (ValueError, OverflowError):
+        raise wrong() from None
 
 
 def video_token(position: VideoPosition) -> str:

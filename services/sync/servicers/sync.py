@@ -1,50 +1,73 @@
 """SyncService: runs, their progress, and the sync log."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from libs.rpc.interceptor import Context
+from services.sync.core.cancel_run import RunCanceller
 from services.sync.core.show_run import RunViewer
 from services.sync.core.start_run import RunStarter
 from services.sync.core.stats import Stats
 from services.sync.core.watch_run import RunWatch
+from services.sync.servicers.page_tokens import run_position, run_token
 from services.sync.servicers.translate import ended_message, log_message, progress_message, run_message, scope_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """What can be done with runs."""
+
+    starter: RunStarter
+    watch: RunWatch
+    viewer: RunViewer
+    canceller: RunCanceller
 
 
 class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, *, starter: RunStarter, watch: RunWatch, viewer: RunViewer, stats: Stats) -> None:
-        self._starter = starter
-        self._watch = watch
-        self._viewer = viewer
+    def __init__(self, *, runs: Runs, stats: Stats) -> None:
+        self._runs = runs
         self._stats = stats
 
     async def StartSync(self, request: sync_pb2.StartSyncRequest, context: Context) -> sync_pb2.StartSyncResponse:
         """Start a run."""
-        run = await self._starter.start(scope_of(request), request.idempotency_key or None)
+        run = await self._runs.starter.start(scope_of(request), request.idempotency_key or None)
         return sync_pb2.StartSyncResponse(run=run_message(run))
 
     async def WatchSync(
         self, request: sync_pb2.WatchSyncRequest, context: Context
     ) -> AsyncIterator[sync_pb2.WatchSyncResponse]:
         """Stream the progress of a run."""
-        async for progress in self._watch.watch(request.run_id, request.after_sequence):
+        async for progress in self._runs.watch.watch(request.run_id, request.after_sequence):
             yield sync_pb2.WatchSyncResponse(progress=progress_message(progress))
 
     async def RunSync(
         self, request: sync_pb2.RunSyncRequest, context: Context
     ) -> AsyncIterator[sync_pb2.RunSyncResponse]:
         """Start a run and stream its progress."""
-        run = await self._starter.start(scope_of(request), request.idempotency_key or None)
-        async for progress in self._watch.watch(run.id, 0):
+        run = await self._runs.starter.start(scope_of(request), request.idempotency_key or None)
+        async for progress in self._runs.watch.watch(run.id, 0):
             yield sync_pb2.RunSyncResponse(progress=progress_message(progress))
 
     async def GetRun(self, request: sync_pb2.GetRunRequest, context: Context) -> sync_pb2.GetRunResponse:
         """Return one run."""
-        run, ended = await self._viewer.show(request.run_id)
+        run, ended = await self._runs.viewer.show(request.run_id)
         return sync_pb2.GetRunResponse(run=run_message(run), ended_stores=[ended_message(one) for one in ended])
+
+    async def ListRuns(self, request: sync_pb2.ListRunsRequest, context: Context) -> sync_pb2.ListRunsResponse:
+        """Return a page of runs."""
+        page = await self._runs.viewer.page(
+            behind=run_position(request.page_token), size=request.page_size, active_only=request.active_only
+        )
+        token = run_token(page.behind) if page.behind else ""
+        return sync_pb2.ListRunsResponse(runs=[run_message(run) for run in page.runs], next_page_token=token)
+
+    async def CancelRun(self, request: sync_pb2.CancelRunRequest, context: Context) -> sync_pb2.CancelRunResponse:
+        """End a run where it stands."""
+        return sync_pb2.CancelRunResponse(run=run_message(await self._runs.canceller.cancel(request.run_id)))
 
     async def ListSyncLogs(
         self, request: sync_pb2.ListSyncLogsRequest, context: Context

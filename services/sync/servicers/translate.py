@@ -28,6 +28,7 @@ STATE_VALUES = {
     RunState.SUCCEEDED: sync_pb2.RUN_STATE_SUCCEEDED,
     RunState.PARTIAL: sync_pb2.RUN_STATE_PARTIAL,
     RunState.FAILED: sync_pb2.RUN_STATE_FAILED,
+    RunState.CANCELLED: sync_pb2.RUN_STATE_CANCELLED,
 }
 OUTCOME_VALUES = {
     Outcome.SUCCESS: sync_pb2.OUTCOME_SUCCESS,
@@ -56,8 +57,10 @@ def duration(span: timedelta | None) -> Duration | None:
 
 def scope_of(request: sync_pb2.StartSyncRequest | sync_pb2.RunSyncRequest) -> Scope:
     """Return what a run shall cover."""
-    one = request.WhichOneof("scope") == "store_code"
-    return Scope(JOBS[request.job], Subject.store(request.store_code) if one else None)
+    job, chosen = JOBS[request.job], request.WhichOneof("scope")
+    if chosen == "stores":
+        return Scope(job, None, tuple(map(Subject.store, request.stores.store_codes)))
+    return Scope(job, Subject.store(request.store_code) if chosen == "store_code" else None)
 
 
 def store_message(store: Store) -> sync_pb2.Store:
@@ -138,6 +141,7 @@ def run_message(run: Run) -> sync_pb2.Run:
         id=run.id,
         job=JOB_VALUES[run.scope.job],
         store_code=run.scope.subject.id if run.scope.subject else "",
+        store_codes=[subject.id for subject in run.scope.listed],
         state=STATE_VALUES[run.state],
         total=run.total,
         processed=run.processed,

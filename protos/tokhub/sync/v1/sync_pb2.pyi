@@ -76,6 +76,8 @@ class _RunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunState.Val
     """Ended; some stores failed."""
     RUN_STATE_FAILED: _RunState.ValueType  # 5
     """Ended; no store succeeded and some failed."""
+    RUN_STATE_CANCELLED: _RunState.ValueType  # 6
+    """Ended by CancelRun before all of its stores had ended."""
 
 class RunState(_RunState, metaclass=_RunStateEnumTypeWrapper):
     """How a run stands."""
@@ -92,6 +94,8 @@ RUN_STATE_PARTIAL: RunState.ValueType  # 4
 """Ended; some stores failed."""
 RUN_STATE_FAILED: RunState.ValueType  # 5
 """Ended; no store succeeded and some failed."""
+RUN_STATE_CANCELLED: RunState.ValueType  # 6
+"""Ended by CancelRun before all of its stores had ended."""
 Global___RunState: _TypeAlias = RunState  # noqa: Y015
 
 class _Outcome:
@@ -436,12 +440,13 @@ class Run(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
+    STORE_CODES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     job: Global___Job.ValueType
     """Its job."""
     store_code: _builtins.str
-    """Its only store; empty for all stores."""
+    """Its only store; empty for several stores and for all."""
     state: Global___RunState.ValueType
     """How it stands."""
     total: _builtins.int
@@ -474,6 +479,10 @@ class Run(_message.Message):
     def finish_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended; absent before."""
 
+    @_builtins.property
+    def store_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its stores, when it was started over a list of them."""
+
     def __init__(
         self,
         *,
@@ -492,10 +501,11 @@ class Run(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
+        store_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failed", b"failed", "finish_time", b"finish_time", "id", b"id", "job", b"job", "jobs", b"jobs", "processed", b"processed", "sequence", b"sequence", "skipped", b"skipped", "start_time", b"start_time", "state", b"state", "store_code", b"store_code", "succeeded", b"succeeded", "total", b"total", "videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failed", b"failed", "finish_time", b"finish_time", "id", b"id", "job", b"job", "jobs", b"jobs", "processed", b"processed", "sequence", b"sequence", "skipped", b"skipped", "start_time", b"start_time", "state", b"state", "store_code", b"store_code", "store_codes", b"store_codes", "succeeded", b"succeeded", "total", b"total", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1088,6 +1098,30 @@ class AllStores(_message.Message):
 Global___AllStores: _TypeAlias = AllStores  # noqa: Y015
 
 @_typing.final
+class StoreList(_message.Message):
+    """Several stores."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_CODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def store_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their codes: 1-1,000, each once."""
+
+    def __init__(
+        self,
+        *,
+        store_codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["store_codes", b"store_codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreList: _TypeAlias = StoreList  # noqa: Y015
+
+@_typing.final
 class StartSyncRequest(_message.Message):
     """Asks for a run."""
 
@@ -1096,6 +1130,7 @@ class StartSyncRequest(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     STORE_CODE_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     job: Global___Job.ValueType
     """The job."""
@@ -1107,19 +1142,24 @@ class StartSyncRequest(_message.Message):
     def all(self) -> Global___AllStores:
         """All connected stores."""
 
+    @_builtins.property
+    def stores(self) -> Global___StoreList:
+        """Several stores; those without a usable connection are skipped."""
+
     def __init__(
         self,
         *,
         job: Global___Job.ValueType = ...,
         store_code: _builtins.str = ...,
         all: Global___AllStores | None = ...,
+        stores: Global___StoreList | None = ...,
         idempotency_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scope", b"scope", "store_code", b"store_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scope", b"scope", "store_code", b"store_code", "stores", b"stores"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "idempotency_key", b"idempotency_key", "job", b"job", "scope", b"scope", "store_code", b"store_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "idempotency_key", b"idempotency_key", "job", b"job", "scope", b"scope", "store_code", b"store_code", "stores", b"stores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["store_code", "all"]  # noqa: Y015
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["store_code", "all", "stores"]  # noqa: Y015
     _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
 
@@ -1208,6 +1248,7 @@ class RunSyncRequest(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     STORE_CODE_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     job: Global___Job.ValueType
     """The job."""
@@ -1219,19 +1260,24 @@ class RunSyncRequest(_message.Message):
     def all(self) -> Global___AllStores:
         """All connected stores."""
 
+    @_builtins.property
+    def stores(self) -> Global___StoreList:
+        """Several stores; those without a usable connection are skipped."""
+
     def __init__(
         self,
         *,
         job: Global___Job.ValueType = ...,
         store_code: _builtins.str = ...,
         all: Global___AllStores | None = ...,
+        stores: Global___StoreList | None = ...,
         idempotency_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scope", b"scope", "store_code", b"store_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scope", b"scope", "store_code", b"store_code", "stores", b"stores"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "idempotency_key", b"idempotency_key", "job", b"job", "scope", b"scope", "store_code", b"store_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "idempotency_key", b"idempotency_key", "job", b"job", "scope", b"scope", "store_code", b"store_code", "stores", b"stores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["store_code", "all"]  # noqa: Y015
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["store_code", "all", "stores"]  # noqa: Y015
     _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
 
@@ -1312,6 +1358,110 @@ class GetRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRunResponse: _TypeAlias = GetRunResponse  # noqa: Y015
+
+@_typing.final
+class ListRunsRequest(_message.Message):
+    """Asks for a page of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACTIVE_ONLY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most runs in the answer; 50 when 0, at most 500."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
+    active_only: _builtins.bool
+    """Only runs that have not ended."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        active_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_only", b"active_only", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListRunsResponse(_message.Message):
+    """A page of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Run]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___Run] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsResponse: _TypeAlias = ListRunsResponse  # noqa: Y015
+
+@_typing.final
+class CancelRunRequest(_message.Message):
+    """Asks for the end of a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRunRequest: _TypeAlias = CancelRunRequest  # noqa: Y015
+
+@_typing.final
+class CancelRunResponse(_message.Message):
+    """The run as it stands now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """The run: CANCELLED, or as it had ended before."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRunResponse: _TypeAlias = CancelRunResponse  # noqa: Y015
 
 @_typing.final
 class ListSyncLogsRequest(_message.Message):

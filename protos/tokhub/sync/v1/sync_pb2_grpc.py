@@ -451,6 +451,16 @@ class SyncServiceStub:
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/tokhub.sync.v1.SyncService/ListRuns',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
+        self.CancelRun = channel.unary_unary(
+                '/tokhub.sync.v1.SyncService/CancelRun',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunResponse.FromString,
+                _registered_method=True)
         self.ListSyncLogs = channel.unary_unary(
                 '/tokhub.sync.v1.SyncService/ListSyncLogs',
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListSyncLogsRequest.SerializeToString,
@@ -505,6 +515,27 @@ class SyncServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRuns(self, request, context):
+        """Lists runs, newest first, a page at a time.
+
+        Callers: the gateway, internal services and operators.
+        Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRun(self, request, context):
+        """Ends a run where it stands: what is stored stays, what is open is not done any more.
+
+        Any replica can do it, whichever works on the run. A run that has ended before is returned as it ended.
+        Callers: the gateway, internal services and operators.
+        Errors: RUN_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSyncLogs(self, request, context):
         """Lists sync logs, newest first.
 
@@ -537,6 +568,16 @@ def add_SyncServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetRunRequest.FromString,
                     response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetRunResponse.SerializeToString,
+            ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListRunsRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'CancelRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRun,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunResponse.SerializeToString,
             ),
             'ListSyncLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSyncLogs,
@@ -655,6 +696,60 @@ class SyncService:
             '/tokhub.sync.v1.SyncService/GetRun',
             tokhub_dot_sync_dot_v1_dot_sync__pb2.GetRunRequest.SerializeToString,
             tokhub_dot_sync_dot_v1_dot_sync__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.SyncService/ListRuns',
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.ListRunsRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.SyncService/CancelRun',
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

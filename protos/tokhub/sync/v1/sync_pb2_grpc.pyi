@@ -196,6 +196,19 @@ class SyncServiceStub:
     Callers: the gateway, internal services and operators.
     Errors: RUN_NOT_FOUND, STORAGE_UNAVAILABLE.
     """
+    ListRuns: _aio.UnaryUnaryMultiCallable[_sync_pb2.ListRunsRequest, _sync_pb2.ListRunsResponse]
+    """Lists runs, newest first, a page at a time.
+
+    Callers: the gateway, internal services and operators.
+    Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+    """
+    CancelRun: _aio.UnaryUnaryMultiCallable[_sync_pb2.CancelRunRequest, _sync_pb2.CancelRunResponse]
+    """Ends a run where it stands: what is stored stays, what is open is not done any more.
+
+    Any replica can do it, whichever works on the run. A run that has ended before is returned as it ended.
+    Callers: the gateway, internal services and operators.
+    Errors: RUN_NOT_FOUND, STORAGE_UNAVAILABLE.
+    """
     ListSyncLogs: _aio.UnaryUnaryMultiCallable[_sync_pb2.ListSyncLogsRequest, _sync_pb2.ListSyncLogsResponse]
     """Lists sync logs, newest first.
 
@@ -254,6 +267,31 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_sync_pb2.GetRunResponse]:
         """Returns one run.
 
+        Callers: the gateway, internal services and operators.
+        Errors: RUN_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRuns(
+        self,
+        request: _sync_pb2.ListRunsRequest,
+        context: _aio.ServicerContext[_sync_pb2.ListRunsRequest, _abc.Awaitable[_sync_pb2.ListRunsResponse]],
+    ) -> _abc.Awaitable[_sync_pb2.ListRunsResponse]:
+        """Lists runs, newest first, a page at a time.
+
+        Callers: the gateway, internal services and operators.
+        Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelRun(
+        self,
+        request: _sync_pb2.CancelRunRequest,
+        context: _aio.ServicerContext[_sync_pb2.CancelRunRequest, _abc.Awaitable[_sync_pb2.CancelRunResponse]],
+    ) -> _abc.Awaitable[_sync_pb2.CancelRunResponse]:
+        """Ends a run where it stands: what is stored stays, what is open is not done any more.
+
+        Any replica can do it, whichever works on the run. A run that has ended before is returned as it ended.
         Callers: the gateway, internal services and operators.
         Errors: RUN_NOT_FOUND, STORAGE_UNAVAILABLE.
         """

@@ -24,9 +24,9 @@ CHUNK = 5_000  # rows a statement, so that none comes near the statement timeout
 
 INSERT_RUN = """
 INSERT INTO sync_runs (
-    id, job, subject_kind, subject_id, scope_key, idempotency_key, snapshot_date,
+    id, job, subject_kind, subject_id, listed, scope_key, idempotency_key, snapshot_date,
     total, processed, skipped, sequence, state, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $10, CASE WHEN $8 = $9::bigint THEN now() END)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10, $11, CASE WHEN $9 = $10::bigint THEN now() END)
 """
 
 INSERT_JOB = """
@@ -147,6 +147,7 @@ async def insert_run(connection: Borrowed, run_id: str, plan: RunPlan, rows: lis
         plan.scope.job.value,
         subject.kind.value if subject else None,
         subject.id if subject else None,
+        [one.id for one in plan.scope.listed] or None,
         plan.scope.key,
         plan.idempotency_key,
         plan.snapshot_date,

@@ -9,12 +9,18 @@ from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.run_ending import to_counts
 from services.sync.domain.jobs import PARTS, Job
 from services.sync.domain.outcomes import Outcome, RunState, worst
-from services.sync.domain.runs import EndedSubject, JobCounts, Run, Scope
+from services.sync.domain.runs import EndedSubject, JobCounts, Run, RunPosition, Scope
 from services.sync.domain.subjects import Subject, SubjectKind
 
 READ = """
 SELECT run.*, (SELECT jsonb_agg(to_jsonb(part)) FROM sync_run_jobs part WHERE part.run_id = run.id) AS parts
 FROM sync_runs run
+"""
+
+NEWEST = f"""
+{READ} WHERE ($1::timestamptz IS NULL OR (run.created_at, run.id) < ($1, $2::uuid))
+  AND (NOT $3 OR run.state IN ('queued', 'running'))
+ORDER BY run.created_at DESC, run.id DESC LIMIT $4
 """
 
 ENDED = """
@@ -55,6 +61,13 @@ class RunRows:
         """Return the run of this scope that has not ended."""
         return await self._one("WHERE scope_key = $1 AND state IN ('queued', 'running')", scope.key)
 
+    async def newest(self, *, behind: RunPosition | None, limit: int, active_only: bool) -> tuple[Run, ...]:
+        """Return runs behind the position, newest first."""
+        created_at, run_id = (behind.created_at, behind.run_id) if behind else (None, None)
+        async with self._database.borrow() as connection:
+            rows = await connection.fetch(NEWEST, created_at, run_id, active_only, limit)
+        return tuple(to_run(row) for row in rows)
+
     async def ended(self, run_id: str, *, after: int, upto: int, limit: int) -> tuple[EndedSubject, ...]:
         """Return the subjects that ended at changes in (after, upto], in order."""
         async with self._database.borrow() as connection:
@@ -71,7 +84,7 @@ def to_run(row: asyncpg.Record) -> Run:
     """Return the run in a row of READ."""
     return Run(
         id=str(row["id"]),
-        scope=Scope(Job(row["job"]), to_subject(row)),
+        scope=Scope(Job(row["job"]), to_subject(row), tuple(map(Subject.store, row["listed"] or ()))),
         state=RunState(row["state"]),
         total=row["total"],
         processed=row["processed"],
