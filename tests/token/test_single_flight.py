@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from libs.errors import ReauthRequired, UpstreamUnavailable
+from libs.errors import UpstreamUnavailable
 from services.token.adapters.providers import TIKTOK_DEADLINE
 from services.token.core.exchange import SECOND_TRY_AFTER
 from services.token.core.refresh import LEASE
@@ -115,21 +115,6 @@ async def test_a_new_connect_beats_a_refresh_on_its_way(house: House) -> None:
 
     assert newer.version == answer.connection.version
     assert token_of_newer == await house.stored_refresh_token(connection.id)
-
-
-async def test_a_disconnect_beats_a_refresh_and_its_tokens_are_revoked(house: House) -> None:
-    connection = await house.connect()
-    await house.expire(connection)
-    house.provider.gate.clear()
-    late = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE, None))
-    await house.provider.arrived.wait()
-    await house.pool.execute("UPDATE connections SET status = 'DISCONNECTED', epoch = epoch + 1")
-
-    house.provider.gate.set()
-    with pytest.raises(ReauthRequired):
-        await late
-
-    assert len(house.provider.revoked) == 1
 
 
 @pytest.mark.parametrize("state", ["53100", "58030", "P0001", "42501"])

@@ -9,24 +9,15 @@ import asyncpg
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
 from libs.rpc.request_id import current_request_id
-from services.token.adapters.revocations import QUEUE_REVOCATION
+from services.token.adapters.revocations import QUEUE_REVOCATION, queue_late
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
 from services.token.adapters.shop_tokens import account_of, marked, shops_due_of
 from services.token.adapters.shops import write_shops
 from services.token.adapters.timeline import recorded
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
+from services.token.core.journal import Entry
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import (
-    ById,
-    ByOwner,
-    Connection,
-    Need,
-    Provider,
-    Reference,
-    Status,
-    Version,
-    Why,
-)
+from services.token.domain.connection import ById, ByOwner, Connection, Need, Provider, Reference, Status, Version, Why
 from services.token.domain.grant import Grant
 
 # A token that lives shorter than this is refreshed once in SHORTEST_PAUSE at most, whatever TikTok says of its life.
@@ -263,6 +254,11 @@ class PostgresConnections:
                 after = lease.version.refreshed()
                 saved = await database.fetchval(SAVED_BEFORE, lease.id, after.epoch, after.generation, sealed.access)
         return saved is not None
+
+    async def queue_late(self, late: Entry, sealed: SealedTokens) -> bool:
+        """Let tokens be ended at TikTok whose connection was disconnected before they could be saved."""
+        async with borrow(self._pool) as database:
+            return await queue_late(database, late, sealed)
 
     async def give_back(self, lease: Lease, setback: Setback) -> bool:
         """End the lease without new tokens."""

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import asyncpg
 import structlog
 
-from libs.database.pool import Pool, borrow
+from libs.database.pool import Borrowed, Pool, borrow
+from services.token.adapters.revocations import QUEUE_REVOCATION, queue_late
 from services.token.adapters.shop_tokens import SHOPS_DUE, account_of, marked, shops_due_of
 from services.token.adapters.timeline import recorded
 from services.token.core.journal import Entry
-from services.token.core.vault import Vault
+from services.token.core.vault import SealedTokens, Vault
 from services.token.domain.grant import Grant
 
 log = structlog.get_logger()
@@ -48,10 +49,17 @@ RESTORE = recorded(
     also=marked("$17"),
 )
 
+# What is queued to be ended went back in time too. A grant that has ended is told to have ended, and that is all.
+LIVE_BEHIND = """
+    SELECT id FROM connections
+    WHERE id = $1 AND (epoch, generation) < ($2, $3) AND status <> 'DISCONNECTED' FOR UPDATE
+"""
+
 DISCONNECT = recorded(
     """
     UPDATE connections SET
-        status = 'DISCONNECTED', epoch = $2, generation = $3, lease_owner = NULL, lease_until = NULL,
+        status = 'DISCONNECTED', epoch = $2, generation = $3, access_token = '', refresh_token = '',
+        shops_due_at = NULL, lease_owner = NULL, lease_until = NULL,
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1 AND (epoch, generation) < ($2, $3)
     RETURNING id, epoch, generation
@@ -87,16 +95,20 @@ class PostgresReplay:
 
     async def restore(self, entry: Entry) -> bool:
         """Bring a row that is older than the entry up to it."""
-        version = (entry.version.epoch, entry.version.generation)
         async with borrow(self._pool) as database:
             if entry.grant is None:
-                return await database.fetchval(DISCONNECT, entry.connection_id, *version) is not None
+                return await disconnected_again(database, entry)
+            sealed = self._vault.seal(entry.grant, entry.connection_id, entry.version)
             try:
-                return await database.fetchval(RESTORE, *self._columns(entry, entry.grant)) is not None
+                if await database.fetchval(RESTORE, *columns(entry, entry.grant, sealed)) is not None:
+                    return True
             except asyncpg.UniqueViolationError:
                 # The owner or the account has another row by now: that one was made later, and by a person.
                 log.error("an entry of the journal has no place any more", connection=str(entry.connection_id))
                 return False
+            if await queue_late(database, entry, sealed):
+                log.warning("tokens of a disconnected connection are ended", connection=str(entry.connection_id))
+            return False
 
     async def resolve_intents(self, dead: Sequence[str]) -> int:
         """Say of every token that a dead process presented that its answer is lost."""
@@ -106,25 +118,35 @@ class PostgresReplay:
             log.error("a process ended while it refreshed: its answer is lost", connection=str(row["id"]))
         return len(rows)
 
-    def _columns(self, entry: Entry, grant: Grant) -> tuple[object, ...]:
-        sealed = self._vault.seal(grant, entry.connection_id, entry.version)
-        return (
-            entry.connection_id,
-            entry.provider,
-            entry.owner.kind,
-            entry.owner.id,
-            entry.team_id,
-            entry.account_id,
-            grant.scopes,
-            entry.version.epoch,
-            entry.version.generation,
-            sealed.access,
-            sealed.refresh,
-            grant.access_given,
-            grant.refresh_given,
-            entry.received_at,
-            grant.access_seconds,
-            grant.refresh_seconds,
-            sealed.mark,
-            grant.account_id,
-        )
+
+async def disconnected_again(database: Borrowed, entry: Entry) -> bool:
+    """End a connection that had been ended, and queue the grant its row has come back with; False when it is ended."""
+    version = (entry.version.epoch, entry.version.generation)
+    async with database.transaction():
+        if await database.fetchval(LIVE_BEHIND, entry.connection_id, *version):
+            await database.execute(QUEUE_REVOCATION, entry.connection_id)
+        return await database.fetchval(DISCONNECT, entry.connection_id, *version) is not None
+
+
+def columns(entry: Entry, grant: Grant, sealed: SealedTokens) -> tuple[object, ...]:
+    """Return the parameters of RESTORE."""
+    return (
+        entry.connection_id,
+        entry.provider,
+        entry.owner.kind,
+        entry.owner.id,
+        entry.team_id,
+        entry.account_id,
+        grant.scopes,
+        entry.version.epoch,
+        entry.version.generation,
+        sealed.access,
+        sealed.refresh,
+        grant.access_given,
+        grant.refresh_given,
+        entry.received_at,
+        grant.access_seconds,
+        grant.refresh_seconds,
+        sealed.mark,
+        grant.account_id,
+    )

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from libs.database.pool import Pool, borrow
+from libs.database.pool import Borrowed, Pool, borrow
 from libs.rpc.request_id import current_request_id
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.timeline import recorded
 from services.token.core.disconnection import Pending
+from services.token.core.journal import Entry
 from services.token.core.vault import SealedTokens
 from services.token.domain.connection import ById, Connection, Provider, Reference, Version
 
@@ -16,6 +17,20 @@ QUEUE_REVOCATION = """
         access_expires_at)
     SELECT id, provider, account_id, epoch, generation, access_token, refresh_token, access_expires_at
     FROM connections WHERE id = $1
+"""
+
+# Tokens of an epoch that has ended. That their generation is counted is what tells, whoever asks again, that they are
+# queued; and a later connect gets another one.
+QUEUE_LATE = """
+    WITH ended AS (
+        UPDATE connections SET generation = $3, updated_at = clock_timestamp()
+        WHERE id = $1 AND epoch > $2 AND generation < $3 AND status = 'DISCONNECTED'
+        RETURNING id, provider
+    )
+    INSERT INTO revocations (connection_id, provider, account_id, epoch, generation, access_token, refresh_token,
+        access_expires_at)
+    SELECT id, provider, $4, $2, $3, $5, $6, $7::timestamptz + make_interval(secs => $8)
+    FROM ended RETURNING connection_id
 """
 
 LOCK = "SELECT id, status FROM connections WHERE {} FOR UPDATE"
@@ -40,18 +55,22 @@ DISCONNECT = recorded(
 FIND = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
 
 # TikTok ends an account's whole consent: an account that was connected again must be left alone.
-FORGET = """
-    DELETE FROM revocations AS old WHERE begun_at < clock_timestamp() - interval '7 days' OR EXISTS (
-        SELECT 1 FROM connections AS live
+CONNECTED_AGAIN = """
+    EXISTS (SELECT FROM connections AS live
         WHERE live.provider = old.provider AND live.account_id = old.account_id AND live.status <> 'DISCONNECTED')
+"""
+
+FORGET = f"""
+    DELETE FROM revocations AS old WHERE begun_at < clock_timestamp() - interval '7 days' OR {CONNECTED_AGAIN}
     RETURNING connection_id, begun_at < clock_timestamp() - interval '7 days' AS too_old
 """
 
-TAKE = """
+TAKE = f"""
     UPDATE revocations SET attempts = attempts + 1,
         next_at = clock_timestamp() + least(interval '30 s' * 2 ^ least(attempts, 10), interval '1 h')
     WHERE id IN (
-        SELECT id FROM revocations WHERE next_at <= clock_timestamp() AND ($1::uuid IS NULL OR connection_id = $1)
+        SELECT id FROM revocations AS old
+        WHERE next_at <= clock_timestamp() AND ($1::uuid IS NULL OR connection_id = $1) AND NOT {CONNECTED_AGAIN}
         ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
     )
     RETURNING id, connection_id, provider, epoch, generation, access_token, refresh_token,
@@ -63,6 +82,16 @@ RESEAL = """
         access_expires_at = clock_timestamp() + make_interval(secs => $5)
     WHERE id = $1
 """
+
+
+async def queue_late(database: Borrowed, late: Entry, sealed: SealedTokens) -> bool:
+    """Let tokens be ended whose connection was disconnected before they could be saved; False when it was not."""
+    if late.grant is None:
+        return False
+    version = (late.version.epoch, late.version.generation)
+    account = late.grant.account_id or late.account_id
+    given = (sealed.access, sealed.refresh, late.received_at, late.grant.access_seconds)
+    return await database.fetchval(QUEUE_LATE, late.connection_id, *version, account, *given) is not None
 
 
 class PostgresRevocations:

@@ -27,7 +27,7 @@ from services.token.core.provider import (
     port_of,
 )
 from services.token.core.vault import SealedTokens, Vault
-from services.token.domain.connection import ById, Connection, Provider, Status, Why
+from services.token.domain.connection import Connection, Provider, Status, Why
 from services.token.domain.grant import Grant
 
 SECOND_TRY_AFTER = (2.0, 4.0)  # seconds; the one repeat after an unknown outcome
@@ -138,20 +138,20 @@ class Exchange:
 
     async def _keep(self, lease: Lease, grant: Grant, answer: Answer) -> None:
         """Journal, answer, save: nothing that can fail stands before the journal."""
-        after = lease.version.refreshed()
-        kept = await self._journal.keep(Entry.of(lease.connection, after, grant, self._clock.now()))
-        sealed = self._vault.seal(grant, lease.id, after)
+        entry = Entry.of(lease.connection, lease.version.refreshed(), grant, self._clock.now())
+        kept = await self._journal.keep(entry)
+        sealed = self._vault.seal(grant, lease.id, entry.version)
         if kept:
             answer(Held(connection=refreshed(lease.connection, grant), access=sealed.access))
-        await self._save(lease, grant, sealed)
+        await self._save(lease, grant, sealed, entry)
 
-    async def _save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> None:
+    async def _save(self, lease: Lease, grant: Grant, sealed: SealedTokens, entry: Entry) -> None:
         """Save new tokens, for as long as it takes: nobody else has them."""
         began = self._clock.monotonic()
         while True:
             waited = self._clock.monotonic() - began
             try:
-                saved = await self._connections.save(lease, grant.aged(grant.age + waited), sealed)
+                await self._save_or_end(lease, grant.aged(grant.age + waited), sealed, entry)
             except Exception as error:  # noqa: BLE001 - whatever it is, giving up would lose the tokens
                 log.error(
                     "new tokens wait for the database",
@@ -160,22 +160,16 @@ class Exchange:
                     error=type(error).__name__,
                 )
                 await self._clock.sleep(min(0.2 + waited, 5.0))
-                continue
-            if not saved:
-                await self._watch.overtaken(lease, grant)
-                await self._discard(lease, grant)
-            return
+            else:
+                return
 
-    async def _discard(self, lease: Lease, grant: Grant) -> None:
-        """Deal with tokens whose row has moved on: a disconnect or a new connect won."""
-        held = await self._connections.find(ById(id=lease.id))
-        moved = held.connection.version if held else None
-        log.warning("refresh overtaken", connection=str(lease.id), had=str(lease.version), now=str(moved))
-        if held and held.connection.status is Status.DISCONNECTED:
-            try:
-                await self._providers[lease.connection.provider].revoke(grant.access_token)
-            except Exception as error:  # noqa: BLE001 - the disconnect stands whatever TikTok says now
-                log.error("revoke failed", connection=str(lease.id), error=type(error).__name__)
+    async def _save_or_end(self, lease: Lease, grant: Grant, sealed: SealedTokens, entry: Entry) -> None:
+        """Save new tokens; when a disconnect or a new connect was faster, let those of a disconnected row be ended."""
+        if await self._connections.save(lease, grant, sealed):
+            return
+        ending = await self._connections.queue_late(entry, sealed)
+        await self._watch.overtaken(lease, grant)
+        log.warning("refresh overtaken", connection=str(lease.id), had=str(lease.version), ending=ending)
 
     async def _suspect(self, lease: Lease) -> None:
         pause = pause_after(lease.failures)
