@@ -7,7 +7,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 from libs.secret import Secret
-from libs.tiktok.token_answers import MAX_NAME_CHARS, AppRefused, Refused, Unusable, read_text, read_token
+from libs.tiktok.token_answers import (
+    MAX_NAME_CHARS,
+    AppRefused,
+    Refused,
+    Unusable,
+    is_missing,
+    nothing_in,
+    read_access_token,
+    read_number,
+    read_refresh_token,
+    read_text,
+)
 from libs.tiktok.transport import Answer, Request, Transport
 
 MAX_SECONDS = 200 * 365 * 86_400  # beyond this a lifetime is not a lifetime
@@ -29,12 +40,16 @@ class App:
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """A token answer; lifetimes are seconds from the answer, as TikTok gave them."""
+    """A token answer with one token at least; lifetimes are seconds from the answer, None when it names none.
+
+    refresh_garbled says that a refresh token was given and cannot be read.
+    """
 
     account_id: str
-    access_token: Secret
-    access_seconds: int
+    access_token: Secret | None
+    access_seconds: int | None
     refresh_token: Secret | None
+    refresh_garbled: bool
     refresh_seconds: int | None
     scopes: tuple[str, ...]
 
@@ -62,7 +77,7 @@ def authorize_url(app: App, *, scopes: Sequence[str], state: str, verifier: str 
 class LoginKit:
     """The token endpoint of one app.
 
-    Methods raise Refused, AppRefused or Unusable for an answer, and CallFailed (NotSent, NoAnswer) without one.
+    Methods raise Refused, AppRefused, Unusable or Garbled for an answer, CallFailed (NotSent, NoAnswer) without one.
     """
 
     def __init__(self, *, app: App, transport: Transport, deadline: float) -> None:
@@ -89,7 +104,12 @@ class LoginKit:
     async def revoke(self, access_token: Secret) -> None:
         """End a grant by its access token, which must not have expired."""
         answer = await self._post("/v2/oauth/revoke/", {"token": access_token.reveal()})
-        raise_for_error(answer, answer.json_object() or {})
+        body = answer.json_object() if answer.body.strip() else {}
+        if body is None:
+            raise nothing_in(answer)
+        raise_for_word(answer, body)
+        if not 200 <= answer.status < 300:
+            raise nothing_in(answer)
 
     async def _post(self, path: str, form: dict[str, str]) -> Answer:
         credentials = {"client_key": self._app.client_key, "client_secret": self._app.client_secret.reveal()}
@@ -97,29 +117,28 @@ class LoginKit:
         return await self._transport.send(request, deadline=self._deadline)
 
 
-def raise_for_error(answer: Answer, body: dict[str, Any]) -> None:
-    """Raise what an answer says; the body decides before the status, because TikTok refuses with 200 too."""
+def raise_for_word(answer: Answer, body: dict[str, Any]) -> None:
+    """Raise what an answer's error says; it decides before the status, because TikTok refuses with 200 too."""
     word = body.get("error")
     if isinstance(word, str) and word and word not in PASSING_ERRORS:
         raise (AppRefused if word in APP_ERRORS else Refused)(word[:64])
-    if word or not 200 <= answer.status < 300:
+    if word:
         raise Unusable(answer.status, answer.headers.get("retry-after"))
 
 
 def read_tokens(answer: Answer) -> Tokens:
-    """Return the tokens of an answer, tolerant of what is missing around them."""
-    body = answer.json_object()
-    if body is None:
-        raise Unusable(answer.status, answer.headers.get("retry-after"))
-    raise_for_error(answer, body)
-    access = read_token(body.get("access_token"))
-    if access is None:
-        raise Unusable(answer.status, None)
+    """Return the tokens of an answer, whatever is wrong around them: nobody gives them a second time."""
+    body = answer.json_object() or {}
+    raise_for_word(answer, body)
+    access, refresh = read_access_token(body.get("access_token")), read_refresh_token(body.get("refresh_token"))
+    if access is None and refresh is None:
+        raise nothing_in(answer)
     return Tokens(
         account_id=read_text(body.get("open_id"), MAX_NAME_CHARS),
         access_token=access,
-        access_seconds=read_seconds(body.get("expires_in")) or 0,
-        refresh_token=read_token(body.get("refresh_token")),
+        access_seconds=read_seconds(body.get("expires_in")),
+        refresh_token=refresh,
+        refresh_garbled=refresh is None and not is_missing(body.get("refresh_token")),
         refresh_seconds=read_seconds(body.get("refresh_expires_in")),
         scopes=read_scopes(body.get("scope")),
     )
@@ -132,9 +151,6 @@ def read_scopes(value: Any) -> tuple[str, ...]:
 
 
 def read_seconds(value: Any) -> int | None:
-    """Return a lifetime in seconds, or None when it is missing or no number."""
-    try:
-        seconds = int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0), MAX_SECONDS)
+    """Return a lifetime in seconds, or None when it is missing, no number or over: what was just given lives."""
+    seconds = read_number(value)
+    return None if seconds is None or seconds <= 0 else min(seconds, MAX_SECONDS)

@@ -11,7 +11,18 @@ from urllib.parse import urlencode
 from libs.clock import Clock
 from libs.secret import Secret
 from libs.tiktok.shop_sign import shop_sign
-from libs.tiktok.token_answers import MAX_NAME_CHARS, AppRefused, Refused, Unusable, read_text, read_token
+from libs.tiktok.token_answers import (
+    MAX_NAME_CHARS,
+    AppRefused,
+    Refused,
+    Unusable,
+    is_missing,
+    nothing_in,
+    read_access_token,
+    read_number,
+    read_refresh_token,
+    read_text,
+)
 from libs.tiktok.transport import Answer, Request, Transport
 
 TOKEN_GET = "/api/v2/token/get"
@@ -48,12 +59,16 @@ class ShopApp:
 
 @dataclass(frozen=True, kw_only=True)
 class ShopTokens:
-    """A token answer; its ends are Unix seconds, None when TikTok named none."""
+    """A token answer with one token at least; its ends are Unix seconds, None when TikTok named none.
+
+    refresh_garbled says that a refresh token was given and cannot be read.
+    """
 
     open_id: str
-    access_token: Secret
+    access_token: Secret | None
     access_ends: int | None
     refresh_token: Secret | None
+    refresh_garbled: bool
     refresh_ends: int | None
     scopes: tuple[str, ...]
 
@@ -77,7 +92,7 @@ def authorize_url(app: ShopApp, state: str) -> str:
 class ShopClient:
     """The token host and the gateway of one app.
 
-    Methods raise Refused, AppRefused or Unusable for an answer, and CallFailed (NotSent, NoAnswer) without one.
+    Methods raise Refused, AppRefused, Unusable or Garbled for an answer, CallFailed (NotSent, NoAnswer) without one.
     """
 
     def __init__(self, *, app: ShopApp, transport: Transport, clock: Clock, deadline: float) -> None:
@@ -114,18 +129,19 @@ class ShopClient:
 
 
 def read_tokens(answer: Answer) -> ShopTokens:
-    """Return the tokens of an answer, tolerant of what is missing around them."""
+    """Return the tokens of an answer, whatever is wrong around them: nobody gives them a second time."""
     data = read_data(answer)
-    access = read_token(data.get("access_token"))
-    if access is None:
-        raise Unusable(answer.status, None)
+    access, refresh = read_access_token(data.get("access_token")), read_refresh_token(data.get("refresh_token"))
+    if access is None and refresh is None:
+        raise nothing_in(answer)
     scopes = data.get("granted_scopes")
     read = (read_text(scope, MAX_NAME_CHARS) for scope in (scopes if isinstance(scopes, list) else ()))
     return ShopTokens(
         open_id=read_text(data.get("open_id"), MAX_NAME_CHARS),
         access_token=access,
         access_ends=read_unix(data.get("access_token_expire_in")),
-        refresh_token=read_token(data.get("refresh_token")),
+        refresh_token=refresh,
+        refresh_garbled=refresh is None and not is_missing(data.get("refresh_token")),
         refresh_ends=read_unix(data.get("refresh_token_expire_in")),
         scopes=tuple(scope for scope in read if scope),
     )
@@ -135,7 +151,7 @@ def read_shops(answer: Answer) -> tuple[ShopInfo, ...]:
     """Return the shops of an answer."""
     listed = read_data(answer).get("shops")
     if not isinstance(listed, list):
-        raise Unusable(answer.status, None)
+        raise nothing_in(answer)
     shops = (read_shop(one) for one in listed if isinstance(one, dict))
     return tuple({shop.id: shop for shop in shops if shop.id and shop.cipher}.values())
 
@@ -152,16 +168,14 @@ def read_shop(one: Mapping[str, Any]) -> ShopInfo:
 
 
 def read_data(answer: Answer) -> Mapping[str, Any]:
-    """Return the data of a success; the code in the body decides, because refusals come with status 200 too."""
+    """Return the data of what is no refusal; the code in the body decides, because those come with status 200 too."""
     body = answer.json_object() or {}
-    code, data = body.get("code"), body.get("data")
-    if type(code) is not int:
-        raise Unusable(answer.status, answer.headers.get("retry-after"))
-    if code != OK:
+    code, data = read_number(body.get("code")), body.get("data")
+    if code is not None and code != OK:
         message = body.get("message")
         raise refusal(code, message.lower() if isinstance(message, str) else "", answer)
     if not isinstance(data, dict):
-        raise Unusable(answer.status, None)
+        raise nothing_in(answer)
     return data
 
 
@@ -183,11 +197,8 @@ def refusal(code: int, message: str, answer: Answer) -> Refused | AppRefused | U
 
 def read_unix(value: Any) -> int | None:
     """Return Unix seconds, or None when they are missing or no number; sellers grant until beyond the year 2123."""
-    try:
-        seconds = int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0), LARGEST)
+    seconds = read_number(value)
+    return None if seconds is None else min(max(seconds, 0), LARGEST)
 
 
 def read_name(value: Any) -> str:

@@ -1,10 +1,12 @@
-"""What all token answers have in common: three ways to bring nothing, and fields read with suspicion."""
+"""What all token answers have in common: the ways to bring nothing, and fields read with suspicion."""
 
 from typing import Any
 
 from libs.secret import Secret
+from libs.tiktok.transport import Answer
 
-MAX_TOKEN_CHARS = 4096
+MAX_TOKEN_CHARS = 4096  # of an access token, which has to fit into a header
+MAX_REFRESH_CHARS = 16_384
 MAX_NAME_CHARS = 255  # of an open_id, about 40 in practice
 
 
@@ -25,12 +27,31 @@ class AppRefused(Exception):
 
 
 class Unusable(Exception):
-    """TikTok answered nothing usable: an error of its own, too many requests, or something that is not JSON."""
+    """TikTok answered nothing usable: an error of its own, too many requests, or a page."""
 
     def __init__(self, status: int, retry_after: str | None) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
         self.retry_after = retry_after
+
+
+class Page(Unusable):
+    """Something in front of TikTok answered with a page, as if that were a success."""
+
+
+class Garbled(Exception):
+    """TikTok says no error and gives no tokens that can be read: it may have carried the request out."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}, and nothing that can be read")
+
+
+def nothing_in(answer: Answer) -> Unusable | Garbled:
+    """Return what an answer is that neither refuses nor brings tokens."""
+    retry_after = answer.headers.get("retry-after")
+    if not 200 <= answer.status < 300:
+        return Unusable(answer.status, retry_after)
+    return Page(answer.status, retry_after) if answer.body.lstrip()[:1] == b"<" else Garbled(answer.status)
 
 
 def read_text(value: Any, longest: int) -> str:
@@ -40,7 +61,33 @@ def read_text(value: Any, longest: int) -> str:
     return text if usable else ""
 
 
-def read_token(value: Any) -> Secret | None:
-    """Return a token, or None for anything that cannot be one."""
+def read_access_token(value: Any) -> Secret | None:
+    """Return an access token, or None for anything that cannot be one."""
     text = read_text(value, MAX_TOKEN_CHARS)
     return Secret(text) if text else None
+
+
+def read_refresh_token(value: Any) -> Secret | None:
+    """Return a refresh token, which may be any text: what TikTok has given stands in this answer only."""
+    text = value.strip() if isinstance(value, str) else ""
+    return Secret(text) if 0 < len(text) <= MAX_REFRESH_CHARS and is_unicode(text) else None
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a field is left out, as one may be; anything else that cannot be read is a loss."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be stored: JSON may hold half a character."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def read_number(value: Any) -> int | None:
+    """Return a whole number, also from a text or with a fraction; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None

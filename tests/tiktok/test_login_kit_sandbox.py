@@ -127,6 +127,7 @@ async def test_a_wrong_secret_blames_the_app(
 
 async def test_a_revoked_grant_cannot_be_refreshed(person: Person, login_kit: LoginKit) -> None:
     tokens = await person.connect(login_kit)
+    assert tokens.access_token
     await login_kit.revoke(tokens.access_token)
     with pytest.raises(Refused, match="invalid_grant"):
         await login_kit.refresh(rotated(tokens))

@@ -13,7 +13,7 @@ from libs.tiktok.login_kit import (
     pkce_challenge,
     read_tokens,
 )
-from libs.tiktok.token_answers import MAX_TOKEN_CHARS, AppRefused, Refused, Unusable
+from libs.tiktok.token_answers import MAX_REFRESH_CHARS, MAX_TOKEN_CHARS, AppRefused, Garbled, Page, Refused, Unusable
 from libs.tiktok.transport import Answer
 
 APP = App(
@@ -62,7 +62,7 @@ def test_a_repr_of_tokens_shows_none() -> None:
 @pytest.mark.parametrize(
     ("missing", "field", "value"),
     [
-        ("expires_in", "access_seconds", 0),
+        ("expires_in", "access_seconds", None),
         ("open_id", "account_id", ""),
         ("refresh_expires_in", "refresh_seconds", None),
         ("refresh_token", "refresh_token", None),
@@ -79,8 +79,9 @@ def test_what_is_missing_around_the_token_is_no_error(missing: str, field: str, 
         (7200, 7200),
         ("7200", 7200),
         (7200.9, 7200),
-        (0, 0),
-        (-5, 0),
+        (0, None),
+        (-5, None),
+        (True, None),
         (1e308, MAX_SECONDS),
         (10**400, MAX_SECONDS),
         (float("inf"), None),
@@ -97,33 +98,37 @@ def test_a_lifetime_is_seconds_or_unknown(given: object, read: int | None) -> No
     assert read_tokens(changed(refresh_expires_in=given)).refresh_seconds == read
 
 
-TOO_LONG = "x" * (MAX_TOKEN_CHARS + 1)
-UNREADABLE_TOKENS = [
-    "",
-    " \t\n",
-    7,
-    None,
-    [],
-    {},
-    True,
-    "x" * (MAX_TOKEN_CHARS + 1),
-    "a b",
-    "a\nb",
-    "a\0b",
-    "ü",
-    "\ud800",
-]
+MISSING_TOKENS = [None, "", " \t\n"]
+NO_TEXTS = [7, [], {}, True, "\ud800"]
+NO_HEADERS = ["x" * (MAX_TOKEN_CHARS + 1), "a b", "a\nb", "a\0b", "ü"]
 
 
-@pytest.mark.parametrize("given", UNREADABLE_TOKENS, ids=lambda given: repr(given)[:12])
-def test_without_an_access_token_an_answer_is_unusable(given: object) -> None:
-    with pytest.raises(Unusable):
-        read_tokens(changed(access_token=given))
+@pytest.mark.parametrize("given", MISSING_TOKENS + NO_TEXTS + NO_HEADERS, ids=lambda given: repr(given)[:12])
+def test_the_refresh_token_is_kept_without_an_access_token(given: object) -> None:
+    tokens = read_tokens(changed(access_token=given))
+    assert (tokens.access_token, tokens.refresh_token) == (None, Secret("rft.1*!"))
 
 
-@pytest.mark.parametrize("given", UNREADABLE_TOKENS, ids=lambda given: repr(given)[:12])
-def test_an_unreadable_refresh_token_is_none(given: object) -> None:
-    assert read_tokens(changed(refresh_token=given)).refresh_token is None
+@pytest.mark.parametrize("given", MISSING_TOKENS, ids=repr)
+def test_a_missing_refresh_token_is_no_loss(given: object) -> None:
+    tokens = read_tokens(changed(refresh_token=given))
+    assert (tokens.refresh_token, tokens.refresh_garbled) == (None, False)
+
+
+@pytest.mark.parametrize("given", [*NO_TEXTS, "x" * (MAX_REFRESH_CHARS + 1)], ids=lambda given: repr(given)[:12])
+def test_a_refresh_token_that_cannot_be_read_is_told(given: object) -> None:
+    tokens = read_tokens(changed(refresh_token=given))
+    assert (tokens.refresh_token, tokens.refresh_garbled) == (None, True)
+
+
+@pytest.mark.parametrize("given", NO_HEADERS, ids=lambda given: repr(given)[:12])
+def test_a_refresh_token_of_any_text_is_kept(given: str) -> None:
+    assert read_tokens(changed(refresh_token=given)).refresh_token == Secret(given)
+
+
+def test_an_answer_without_any_token_may_have_spent_one() -> None:
+    with pytest.raises(Garbled):
+        read_tokens(answer({"expires_in": 7200}))
 
 
 def test_space_around_a_token_is_not_part_of_it() -> None:
@@ -173,8 +178,7 @@ def test_some_words_blame_nobody(word: str, status: int) -> None:
         read_tokens(answer({"error": word}, status))
 
 
-UNUSABLE = {
-    "html": b"<html>Bad gateway</html>",
+UNREADABLE = {
     "empty": b"",
     "list": [WHOLE],
     "text": "act.1",
@@ -183,24 +187,38 @@ UNUSABLE = {
     "not utf-8": b'{"access_token":"\xff"}',
     "half": json.dumps(WHOLE).encode()[:40],
     "wrapped as of old": {"data": WHOLE, "message": "success"},
-    "an error that is no word": {**WHOLE, "error": {"code": "internal_error"}},
     "nothing": {},
 }
 
 
-@pytest.mark.parametrize("status", [200, 404, 502])
-@pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_anything_else_is_unusable(body: Any, status: int) -> None:
+@pytest.mark.parametrize("status", [301, 404, 429, 502])
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_an_unreadable_failure_is_unusable(body: Any, status: int) -> None:
     with pytest.raises(Unusable) as unusable:
-        read_tokens(answer(body, status))
-    assert unusable.value.status == status
+        read_tokens(answer(body, status, retry_after="7"))
+    assert (unusable.value.status, unusable.value.retry_after) == (status, "7")
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_an_unreadable_success_may_have_spent_the_token(body: Any) -> None:
+    with pytest.raises(Garbled):
+        read_tokens(answer(body))
+
+
+def test_an_error_that_is_no_word_is_unusable() -> None:
+    with pytest.raises(Unusable):
+        read_tokens(answer({**WHOLE, "error": {"code": "internal_error"}}))
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+def test_a_page_says_nothing_about_the_token(kind: str) -> None:
+    with pytest.raises(Page):
+        read_tokens(answer(b"\n<!DOCTYPE html><html>captcha</html>", content_type=kind))
 
 
 @pytest.mark.parametrize("status", [301, 403, 429, 500])
-def test_tokens_under_a_failing_status_do_not_count(status: int) -> None:
-    with pytest.raises(Unusable) as unusable:
-        read_tokens(answer(WHOLE, status, retry_after="7"))
-    assert (unusable.value.status, unusable.value.retry_after) == (status, "7")
+def test_tokens_are_kept_whatever_the_status(status: int) -> None:
+    assert read_tokens(answer(WHOLE, status)).refresh_token == Secret("rft.1*!")
 
 
 def test_a_refusal_names_the_word_and_not_the_description() -> None:

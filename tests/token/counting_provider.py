@@ -36,6 +36,7 @@ class CountingProvider:
         self.arrived = asyncio.Event()
         self.life = 7200
         self.scopes: tuple[str, ...] = SCOPES_ASKED
+        self.bend: Callable[[Grant], Grant] = lambda grant: grant
         self.on_exchange: Callable[[str], str] = lambda code: f"account of {code}"
 
     def mint(self, account: str) -> Grant:
@@ -83,7 +84,7 @@ class CountingProvider:
         await asyncio.sleep(0.01)
         if self.fail_after:
             raise self.fail_after.pop(0)
-        return grant
+        return self.bend(grant)
 
     async def revoke(self, access_token: Secret) -> None:
         self.revoked.append(access_token.reveal())

@@ -223,6 +223,7 @@ class PostgresConnections:
             return None
         return Lease(
             connection=connection_of(row),
+            access=row["access_token"],
             refresh=row["refresh_token"],
             failures=row["failures"],
             foreign_for=row["foreign_for"],

@@ -4,13 +4,15 @@ from libs.clock import Clock
 from libs.secret import Secret
 from libs.tiktok import login_kit
 from libs.tiktok.login_kit import App, LoginKit, Tokens
-from libs.tiktok.token_answers import AppRefused, Refused, Unusable
-from services.token.adapters.outcomes import as_outcomes
+from libs.tiktok.token_answers import AppRefused, Garbled, Refused
+from services.token.adapters.outcomes import access_life, as_outcomes
 from services.token.domain.connection import Provider
 from services.token.domain.grant import SCOPES_ASKED, Grant
 
 # The one word that says a refresh token is dead; any other is about the request, and so about this app.
 DEAD_TOKEN = "invalid_grant"
+OK = 200
+NONE = Secret("")
 
 
 class LoginKitProvider:
@@ -31,7 +33,10 @@ class LoginKitProvider:
     async def exchange(self, code: Secret, verifier: str) -> Grant:
         """Spend an authorization code, once."""
         with as_outcomes(self._clock):
-            return as_grant(await self._login_kit.exchange(code, verifier if self._pkce else None), None)
+            tokens = await self._login_kit.exchange(code, verifier if self._pkce else None)
+            if not tokens.access_token or not tokens.account_id:
+                raise Garbled(OK)
+            return as_grant(tokens, None)
 
     async def refresh(self, refresh_token: Secret) -> Grant:
         """Spend a refresh token; when none comes back the one that was sent stays."""
@@ -53,15 +58,16 @@ def as_grant(tokens: Tokens, kept: Secret | None) -> Grant:
     """Return the grant of a token answer; kept is the refresh token that stays when no new one came."""
     refresh_token = tokens.refresh_token or kept
     if refresh_token is None:
-        raise Unusable(200, None)
+        raise Garbled(OK)
     return Grant(
         provider=Provider.LOGIN_KIT,
         account_id=tokens.account_id,
-        access_token=tokens.access_token,
-        access_seconds=tokens.access_seconds,
-        access_given=tokens.access_seconds,
+        access_token=tokens.access_token or NONE,
+        access_seconds=access_life(tokens.access_seconds) if tokens.access_token else 0,
+        access_given=tokens.access_seconds or 0,
         refresh_token=refresh_token,
         refresh_seconds=tokens.refresh_seconds,
         refresh_given=tokens.refresh_seconds,
         scopes=tokens.scopes,
+        in_doubt=tokens.refresh_garbled,
     )

@@ -8,7 +8,7 @@ from libs.clock import Clock
 from libs.secret import Secret
 from libs.tiktok import shop, token_answers
 from libs.tiktok.shop import DEAD_CODE, DEAD_TOKEN, ShopApp, ShopClient, ShopInfo, ShopTokens
-from services.token.adapters.outcomes import as_outcomes
+from services.token.adapters.outcomes import access_life, as_outcomes
 from services.token.core.provider import Irrevocable, Outcome
 from services.token.domain.connection import Provider
 from services.token.domain.grant import Grant
@@ -16,6 +16,8 @@ from services.token.domain.shop import Shop
 
 LONGEST_LIFE = 200 * 365 * 86_400  # seconds; sellers grant until beyond the year 2123, a date must still fit
 FINAL = frozenset({str(DEAD_CODE), str(DEAD_TOKEN)})
+SUCCESS = 200
+NONE = Secret("")
 
 log = structlog.get_logger()
 
@@ -37,8 +39,8 @@ class TiktokShopProvider:
         asked = self._now()
         with as_outcomes(self._clock):
             tokens = await self._client.exchange(code)
-            if not tokens.open_id:
-                raise token_answers.Unusable(200, None)
+            if not tokens.access_token or not tokens.open_id:
+                raise token_answers.Garbled(SUCCESS)
             grant = as_grant(tokens, None, asked)
         try:
             return replace(grant, shops=await self.shops(grant.access_token))
@@ -54,7 +56,7 @@ class TiktokShopProvider:
                 return as_grant(await self._client.refresh(refresh_token), refresh_token, asked)
             except token_answers.Refused as refusal:
                 if refusal.word not in FINAL:
-                    raise token_answers.Unusable(200, None) from None
+                    raise token_answers.Unusable(SUCCESS, None) from None
                 raise
 
     async def revoke(self, _access_token: Secret) -> None:
@@ -74,23 +76,24 @@ def as_grant(tokens: ShopTokens, kept: Secret | None, asked: int) -> Grant:
     """Return the grant of a token answer that was asked for at a Unix time; kept stays when no new one came."""
     refresh_token = tokens.refresh_token or kept
     if refresh_token is None:
-        raise token_answers.Unusable(200, None)
+        raise token_answers.Garbled(SUCCESS)
     return Grant(
         provider=Provider.TIKTOK_SHOP,
         account_id=tokens.open_id,
-        access_token=tokens.access_token,
-        access_seconds=seconds_until(tokens.access_ends, asked) or 0,
+        access_token=tokens.access_token or NONE,
+        access_seconds=access_life(seconds_until(tokens.access_ends, asked)) if tokens.access_token else 0,
         access_given=tokens.access_ends or 0,
         refresh_token=refresh_token,
         refresh_seconds=seconds_until(tokens.refresh_ends, asked),
         refresh_given=tokens.refresh_ends,
         scopes=tokens.scopes,
+        in_doubt=tokens.refresh_garbled,
     )
 
 
 def seconds_until(end: int | None, asked: int) -> int | None:
-    """Return the seconds from asked to end, within what is a lifetime."""
-    return None if end is None else min(max(end - asked, 0), LONGEST_LIFE)
+    """Return the seconds from asked to end, within what is a lifetime; None when no end was named, or one before."""
+    return None if end is None or end <= asked else min(end - asked, LONGEST_LIFE)
 
 
 def as_shop(info: ShopInfo) -> Shop:

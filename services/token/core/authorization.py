@@ -19,6 +19,7 @@ from libs.errors import (
     StateReused,
     StorageUnavailable,
     TokhubError,
+    UpstreamBadResponse,
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
@@ -33,6 +34,7 @@ from services.token.core.provider import (
     Providers,
     Refused,
     Unavailable,
+    Unreadable,
     port_of,
 )
 from services.token.core.state import USUAL, AnotherBrowser, Link, Purpose, States, Terms, new_nonce
@@ -226,6 +228,8 @@ def as_error(outcome: Outcome) -> TokhubError:
             return InvalidField("code", "is not one that TikTok accepts now: start again from a new link")
         case Unavailable(limited=True):
             return UpstreamRateLimited(retry_after=outcome.retry_after)
+        case Unreadable():
+            return UpstreamBadResponse("TikTok answered with a page: start again from a new link in a moment.")
         case Unavailable() | NotSent():
             return UpstreamUnavailable("TikTok cannot be reached now: start again from a new link in a moment.")
         case _:

@@ -41,6 +41,7 @@ class Lease:
     """
 
     connection: Connection
+    access: bytes = field(repr=False)
     refresh: bytes = field(repr=False)
     failures: int
     foreign_for: float | None

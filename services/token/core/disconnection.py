@@ -13,7 +13,7 @@ from libs.clock import Clock
 from libs.errors import ConnectionNotFound, StorageUnavailable
 from libs.vault.ring import CannotOpen
 from services.token.core.journal import Entry, JournalPort
-from services.token.core.provider import AppRefused, Irrevocable, Outcome, Providers, Refused, port_of
+from services.token.core.provider import AppRefused, Irrevocable, Outcome, Providers, Refused, Unknown, port_of
 from services.token.core.vault import SealedTokens, Vault
 from services.token.domain.connection import Connection, Provider, Reference, Version
 
@@ -159,4 +159,6 @@ class Disconnection:
             sealed = self._vault.seal(grant, pending.connection_id, version)
             await self._rows.reseal(pending.number, version, sealed, grant.access_seconds)
             token = grant.access_token
+            if not token.reveal():
+                raise Unknown("the answer held no access token")
         await port.revoke(token)

@@ -8,7 +8,14 @@ from datetime import timedelta
 import structlog
 
 from libs.clock import Clock
-from libs.errors import ServerMisconfig, StorageUnavailable, UpstreamRateLimited, UpstreamUnavailable
+from libs.errors import (
+    ServerMisconfig,
+    StorageUnavailable,
+    TokhubError,
+    UpstreamBadResponse,
+    UpstreamRateLimited,
+    UpstreamUnavailable,
+)
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen
 from services.token.core.breaker import Breaker
@@ -24,6 +31,7 @@ from services.token.core.provider import (
     Refused,
     Unavailable,
     Unknown,
+    Unreadable,
     port_of,
 )
 from services.token.core.vault import SealedTokens, Vault
@@ -84,17 +92,22 @@ class Exchange:
         started = self._clock.monotonic()
         try:
             grant = await self._watched(lease.connection.provider, token)
-        except Unknown:
-            await self._suspect(lease)
+        except Unknown as outcome:
+            await self._suspect(lease, outcome)
         except AppRefused as outcome:
             await self._blame_app(lease, outcome)
         except Refused as outcome:
             await self._believe(lease, outcome)
         except NotSent:
-            await self._wait(lease, UpstreamUnavailable(retry_after=pause_after(lease.failures)))
+            pause = pause_after(lease.failures)
+            await self._wait(lease, UpstreamUnavailable(retry_after=pause), pause)
+        except Unreadable:
+            error = UpstreamBadResponse("TikTok answered a refresh with a page: it is tried again later.")
+            await self._wait(lease, error, pause_after(lease.failures))
         except Unavailable as outcome:
             kind = UpstreamRateLimited if outcome.limited else UpstreamUnavailable
-            await self._wait(lease, kind(retry_after=max(outcome.retry_after, pause_after(lease.failures))))
+            pause = max(outcome.retry_after, pause_after(lease.failures))
+            await self._wait(lease, kind(retry_after=pause), pause)
         else:
             await self._keep(lease, grant.aged(self._clock.monotonic() - started), answer)
 
@@ -102,7 +115,7 @@ class Exchange:
         """Spend a token under the eyes of the breaker."""
         try:
             grant = await self._present(port_of(self._providers, provider), token)
-        except (NotSent, Unknown):
+        except (NotSent, Unknown, Unreadable):
             self._breaker.failed(provider)
             raise
         except Unavailable as outcome:
@@ -124,19 +137,53 @@ class Exchange:
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
 
     async def _present(self, port: ProviderPort, token: Secret) -> Grant:
-        """Spend a token, with one repeat after an unknown outcome: a server may end the whole grant at more."""
+        """Spend a token, with one repeat after an unknown outcome: a server may end the whole grant at more.
+
+        What became of the first use stays unknown unless the second brings tokens or a refusal of this one.
+        """
         try:
             return await port.refresh(token)
         except Unknown:
             await self._clock.sleep(random.uniform(*SECOND_TRY_AFTER))  # noqa: S311 - jitter
         try:
             return await port.refresh(token)
-        except AppRefused:
-            raise
+        except AppRefused as outcome:
+            log.error("the app's credentials are refused", word=outcome.word)
+            raise Unknown("refused the app") from None
         except Refused as outcome:
             raise Lost(outcome.word) from None
+        except Unavailable as outcome:
+            raise Unknown(str(outcome), retry_after=outcome.retry_after) from None
+        except (NotSent, Unreadable) as outcome:
+            raise Unknown(str(outcome)) from None
 
     async def _keep(self, lease: Lease, grant: Grant, answer: Answer) -> None:
+        """Keep new tokens, then say what was wrong with their answer; raise UpstreamBadResponse for no access token."""
+        if grant.access_token.reveal():
+            await self._store(lease, grant, answer)
+        else:
+            await self._store(lease, self._with_own_access(lease, grant), lambda _held: None)
+            log.error("a refresh brought no access token: its refresh token is kept", connection=str(lease.id))
+        if grant.in_doubt:
+            await self._doubt(lease)
+        if not grant.access_token.reveal():
+            raise UpstreamBadResponse("TikTok's answer held no access token: the refresh is repeated in a moment.")
+
+    def _with_own_access(self, lease: Lease, grant: Grant) -> Grant:
+        """Return a grant that lacks an access token with the one that the connection has."""
+        try:
+            token = self._vault.open_access(lease.access, lease.id, lease.version)
+        except CannotOpen:
+            return grant
+        return replace(grant, access_token=token, access_seconds=max(int(lease.connection.seconds_left), 0))
+
+    async def _doubt(self, lease: Lease) -> None:
+        """Name a connection whose new refresh token could not be read: the old one was kept, and may be dead."""
+        saved = replace(lease, connection=replace(lease.connection, version=lease.version.refreshed()))
+        await self._give_back(saved, Setback(pause=0, status=Status.SUSPECT, reason=Why.LOST_RESPONSE))
+        log.error("a refresh brought a refresh token that cannot be read", connection=str(lease.id))
+
+    async def _store(self, lease: Lease, grant: Grant, answer: Answer) -> None:
         """Journal, answer, save: nothing that can fail stands before the journal."""
         entry = Entry.of(lease.connection, lease.version.refreshed(), grant, self._clock.now())
         kept = await self._journal.keep(entry)
@@ -171,8 +218,8 @@ class Exchange:
         await self._watch.overtaken(lease, grant)
         log.warning("refresh overtaken", connection=str(lease.id), had=str(lease.version), ending=ending)
 
-    async def _suspect(self, lease: Lease) -> None:
-        pause = pause_after(lease.failures)
+    async def _suspect(self, lease: Lease, outcome: Unknown) -> None:
+        pause = max(outcome.retry_after, pause_after(lease.failures))
         await self._give_back(lease, Setback(pause=pause, status=Status.SUSPECT, reason=Why.LOST_RESPONSE))
         log.error("refresh ended without an answer", connection=str(lease.id))
         raise UpstreamUnavailable("TikTok gave no answer to a refresh: it is tried again later.", retry_after=pause)
@@ -207,8 +254,8 @@ class Exchange:
         log.error("the app's credentials are refused", provider=provider, word=outcome.word)
         raise ServerMisconfig(f"TikTok refuses the app's credentials: check the key and secret for {provider}.")
 
-    async def _wait(self, lease: Lease, error: UpstreamUnavailable | UpstreamRateLimited) -> None:
-        await self._give_back(lease, Setback(pause=error.retry_after, cause=error.reason))
+    async def _wait(self, lease: Lease, error: TokhubError, pause: float) -> None:
+        await self._give_back(lease, Setback(pause=pause, cause=error.reason))
         raise error
 
     async def _give_back(self, lease: Lease, setback: Setback) -> bool:

@@ -7,6 +7,7 @@ Outcome
 │   ├── Lost       it had rotated the token in an answer that never came
 │   └── AppRefused the provider refuses the app: says nothing about the account
 ├── Unavailable    the provider cannot answer now: says nothing about the account
+├── Unreadable     something in front of the provider answered: says nothing about the account
 └── Irrevocable    the provider has no call that ends a grant
 """
 
@@ -28,7 +29,11 @@ class NotSent(Outcome):
 
 
 class Unknown(Outcome):
-    """The request was sent and no whole answer came."""
+    """The request was sent and no whole answer came; retry_after is in seconds, 0 when nobody asked to wait."""
+
+    def __init__(self, what: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(what)
+        self.retry_after = retry_after
 
 
 class Refused(Outcome):
@@ -56,6 +61,10 @@ class Unavailable(Outcome):
         self.limited = limited
 
 
+class Unreadable(Outcome):
+    """Something in front of the provider answered with a page."""
+
+
 class Irrevocable(Outcome):
     """The provider has no call that ends a grant: only the account's owner can end it there."""
 
@@ -72,7 +81,7 @@ class ProviderPort(Protocol):
         ...
 
     async def refresh(self, refresh_token: Secret, /) -> Grant:
-        """Spend a refresh token; a missing new one means the old one stays."""
+        """Spend a refresh token; a missing new one means the old one stays, a missing access token is empty."""
         ...
 
     async def revoke(self, access_token: Secret, /) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from libs.errors import ConnectionNotFound, ReauthRequired, ServerMisconfig, TryLater
+from libs.errors import ConnectionNotFound, ReauthRequired, ServerMisconfig, TryLater, UpstreamBadResponse
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen
 from services.token.core.cache import ReadCache
@@ -39,7 +39,7 @@ class Tokens:
     async def get_valid(self, reference: Reference, min_ttl: timedelta, rejected: int | None) -> ValidToken:
         """Return an access token that lives for min_ttl and is not of the rejected generation.
 
-        Raises ConnectionNotFound, ReauthRequired or a TryLater.
+        Raises ConnectionNotFound, ReauthRequired, UpstreamBadResponse or a TryLater.
         """
         need = Need(min_ttl=min_ttl.total_seconds(), spent_generation=rejected)
         cached = self._cache.get(reference)
@@ -55,7 +55,7 @@ class Tokens:
         try:
             raise_unless_usable(held)
             return await self._opened(await self._refresher.refresh(held.connection, need), fresh=True)
-        except (TryLater, ServerMisconfig, ReauthRequired) as error:
+        except (TryLater, ServerMisconfig, UpstreamBadResponse, ReauthRequired) as error:
             spent = held.connection.version.generation == need.spent_generation
             if outlives(error) and held.connection.seconds_left > 0 and not spent:
                 return await self._opened(held, fresh=False)

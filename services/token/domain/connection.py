@@ -146,5 +146,6 @@ class Need:
         )
 
     def settled_by(self, connection: Connection, seen: Version) -> bool:
-        """Return whether the need is met, or the token is newer than the one seen: a newer one is not to be had."""
-        return self.met_by(connection) or (connection.can_refresh and connection.version.generation > seen.generation)
+        """Return whether the need is met, or a token that lives is newer than the one seen: none newer is to be had."""
+        is_newer = connection.version.generation > seen.generation and connection.seconds_left > 0
+        return self.met_by(connection) or (connection.can_refresh and is_newer)

@@ -17,6 +17,9 @@ class Grant:
 
     What was given is what the provider said of their ends, as it said it: seconds, or a Unix time. Shops are None while
     they are not known; a wanted one is the only one of them that its owner asked for.
+
+    Of a damaged answer what can be read is kept: without an access token that is empty, and the connection's own stays;
+    in_doubt is a refresh token that was kept although another was given, which could not be read.
     """
 
     provider: Provider
@@ -31,6 +34,7 @@ class Grant:
     age: float = 0.0
     shops: tuple[Shop, ...] | None = None
     wanted_shop: str = ""
+    in_doubt: bool = False
 
     def aged(self, seconds: float) -> "Grant":
         """Return the grant with the time since it was asked for."""
