@@ -30,6 +30,7 @@ from services.token.adapters.events import PostgresEvents
 from services.token.adapters.identity import identify
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
 from services.token.adapters.journal.records import JournalCorrupt
+from services.token.adapters.metered import MeteredRefresh
 from services.token.adapters.timeline import CHANNEL
 from services.token.composition import Core, Grounds, build_core, proto_services
 from services.token.core.ahead import RefreshAhead
@@ -77,7 +78,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(core.refresher.drain)
         ahead = RefreshAhead(
             rows=PostgresDue(pool),
-            refresher=core.refresher,
+            refresher=MeteredRefresh(core.refresher, registry),
             clock=SystemClock(),
             in_flight=settings.refresh_ahead_concurrency,
         )

@@ -20,6 +20,7 @@ from services.token.adapters.forecast_rows import PostgresForecast
 from services.token.adapters.imports import PostgresImports
 from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.links import PostgresLinks
+from services.token.adapters.metered import MeteredTokens, RefreshMeter
 from services.token.adapters.provider_events import PostgresProviderEvents
 from services.token.adapters.providers import event_readers, login_kit_provider, shop_provider
 from services.token.adapters.refresh_runs import PostgresRefreshRuns
@@ -28,6 +29,7 @@ from services.token.adapters.revocations import PostgresRevocations
 from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.shops import PostgresShops
+from services.token.adapters.standing import Standing
 from services.token.adapters.timeline_rows import PostgresTimeline
 from services.token.core import authorization, disconnection, exchange, rotation
 from services.token.core.authorization import Authorization
@@ -43,7 +45,7 @@ from services.token.core.forecast import Forecaster
 from services.token.core.importing import Importing
 from services.token.core.journal import OwnJournal, ReplayPort
 from services.token.core.key_ring import RingMember
-from services.token.core.provider import ProviderPort
+from services.token.core.provider import ProviderPort, Providers
 from services.token.core.provider_events import ProviderEvents
 from services.token.core.refresh import Refresher
 from services.token.core.refresh_all import RefreshAll
@@ -51,7 +53,7 @@ from services.token.core.retention import Retention
 from services.token.core.rotation import KeyRotation
 from services.token.core.shops import ShopLearner
 from services.token.core.state import States, derive
-from services.token.core.tokens import Tokens
+from services.token.core.tokens import Tokens, TokensPort
 from services.token.core.upkeep import Chore
 from services.token.core.vault import Vault
 from services.token.core.verification import Verification
@@ -81,7 +83,7 @@ class Vaulting:
 class Core:
     """The parts a servicer calls, and those that must land before the process ends."""
 
-    tokens: Tokens
+    tokens: TokensPort
     cache: ReadCache
     directory: Directory
     refresher: Refresher
@@ -132,6 +134,31 @@ class Grounds:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
+def build_refresher(
+    grounds: Grounds,
+    connections: PostgresConnections,
+    providers: Providers,
+    vault: Vault,
+    double_spends: DoubleSpendWatch,
+) -> Refresher:
+    """Put together what refreshes, and what its metrics are read from."""
+    clock, journal = SystemClock(), grounds.journal
+    breaker = Breaker(clock)
+    spending = exchange.Parts(
+        connections=connections,
+        providers=providers,
+        journal=journal,
+        breaker=breaker,
+        vault=vault,
+        watch=double_spends,
+        clock=clock,
+    )
+    refresher = Refresher(connections=connections, exchange=Exchange(spending), clock=clock)
+    standing = Standing(providers=list(providers), breaker=breaker, refresher=refresher, journal=journal)
+    grounds.registry.register(standing)
+    return refresher
+
+
 def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     """Put the core together over its adapters."""
     clock, journal = SystemClock(), grounds.journal
@@ -142,21 +169,14 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     shop = shop_provider(settings, grounds.transport, clock)
     if shop:
         providers[Provider.TIKTOK_SHOP] = shop
+    meter = RefreshMeter(grounds.registry)
+    providers = {name: meter.around(name, port) for name, port in providers.items()}
     connections = PostgresConnections(pool=grounds.pool, replica=grounds.replica)
     cache = ReadCache(clock=clock)
     links = PostgresLinks(grounds.pool)
     alarm = Alarm(pool=grounds.pool, replica=grounds.replica, registry=grounds.registry)
     double_spends = DoubleSpendWatch(rows=connections, vault=vault, alarm=alarm)
-    spending = exchange.Parts(
-        connections=connections,
-        providers=providers,
-        journal=journal,
-        breaker=Breaker(clock),
-        vault=vault,
-        watch=double_spends,
-        clock=clock,
-    )
-    refresher = Refresher(connections=connections, exchange=Exchange(spending), clock=clock)
+    refresher = build_refresher(grounds, connections, providers, vault, double_spends)
     states = States(
         secret=settings.state_secret, clock=clock, lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds)
     )
@@ -180,7 +200,9 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         importing = Importing(rows=PostgresImports(grounds.pool), refresher=refresher, learner=learner, vault=vault)
         chores += (learner.learn_due, importing.finish_due)
     directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
-    tokens = Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault)
+    tokens = MeteredTokens(
+        Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault), grounds.registry
+    )
     return Core(
         tokens=tokens,
         cache=cache,

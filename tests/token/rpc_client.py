@@ -27,8 +27,9 @@ STORE = token_pb2.OWNER_KIND_STORE
 class Client:
     """A caller of a token service, and the people who consent."""
 
-    def __init__(self, core: Core, target: str, sandbox: SandboxProcess) -> None:
+    def __init__(self, core: Core, target: str, sandbox: SandboxProcess, registry: CollectorRegistry) -> None:
         self.core = core
+        self.registry = registry
         self.channel = open_channel(target)
         self.tokens = token_pb2_grpc.TokenServiceStub(self.channel)
         self.connections = token_pb2_grpc.ConnectionServiceStub(self.channel)
@@ -77,10 +78,10 @@ async def serving(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Clie
         server = RpcServer(
             listen="127.0.0.1:0",
             services=proto_services(core),
-            registry=CollectorRegistry(),
+            registry=grounds.registry,
             readiness=Readiness(),
         )
         async with server:
-            one = Client(core, f"127.0.0.1:{server.port}", sandbox)
+            one = Client(core, f"127.0.0.1:{server.port}", sandbox, grounds.registry)
             yield one
             await one.channel.close()

@@ -9,7 +9,7 @@ import structlog
 
 from libs.errors import ConnectionNotFound, DeadlineExceeded, Internal, InvalidField, TokhubError
 from services.token.core.connections import Held
-from services.token.core.tokens import Tokens, ValidToken
+from services.token.core.tokens import TokensPort, ValidToken
 from services.token.domain.connection import Need, Reference
 
 AT_ONCE = 20  # refreshes waited for at once by one batch
@@ -38,7 +38,7 @@ class BulkPort(Protocol):
 class BatchTokens:
     """Answers a batch item by item: none makes another fail."""
 
-    def __init__(self, *, rows: BulkPort, tokens: Tokens) -> None:
+    def __init__(self, *, rows: BulkPort, tokens: TokensPort) -> None:
         self._rows = rows
         self._tokens = tokens
 

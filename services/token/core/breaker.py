@@ -49,6 +49,11 @@ class Breaker:
             )
         record.closed_until = self._clock.monotonic() + TRIAL
 
+    def rests(self, provider: Provider, /) -> bool:
+        """Return whether the provider is left alone, trials aside."""
+        record = self._records.get(provider)
+        return record is not None and record.resting
+
     def answered(self, provider: Provider) -> None:
         """Note that the provider said something, a refusal included."""
         record = self._records.pop(provider, None)

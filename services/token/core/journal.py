@@ -62,6 +62,15 @@ class JournalPort(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class JournalSize:
+    """How large a journal is; pending records are not on the disk yet."""
+
+    bytes: int = 0
+    records: int = 0
+    pending: int = 0
+
+
 class OwnJournal(JournalPort, Protocol):
     """All of this process's journal."""
 
@@ -75,6 +84,10 @@ class OwnJournal(JournalPort, Protocol):
 
     async def compact(self) -> None:
         """Drop what is history."""
+        ...
+
+    def size(self) -> JournalSize:
+        """Return how large it is; may be asked from any thread."""
         ...
 
 

@@ -69,6 +69,12 @@ class Refresher:
         is_newer = given.connection.version == held.connection.version.refreshed()
         return given if is_newer else held
 
+    @property
+    def unsaved(self) -> int:
+        """How many new tokens are not in the database yet, though callers have them."""
+        flights = list(self._flights.values())
+        return sum(flight.answer.done() and not flight.task.done() for flight in flights)
+
     async def drain(self) -> None:
         """Wait until every flight has landed."""
         while self._flights:

@@ -3,6 +3,8 @@
 import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
 
 import structlog
 
@@ -18,6 +20,13 @@ from services.token.domain.connection import Connection, Need, Reference, Why
 log = structlog.get_logger()
 
 
+class Source(StrEnum):
+    """Where a connection was read."""
+
+    CACHE = "cache"
+    DATABASE = "database"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ValidToken:
     """An access token; fresh is False when it is shorter than asked for."""
@@ -25,10 +34,31 @@ class ValidToken:
     connection: Connection
     access_token: Secret = field(repr=False)
     fresh: bool
+    source: Source
+
+
+class TokensPort(Protocol):
+    """What internal services ask for; every method raises ConnectionNotFound, ReauthRequired or a TryLater."""
+
+    async def get_valid(self, reference: Reference, min_ttl: timedelta, rejected: int | None) -> ValidToken:
+        """Return an access token that lives for min_ttl and is not of the rejected generation."""
+        ...
+
+    async def meet(self, held: Held, need: Need) -> ValidToken:
+        """Return an access token of a connection that was read just now."""
+        ...
+
+    async def refresh(self, reference: Reference, request_id: str) -> Connection:
+        """Return the connection with tokens newer than before this request; a repeated request_id spends nothing."""
+        ...
+
+    async def refresh_when_due(self, reference: Reference, request_id: str) -> tuple[Connection, bool]:
+        """Return the connection, refreshed if it is due, and whether this request_id refreshed it."""
+        ...
 
 
 class Tokens:
-    """What internal services ask of the token service."""
+    """Implements TokensPort."""
 
     def __init__(self, *, connections: ConnectionsPort, cache: ReadCache, refresher: Refresher, vault: Vault) -> None:
         self._connections = connections
@@ -44,7 +74,7 @@ class Tokens:
         need = Need(min_ttl=min_ttl.total_seconds(), spent_generation=rejected)
         cached = self._cache.get(reference)
         if cached and need.met_by(cached[0].connection, cached[1]):
-            return await self._opened(cached[0], fresh=True)
+            return await self._opened(cached[0], fresh=True, source=Source.CACHE)
         return await self.meet(await self._read(reference), need)
 
     async def meet(self, held: Held, need: Need) -> ValidToken:
@@ -96,7 +126,7 @@ class Tokens:
         self._cache.put(held, begun)
         return self._refresher.newest(held)
 
-    async def _opened(self, held: Held, *, fresh: bool) -> ValidToken:
+    async def _opened(self, held: Held, *, fresh: bool, source: Source = Source.DATABASE) -> ValidToken:
         connection = held.connection
         try:
             token = self._vault.open_access(held.access, connection.id, connection.version)
@@ -104,7 +134,7 @@ class Tokens:
             log.error("stored token does not open", connection=str(connection.id), why=str(error))
             await self._connections.suspect(connection.id, connection.version, self._vault.lacked_keys(held.access))
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
-        return ValidToken(connection=connection, access_token=token, fresh=fresh)
+        return ValidToken(connection=connection, access_token=token, fresh=fresh, source=source)
 
 
 def outlives(error: Exception) -> bool:

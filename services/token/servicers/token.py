@@ -8,7 +8,7 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc
 from libs.rpc.interceptor import DEFAULT_TIMEOUT, Context
 from services.token.core.batch import BatchTokens
 from services.token.core.refresh_all import RefreshAll
-from services.token.core.tokens import Tokens
+from services.token.core.tokens import TokensPort
 from services.token.core.watch_tokens import TokenWatch
 from services.token.servicers.batching import item_message, need_of, token_message, want_of
 from services.token.servicers.refreshing import news_message, scope_of
@@ -21,7 +21,7 @@ ANSWER_MARGIN = 0.5  # seconds of a deadline that are kept for sending a batch
 class TokenServicer(token_pb2_grpc.TokenServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, *, tokens: Tokens, batch: BatchTokens, refresh_all: RefreshAll, watch: TokenWatch) -> None:
+    def __init__(self, *, tokens: TokensPort, batch: BatchTokens, refresh_all: RefreshAll, watch: TokenWatch) -> None:
         self._tokens = tokens
         self._batch = batch
         self._refresh_all = refresh_all

@@ -25,7 +25,7 @@ class JournalFile:
         self._descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         # Locked before it has its name: a process that starts meanwhile would take it for one whose writer is dead.
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._size = 0
+        self.bytes = 0
         self.records = 0
         self._write(self._head)
         unnamed.rename(self.path)
@@ -46,15 +46,15 @@ class JournalFile:
         try:
             self._flush(bytes(PROBE_BYTES))
         finally:
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, self.bytes)
 
     def _write(self, content: bytes) -> None:
         try:
             self._flush(content)
         except OSError:
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, self.bytes)
             raise
-        self._size += len(content)
+        self.bytes += len(content)
 
     def _flush(self, content: bytes) -> None:
         rest = memoryview(content)

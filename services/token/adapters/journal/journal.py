@@ -20,7 +20,7 @@ from libs.vault.ring import KeyRing
 from services.token.adapters.journal.entries import read_entry, write_entry
 from services.token.adapters.journal.file import SUFFIX, JournalFile, abandoned, flush_directory
 from services.token.adapters.journal.records import database_of, read_bodies
-from services.token.core.journal import Entry, Inheritance, contradictory, newest
+from services.token.core.journal import Entry, Inheritance, JournalSize, contradictory, newest
 
 KEPT = timedelta(days=7)  # a database restored from an older copy than this needs more than the journal
 SLACK = 1_000  # records beyond twice the connections before a file is written anew
@@ -60,6 +60,10 @@ class NoJournal:
 
     async def compact(self) -> None:
         """Do nothing."""
+
+    def size(self) -> JournalSize:
+        """Return nothing."""
+        return JournalSize()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +139,10 @@ class FileJournal:
     async def compact(self) -> None:
         """Write the file anew when most of it is history."""
         await self._in_thread(self._compact)
+
+    def size(self) -> JournalSize:
+        """Return how large this process's file is."""
+        return JournalSize(bytes=self._file.bytes, records=self._file.records, pending=len(self._waiting))
 
     async def _flush(self) -> None:
         while self._waiting:
