@@ -64,6 +64,13 @@ async def test_a_window_is_filled_at_once(suite: LivingSuite) -> None:
     assert await suite.pool.fetchval(HELD) == 570
 
 
+async def test_who_comes_while_slots_are_asked_for_is_next(suite: LivingSuite) -> None:
+    async with budget(suite, RateLimit()) as shared, asyncio.timeout(2):
+        first = asyncio.create_task(call(shared, []))
+        await asyncio.sleep(0)
+        await asyncio.gather(first, *(call(shared, []) for _ in range(5)))
+
+
 async def test_a_restart_finds_the_window_as_it_was(suite: LivingSuite) -> None:
     limit = RateLimit(calls=5, interactive_share=0)
     async with budget(suite, limit) as before:

@@ -99,7 +99,7 @@ class Desk:
             await asyncio.wait({self._task})
         if self._ended:
             with suppress(StorageUnavailable):
-                await self._ask()
+                await self._ask(Wanted(interactive=0, bulk=0))
 
     def end(self, held_until: datetime) -> None:
         """Note that the call is over: its slot clears a window from now."""
@@ -116,20 +116,20 @@ class Desk:
                 # Nobody waits: ends are told in company, and soon enough to be no loss to other replicas.
                 await self._nap(self.log.limit.longest_nap)
             self._news.clear()
+            wanted = Wanted(interactive=len(self._waiting[Lane.INTERACTIVE]), bulk=len(self._waiting[Lane.BULK]))
             try:
-                grant = await self._ask()
+                grant = await self._ask(wanted)
             except Exception as error:  # noqa: BLE001 - it is raised where the slots are waited for
                 self._fail(error)
                 continue
             self._give(grant)
-            if self._is_wanted():
+            if (grant.interactive, grant.bulk) != (wanted.interactive, wanted.bulk):
                 await self._nap(min(grant.free_in, self.log.limit.longest_nap))
 
-    async def _ask(self) -> Grant:
+    async def _ask(self, wanted: Wanted) -> Grant:
         """Ask for what is wanted; ends whose telling fails are not told again: their slots clear when the hold ends."""
         ended, self._ended = self._ended, []
         now = self.clock.monotonic()
-        wanted = Wanted(interactive=self._count(Lane.INTERACTIVE), bulk=self._count(Lane.BULK))
         calls = [EndedCall(held_until=held_until, seconds_ago=now - at) for held_until, at in ended]
         return await self.log.take(self.endpoint, wanted, calls)
 
@@ -154,11 +154,8 @@ class Desk:
             while slot := self._next(lane):
                 slot.set_exception(error)
 
-    def _count(self, lane: Lane) -> int:
-        return len(self._waiting[lane])
-
     def _is_wanted(self) -> bool:
-        return any(self._count(lane) for lane in Lane)
+        return any(self._waiting.values())
 
     async def _nap(self, seconds: float) -> None:
         with suppress(TimeoutError):
