@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from libs.errors import UpstreamBadResponse, UpstreamCursorLoop
@@ -9,6 +10,7 @@ from libs.errors import UpstreamBadResponse, UpstreamCursorLoop
 LARGEST_COUNT = (1 << 63) - 1  # PostgreSQL's bigint
 LONGEST_TEXT = 10_000  # characters; TikTok's own limit for a description is 150
 LONGEST_ID = 64  # characters; today's ids have 19 digits
+LAST_SECOND = 253_402_300_799  # of the year 9999, where datetime ends
 
 Json = Mapping[str, Any]
 
@@ -37,6 +39,7 @@ class Video:
     """A video as video/list shows it; None is what TikTok did not say."""
 
     id: str
+    posted_at: datetime | None = None
     description: str | None = None
     view_count: int | None = None
     like_count: int | None = None
@@ -82,6 +85,14 @@ class Reader:
         self.oddities += 1
         return None
 
+    def moment(self, name: str) -> datetime | None:
+        """Return a point in time given in Unix seconds, else None."""
+        seconds = self.count(name)
+        if seconds is None or seconds <= LAST_SECOND:
+            return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        self.oddities += 1
+        return None
+
     def text(self, name: str, longest: int = LONGEST_TEXT) -> str | None:
         """Return a text that PostgreSQL can store, else None."""
         value = self._source.get(name)
@@ -118,6 +129,7 @@ def read_video(source: Any) -> tuple[Video | None, int]:
         return None, reader.oddities + 1
     video = Video(
         id=identity,
+        posted_at=reader.moment("create_time"),
         description=reader.text("video_description"),
         view_count=reader.count("view_count"),
         like_count=reader.count("like_count"),

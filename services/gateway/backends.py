@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from grpc.aio import Channel
 from grpc_health.v1 import health, health_pb2
-from tokhub.sync.v1 import sync_pb2_grpc
+from tokhub.sync.v1 import report_pb2_grpc, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2_grpc
 
 from libs.errors import TokhubError, TryLater
@@ -82,6 +82,7 @@ class Backends:
     connections: token_pb2_grpc.ConnectionServiceStub
     stores: sync_pb2_grpc.StoreServiceStub
     stats: sync_pb2_grpc.StatsServiceStub
+    reports: report_pb2_grpc.ReportServiceStub
     sync: sync_pb2_grpc.SyncServiceStub
     watches: sync_pb2_grpc.SyncServiceStub
     health: Health
@@ -98,6 +99,7 @@ async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
             connections=token_pb2_grpc.ConnectionServiceStub(token),
             stores=sync_pb2_grpc.StoreServiceStub(sync),
             stats=sync_pb2_grpc.StatsServiceStub(sync),
+            reports=report_pb2_grpc.ReportServiceStub(sync),
             sync=sync_pb2_grpc.SyncServiceStub(sync),
             watches=sync_pb2_grpc.SyncServiceStub(watches),
             health=Health(token=ServiceHealth(token), sync=ServiceHealth(sync)),

@@ -1,5 +1,6 @@
 """Parameters of paths and queries, as their routes declare them."""
 
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
@@ -7,7 +8,15 @@ from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
 
 from libs.errors import InvalidField
-from services.gateway.rules import RULES, STORE_CODE, whole_number
+from services.gateway.rules import DAY, RULES, STORE_CODE, whole_number
+
+
+class TableFormat(StrEnum):
+    """What a table can be sent as."""
+
+    JSON = "json"
+    CSV = "csv"
+
 
 StoreInPath: TypeAlias = Annotated[str, Path(pattern=STORE_CODE, description=RULES["store_code"])]
 StoreInQuery: TypeAlias = Annotated[str, Query(pattern=STORE_CODE, description=RULES["store_code"])]
@@ -15,6 +24,11 @@ Days: TypeAlias = Annotated[
     int, BeforeValidator(whole_number), Query(ge=1, le=365, description=f"{RULES['days']}, today included")
 ]
 Limit: TypeAlias = Annotated[int, BeforeValidator(whole_number), Query(ge=1, le=500, description=RULES["limit"])]
+FirstDay: TypeAlias = Annotated[
+    str, Query(alias="from", pattern=DAY, description=f"First day, {RULES['from']}; 29 days before the last")
+]
+LastDay: TypeAlias = Annotated[str, Query(alias="to", pattern=DAY, description=f"Last day, {RULES['to']}; today")]
+Format: TypeAlias = Annotated[TableFormat, Query(alias="format", description=RULES["format"])]
 RunInPath: TypeAlias = Annotated[UUID, Path(description=RULES["run_id"])]
 
 DEFAULT_DAYS = 30

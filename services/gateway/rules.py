@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 STORE_CODE = r"^[A-Za-z0-9_-]{1,50}$"
+DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 RULES: Mapping[str, str] = MappingProxyType(
@@ -17,6 +18,9 @@ RULES: Mapping[str, str] = MappingProxyType(
         "limit": "must be a whole number from 1 to 500",
         "job": "must be one of all, user, video, refresh_tokens",
         "run_id": "must be a UUID",
+        "from": "must be a day, YYYY-MM-DD",
+        "to": "must be a day, YYYY-MM-DD",
+        "format": "must be one of json, csv",
     }
 )
 

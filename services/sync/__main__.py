@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from prometheus_client import CollectorRegistry
-from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 
 from libs.clock import SystemClock
 from libs.database.migrations import migrate
@@ -36,6 +36,7 @@ from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_rows import ItemRows
 from services.sync.adapters.postgres.log_rows import LogRows
 from services.sync.adapters.postgres.partitions import Partitions
+from services.sync.adapters.postgres.report_rows import ReportRows
 from services.sync.adapters.postgres.run_cancelling import RunCancelling
 from services.sync.adapters.postgres.run_creation import RunCreation
 from services.sync.adapters.postgres.run_rows import RunRows
@@ -51,6 +52,7 @@ from services.sync.core.cancel_run import RunCanceller
 from services.sync.core.circuit import Circuit
 from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
 from services.sync.core.progress_log import ProgressLog
+from services.sync.core.reports import Reports
 from services.sync.core.show_run import RunViewer
 from services.sync.core.start_run import Roster, RunStarter
 from services.sync.core.stats import Stats
@@ -62,6 +64,7 @@ from services.sync.core.work_item import FailureRule, ItemWorker
 from services.sync.domain.jobs import Job
 from services.sync.domain.links import ConnectLinks
 from services.sync.domain.retry import RetryRule
+from services.sync.servicers.reports import ReportServicer
 from services.sync.servicers.stats import StatsServicer
 from services.sync.servicers.stores import StoreServicer
 from services.sync.servicers.sync import Runs, SyncServicer
@@ -93,6 +96,7 @@ class Core:
 
     stores: Stores
     stats: Stats
+    reports: Reports
     runs: Runs
     worker: ItemWorker
     upkeep: Upkeep
@@ -108,6 +112,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
     return Core(
         stores=Stores(rows=store_rows, accounts=outside.connections),
         stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
+        reports=Reports(rows=ReportRows(database), calendar=calendar),
         runs=Runs(
             starter=RunStarter(roster=roster, runs=runs, partitions=partitions, calendar=calendar),
             watch=RunWatch(rows=run_rows, hints=outside.hints, clock=clock),
@@ -239,7 +244,7 @@ async def finish(consuming: asyncio.Task[None]) -> None:
 
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
-    stores, stats = StoreServicer(core.stores), StatsServicer(core.stats)
+    stores, stats, reports = StoreServicer(core.stores), StatsServicer(core.stats), ReportServicer(core.reports)
     sync = SyncServicer(runs=core.runs, stats=core.stats)
     names = sync_pb2.DESCRIPTOR.services_by_name
     return [
@@ -250,6 +255,10 @@ def proto_services(core: Core) -> list[RpcService]:
         RpcService(
             name=names["StatsService"].full_name,
             register=lambda server: sync_pb2_grpc.add_StatsServiceServicer_to_server(stats, server),
+        ),
+        RpcService(
+            name=report_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name,
+            register=lambda server: report_pb2_grpc.add_ReportServiceServicer_to_server(reports, server),
         ),
         RpcService(
             name=names["SyncService"].full_name,

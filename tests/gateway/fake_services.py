@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.errors import (
@@ -17,6 +17,7 @@ from libs.errors import (
     RunNotFound,
     StateInvalid,
     StateReused,
+    StorageUnavailable,
     StoreExists,
     StoreNotFound,
     TokhubError,
@@ -86,9 +87,9 @@ class FakeStores(sync_pb2_grpc.StoreServiceServicer):
         store = self.find(request.store_code)
         if "pic_contact" in request.update_mask.paths:
             store.ClearField("pic_contact")
-        for field, value in request.ListFields():
-            if field.name in request.update_mask.paths:
-                setattr(store, field.name, value)
+        for descriptor, value in request.ListFields():
+            if descriptor.name in request.update_mask.paths:
+                setattr(store, descriptor.name, value)
         return sync_pb2.UpdateStoreResponse(store=store)
 
     async def DeleteStore(self, request: sync_pb2.DeleteStoreRequest, _context: Any) -> sync_pb2.DeleteStoreResponse:  # noqa: N802 - the proto names the method
@@ -122,6 +123,48 @@ class FakeStats(sync_pb2_grpc.StatsServiceServicer):
         return sync_pb2.ListVideoStatsResponse(
             stats=mine[begin:end], next_page_token=str(end) if end < len(mine) else ""
         )
+
+
+class FakeReports(report_pb2_grpc.ReportServiceServicer):
+    def __init__(self) -> None:
+        self.script = Scripted()
+        self.periods: list[tuple[str, str]] = []
+        self.growth: list[report_pb2.StoreGrowth] = []
+        self.videos: list[report_pb2.TopVideo] = []
+        self.totals: list[report_pb2.DailyTotals] = []
+        self.days: list[report_pb2.Completeness] = []
+        self.break_after = 0  # pages of growth
+
+    def begin(self, period: report_pb2.Period) -> None:
+        self.periods.append((period.from_date, period.to_date))
+        self.script.begin()
+
+    async def ListGrowth(self, request: report_pb2.ListGrowthRequest, _context: Any) -> report_pb2.ListGrowthResponse:  # noqa: N802 - the proto names the method
+        self.begin(request.period)
+        if self.break_after and len(self.periods) > self.break_after:
+            raise StorageUnavailable
+        begin = int(request.page_token or 0)
+        end = begin + request.page_size
+        more = str(end) if end < len(self.growth) else ""
+        return report_pb2.ListGrowthResponse(growth=self.growth[begin:end], next_page_token=more)
+
+    async def ListTopVideos(  # noqa: N802 - the proto names the method
+        self, request: report_pb2.ListTopVideosRequest, _context: Any
+    ) -> report_pb2.ListTopVideosResponse:
+        self.begin(request.period)
+        return report_pb2.ListTopVideosResponse(videos=self.videos[: request.limit])
+
+    async def ListDailyTotals(  # noqa: N802 - the proto names the method
+        self, request: report_pb2.ListDailyTotalsRequest, _context: Any
+    ) -> report_pb2.ListDailyTotalsResponse:
+        self.begin(request.period)
+        return report_pb2.ListDailyTotalsResponse(totals=self.totals)
+
+    async def ListCompleteness(  # noqa: N802 - the proto names the method
+        self, request: report_pb2.ListCompletenessRequest, _context: Any
+    ) -> report_pb2.ListCompletenessResponse:
+        self.begin(request.period)
+        return report_pb2.ListCompletenessResponse(days=self.days)
 
 
 class FakeRun:

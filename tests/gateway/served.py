@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import httpx
 from prometheus_client import CollectorRegistry
-from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.clock import SystemClock
@@ -21,7 +21,7 @@ from services.gateway.backends import Targets, open_backends
 from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.routes.info import Life
 from services.gateway.server import Listen, bind, server_of
-from tests.gateway.fake_services import FakeConnections, FakeStats, FakeStores, FakeSync, Scripted
+from tests.gateway.fake_services import FakeConnections, FakeReports, FakeStats, FakeStores, FakeSync, Scripted
 
 ADMIN_KEY = "CNRYadmin-key-0123456789-0123456789-0123"
 READ_KEY = "CNRYread-key-0123456789-0123456789-01234"
@@ -50,6 +50,7 @@ class Suite:
 
     def __post_init__(self) -> None:
         self.stats = FakeStats(self.stores)
+        self.reports = FakeReports()
         self.sync = FakeSync(self.stores, self.connections)
 
 
@@ -83,9 +84,13 @@ def rpc_service(grpc_module: ModuleType, descriptor: Any, servicer: Any) -> RpcS
 def sync_server(suite: Suite, listen: str = "127.0.0.1:0") -> RpcServer:
     names = sync_pb2.DESCRIPTOR.services_by_name
     servicers = {"StoreService": suite.stores, "StatsService": suite.stats, "SyncService": suite.sync}
+    reports = report_pb2.DESCRIPTOR.services_by_name["ReportService"]
     return RpcServer(
         listen=listen,
-        services=[rpc_service(sync_pb2_grpc, names[name], servicer) for name, servicer in servicers.items()],
+        services=[
+            *(rpc_service(sync_pb2_grpc, names[name], servicer) for name, servicer in servicers.items()),
+            rpc_service(report_pb2_grpc, reports, suite.reports),
+        ],
         registry=CollectorRegistry(),
         readiness=readiness(suite, "database"),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import grpc
 from prometheus_client import CollectorRegistry
-from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+from tokhub.sync.v1 import report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.database.migrations import migrate
@@ -76,6 +76,7 @@ class Replica:
         self.stores = sync_pb2_grpc.StoreServiceStub(self.channel)
         self.stats = sync_pb2_grpc.StatsServiceStub(self.channel)
         self.runs = sync_pb2_grpc.SyncServiceStub(self.channel)
+        self.reports = report_pb2_grpc.ReportServiceStub(self.channel)
 
     async def start(self, job: sync_pb2.Job.ValueType, store: str | None = None, key: str = "") -> sync_pb2.Run:
         request = sync_pb2.StartSyncRequest(job=job, idempotency_key=key)

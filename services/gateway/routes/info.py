@@ -34,6 +34,7 @@ ENDPOINTS: Mapping[str, Any] = MappingProxyType(
             "userStats": "GET /admin/stores/{store_code}/user-stats?days=30",
             "videoStats": "GET /admin/stores/{store_code}/video-stats?days=30",
             "storeSyncLogs": "GET /admin/stores/{store_code}/sync-logs?limit=50",
+            "reports": "GET /admin/reports/growth?from=2026-01-01&to=2026-01-31&format=json",
             "sync": "POST /admin/sync/run",
             "syncRun": "GET /admin/sync/runs/{id}",
             "syncRunEvents": "GET /admin/sync/runs/{id}/events",

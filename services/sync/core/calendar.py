@@ -1,6 +1,6 @@
 """Days as the suite counts them: in its own time zone, not in UTC."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from libs.clock import Clock
@@ -20,3 +20,7 @@ class Calendar:
     def first_of(self, days: int) -> date:
         """Return the first of the last so many days, today included."""
         return self.today() - timedelta(days=days - 1)
+
+    def begins_at(self, day: date) -> datetime:
+        """Return the moment at which a day begins."""
+        return datetime.combine(day, time.min, self._zone)

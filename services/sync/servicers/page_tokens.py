@@ -61,6 +61,16 @@ def run_position(token: str) -> RunPosition | None:
         raise wrong() from None
 
 
+def growth_token(store_code: str) -> str:
+    """Return the token of the page of growth behind this store."""
+    return encode("growth", store_code)
+
+
+def growth_behind(token: str) -> str:
+    """Return the store behind which the page of growth begins; an empty token means the first page."""
+    return decode("growth", token, 1)[0] if token else ""
+
+
 def video_token(position: VideoPosition) -> str:
     """Return the token of the page behind this position."""
     return encode("videos", position.snapshot_date.isoformat(), position.video_id)

@@ -15,34 +15,36 @@ HOLD = f"SELECT 1 FROM sync_items WHERE {WHERE_OWN} FOR UPDATE"
 SAVE_ACCOUNT = """
 INSERT INTO tiktok_user_daily AS held (
     subject_kind, subject_id, snapshot_date, run_id, fetched_at,
-    follower_count, following_count, likes_count, video_count, display_name, avatar_url, username)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    follower_count, following_count, likes_count, video_count, display_name, avatar_url, username, account_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (subject_kind, subject_id, snapshot_date) DO UPDATE SET
     run_id = excluded.run_id, fetched_at = excluded.fetched_at,
     follower_count = excluded.follower_count, following_count = excluded.following_count,
     likes_count = excluded.likes_count, video_count = excluded.video_count,
-    display_name = excluded.display_name, avatar_url = excluded.avatar_url, username = excluded.username
+    display_name = excluded.display_name, avatar_url = excluded.avatar_url, username = excluded.username,
+    account_id = excluded.account_id
 WHERE excluded.fetched_at >= held.fetched_at
 """
 
 # Returns how many of the page's videos this run had stored before: they are not counted twice.
 SAVE_VIDEOS = """
 WITH page AS (
-    SELECT * FROM unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[])
-        AS page (video_id, view_count, like_count, comment_count, share_count, description)
+    SELECT * FROM unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
+        $12::timestamptz[])
+        AS page (video_id, view_count, like_count, comment_count, share_count, description, posted_at)
 ), repeated AS (
     SELECT count(*) AS videos FROM tiktok_video_daily held JOIN page USING (video_id)
     WHERE held.subject_kind = $1 AND held.subject_id = $2 AND held.snapshot_date = $3 AND held.run_id = $4
 ), stored AS (
     INSERT INTO tiktok_video_daily AS held (
         subject_kind, subject_id, snapshot_date, run_id, fetched_at,
-        video_id, view_count, like_count, comment_count, share_count, description)
+        video_id, view_count, like_count, comment_count, share_count, description, posted_at)
     SELECT $1, $2, $3, $4, $5::timestamptz, page.* FROM page
     ON CONFLICT (subject_kind, subject_id, snapshot_date, video_id) DO UPDATE SET
         run_id = excluded.run_id, fetched_at = excluded.fetched_at,
         view_count = excluded.view_count, like_count = excluded.like_count,
         comment_count = excluded.comment_count, share_count = excluded.share_count,
-        description = excluded.description
+        description = excluded.description, posted_at = excluded.posted_at
     WHERE excluded.fetched_at >= held.fetched_at
 )
 SELECT videos FROM repeated
@@ -75,6 +77,7 @@ class SnapshotWrites:
                 account.display_name,
                 account.avatar_url,
                 account.username,
+                account.open_id,
             )
 
     async def save_videos(
@@ -111,4 +114,5 @@ def columns(videos: tuple[Video, ...]) -> tuple[list[object], ...]:
         [video.comment_count for video in ordered],
         [video.share_count for video in ordered],
         [video.description for video in ordered],
+        [video.posted_at for video in ordered],
     )
