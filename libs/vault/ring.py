@@ -96,7 +96,7 @@ def key_id_of(sealed: bytes) -> str:
 
 def associated_data(place: Sequence[str]) -> bytes:
     """Return the place as bytes, each part with its length, so that no two places look alike."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in (text.encode() for text in place))
+    return b"".join([len(part).to_bytes(4, "big") + part for part in map(str.encode, place)])
 
 
 def parse_keys(key: Secret | None, keys: Secret | None) -> KeyRing:

@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from libs.logs import scrub
+from libs.logs import SECRET_TEXT, scrub, scrub_text
 
 ROOT = Path(__file__).parents[2]
 PREAMBLE = """
@@ -130,6 +131,13 @@ def test_a_secret_is_blotted_out_wherever_it_stands(text: str) -> None:
 def test_a_secret_s_name_is_enough(key: str, spell: Any) -> None:
     event = {"event": "x", spell(key): "CNRYsecret", "nested": [{spell(key): ["CNRYsecret"]}]}
     assert "CNRY" not in json.dumps(scrub(None, "info", event))
+
+
+def test_the_quick_look_misses_no_secret() -> None:
+    draw = random.Random(1)
+    pieces = ("act", "rft", "clt", "TTP", "ROW", "GCP", "eyJ", ".", "_", "-", "/", " ", ":", "*0!1", "é", "a" * 16)
+    texts = ["".join(draw.choices(pieces, k=draw.randint(1, 8))) for _ in range(20_000)]
+    assert [scrub_text(text) for text in texts] == [SECRET_TEXT.sub("***", text) for text in texts]
 
 
 @pytest.mark.parametrize(
