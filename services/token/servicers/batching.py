@@ -1,5 +1,7 @@
 """The messages of BatchGetValidTokens, and those it shares with GetValidToken."""
 
+from datetime import timedelta
+
 from tokhub.token.v1 import token_pb2
 
 from libs.errors import InvalidField, TokhubError
@@ -10,15 +12,17 @@ from services.token.core.tokens import ValidToken
 from services.token.domain.connection import Need
 from services.token.servicers.translate import PROVIDER_VALUES, reference_of, shop_message, timestamp
 
-DEFAULT_MIN_TTL = 60.0  # seconds
+DEFAULT_MIN_TTL = timedelta(seconds=60)
 
 
-def need_of(request: token_pb2.GetValidTokenRequest) -> Need:
-    """Return what a request needs of a token."""
-    return Need(
-        min_ttl=request.min_ttl.ToTimedelta().total_seconds() if request.HasField("min_ttl") else DEFAULT_MIN_TTL,
-        spent_generation=request.rejected_generation if request.HasField("rejected_generation") else None,
-    )
+def min_ttl_of(request: token_pb2.GetValidTokenRequest) -> timedelta:
+    """Return how long a token has to live."""
+    return request.min_ttl.ToTimedelta() if request.HasField("min_ttl") else DEFAULT_MIN_TTL
+
+
+def rejected_of(request: token_pb2.GetValidTokenRequest) -> int | None:
+    """Return the generation that TikTok has refused, if the caller names one."""
+    return request.rejected_generation if request.HasField("rejected_generation") else None
 
 
 def want_of(request: token_pb2.GetValidTokenRequest) -> Want | InvalidField:
@@ -27,7 +31,8 @@ def want_of(request: token_pb2.GetValidTokenRequest) -> Want | InvalidField:
         validate(request)
     except InvalidField as error:
         return error
-    return Want(reference=reference_of(request.connection), need=need_of(request))
+    need = Need(min_ttl=min_ttl_of(request).total_seconds(), spent_generation=rejected_of(request))
+    return Want(reference=reference_of(request.connection), need=need)
 
 
 def token_message(valid: ValidToken) -> token_pb2.GetValidTokenResponse:

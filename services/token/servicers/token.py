@@ -1,7 +1,6 @@
 """TokenService: access tokens for internal services."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
@@ -10,7 +9,7 @@ from services.token.core.batch import BatchTokens
 from services.token.core.refresh_all import RefreshAll
 from services.token.core.tokens import TokensPort
 from services.token.core.watch_tokens import TokenWatch
-from services.token.servicers.batching import item_message, need_of, token_message, want_of
+from services.token.servicers.batching import item_message, min_ttl_of, rejected_of, token_message, want_of
 from services.token.servicers.refreshing import news_message, scope_of
 from services.token.servicers.translate import connection_message, reference_of
 from services.token.servicers.watching import chosen_of, watch_message
@@ -31,9 +30,8 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         self, request: token_pb2.GetValidTokenRequest, context: Context
     ) -> token_pb2.GetValidTokenResponse:
         """Return an access token that works."""
-        need, reference = need_of(request), reference_of(request.connection)
-        valid = await self._tokens.get_valid(reference, timedelta(seconds=need.min_ttl), need.spent_generation)
-        return token_message(valid)
+        reference, rejected = reference_of(request.connection), rejected_of(request)
+        return token_message(await self._tokens.get_valid(reference, min_ttl_of(request), rejected))
 
     async def BatchGetValidTokens(
         self, request: token_pb2.BatchGetValidTokensRequest, context: Context

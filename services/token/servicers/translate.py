@@ -1,6 +1,6 @@
 """Between the messages of token.proto and the core's values."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -22,6 +22,7 @@ from services.token.domain.connection import (
 )
 from services.token.domain.shop import Shop
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PROVIDERS = {
     token_pb2.PROVIDER_LOGIN_KIT: Provider.LOGIN_KIT,
     token_pb2.PROVIDER_TIKTOK_SHOP: Provider.TIKTOK_SHOP,
@@ -127,6 +128,5 @@ def shop_message(shop: Shop) -> token_pb2.Shop:
 
 def timestamp(moment: datetime) -> Timestamp:
     """Return a time's message."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
+    since = moment - EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
