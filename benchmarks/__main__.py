@@ -1,0 +1,54 @@
+"""Measure what the suite promises about speed: all of it, or what is named; exit 1 when a bound is missed."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from benchmarks import token_reads
+from benchmarks.figures import Figure
+from benchmarks.ground import Ground, open_ground
+from benchmarks.processes import ROOT
+from benchmarks.report import show, write
+
+Measure = Callable[[Ground], Coroutine[Any, Any, Sequence[Figure]]]
+
+MEASUREMENTS: Mapping[str, Measure] = {
+    "token-reads": token_reads.measure,
+}
+RESULT = ROOT / "build" / "bench.json"
+
+
+def promise(measure: Measure) -> str:
+    """Return the sentence a measurement answers."""
+    return (sys.modules[measure.__module__].__doc__ or "").partition("\n")[0]
+
+
+def chosen() -> Sequence[str]:
+    """Return the measurements that were asked for, or end having listed them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="*", choices=[*MEASUREMENTS, []], help="what to measure; all when none is named")
+    parser.add_argument("--list", action="store_true", help="list the measurements")
+    options = parser.parse_args()
+    if options.list:
+        for name, measure in MEASUREMENTS.items():
+            print(f"{name:14} {promise(measure)}")
+        sys.exit()
+    return options.name or list(MEASUREMENTS)
+
+
+def main() -> None:
+    """Measure, print, write, judge."""
+    measured: dict[str, Sequence[Figure]] = {}
+    for name in chosen():
+        with open_ground() as ground:
+            measured[name] = asyncio.run(MEASUREMENTS[name](ground))
+        show(f"{name}: {promise(MEASUREMENTS[name])}", measured[name])
+        write(RESULT, measured)
+    if any(figure.met is False for figures in measured.values() for figure in figures):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
