@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from libs.clock import SystemClock
 from libs.errors import ReauthRequired, TokhubError, UpstreamBadResponse, UpstreamUnavailable
 from libs.secret import Secret
-from services.token.adapters.outcomes import ASSUMED_ACCESS, LONGEST_ACCESS, access_life
+from services.token.adapters.outcomes import ASSUMED_ACCESS, LONGEST_ACCESS, access_life, seconds_of
 from services.token.core.provider import AppRefused, NotSent, Outcome, Unavailable, Unknown, Unreadable
 from services.token.domain.connection import ById, Connection, Need, Status
 from services.token.domain.grant import Grant
@@ -141,3 +142,23 @@ def test_a_life_that_can_be_is_believed(seconds: int) -> None:
 @pytest.mark.parametrize("seconds", [None, 0, -5, LONGEST_ACCESS + 1, 1_795_000_000])
 def test_a_life_that_cannot_be_is_assumed(seconds: int | None) -> None:
     assert access_life(seconds) == ASSUMED_ACCESS
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        ("-1", 1),
+        ("1e9", 900),
+        ("inf", 900),
+        ("nan", 1),
+        ("soon", 1),
+        ("", 1),
+        (None, 1),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", 900),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 1),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", 1),
+    ],
+)
+def test_a_wait_that_is_asked_for_is_kept_within_reason(header: str | None, seconds: float) -> None:
+    assert seconds_of(header, SystemClock()) == seconds

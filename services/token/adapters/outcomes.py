@@ -1,5 +1,6 @@
 """What became of a call to TikTok, as the core sees it."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
@@ -54,11 +55,15 @@ def seconds_of(header: str | None, clock: Clock) -> float:
     """Return the seconds of a Retry-After header, a number or a date, clamped; the least when it is neither."""
     least, most = RETRY_AFTER
     try:
-        return min(max(float(header or 0), least), most)
+        wait = float(header or 0)
     except ValueError:
-        pass
+        wait = seconds_until(header or "", clock)
+    return least if math.isnan(wait) else min(max(wait, least), most)
+
+
+def seconds_until(date: str, clock: Clock) -> float:
+    """Return the seconds until a date as HTTP writes it, 0 when it is none."""
     try:
-        wait = (parsedate_to_datetime(header or "") - clock.now()).total_seconds()
-    except (ValueError, TypeError):
-        return least
-    return min(max(wait, least), most)
+        return (parsedate_to_datetime(date) - clock.now()).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
