@@ -12,10 +12,10 @@ from pathlib import Path
 from libs.process import fast_loop_factory
 from tests.faults.campaign import Result, run
 from tests.faults.case import cases_of, chosen
-from tests.faults.cases import processes
+from tests.faults.cases import processes, upstream_silence
 from tests.faults.report import line, summary, table
 
-MODULES = (processes,)
+MODULES = (processes, upstream_silence)
 OUTPUT = Path(__file__).parents[2] / "build" / "faults"
 
 

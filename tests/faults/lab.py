@@ -16,6 +16,7 @@ from tokhub.token.v1 import token_pb2
 from libs.database.embedded import EmbeddedPostgres
 from tests.faults.history import History
 from tests.faults.processes import Replica, with_secret_files
+from tests.faults.products import start_of, token_endpoint
 from tests.fixtures_sandbox import SandboxProcess, running_sandbox
 from tests.token.token_process import environment
 
@@ -78,18 +79,23 @@ class Lab:
 
     async def connect_account(self, replica: Replica, code: str, account: str) -> token_pb2.Connection:
         """Let the owner of a store consent with this account."""
-        owner = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=code)
-        link = await replica.connections.StartAuthorization(
-            token_pb2.StartAuthorizationRequest(
-                provider=token_pb2.PROVIDER_LOGIN_KIT, owner=owner, binding=token_pb2.LINK_BINDING_NONE
-            )
-        )
+        link = await replica.connections.StartAuthorization(start_of(code))
         came_back = await asyncio.to_thread(self.sandbox.consent, link.authorize_url, account)
         done = await replica.connections.CompleteAuthorization(
             token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])
         )
         self.accounts[code] = account
         return done.connection
+
+    async def connect_seller(self, replica: Replica, code: str) -> None:
+        """Let a seller of its own consent for a store on TikTok Shop; the code begins with seller."""
+        seller = self.sandbox.next_seller()
+        link = await replica.connections.StartAuthorization(start_of(code))
+        came_back = await asyncio.to_thread(self.sandbox.agree, link.authorize_url, seller)
+        await replica.connections.CompleteAuthorization(
+            token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])
+        )
+        self.accounts[code] = seller
 
     async def sql(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Run a statement in the schema of the token service as the superuser."""
@@ -131,10 +137,14 @@ class Lab:
         answer = await asyncio.to_thread(self.sandbox.control.get, "/sandbox/ledger")
         return int(answer.json()["calls"].get(endpoint, 0))
 
-    async def fault(self, kind: str, code: str = "*", *, endpoint: str = "token", **more: object) -> None:
-        """Script a fault for the next calls of a store's account, or of all."""
-        account = self.accounts.get(code, "*")
-        await asyncio.to_thread(lambda: self.sandbox.fault(kind, account, endpoint=endpoint, **more))
+    async def fault(self, kind: str, code: str = "*", *, endpoint: str = "", **more: Any) -> None:
+        """Script a fault for the next token calls of a store's account, or of all."""
+        account, where = self.accounts.get(code, "*"), endpoint or token_endpoint(code)
+        await asyncio.to_thread(lambda: self.sandbox.fault(kind, account, endpoint=where, **more))
+
+    async def no_faults(self) -> None:
+        """Forget all faults that are still to come."""
+        await asyncio.to_thread(self.sandbox.control.delete, "/sandbox/faults")
 
     async def switch(self, **switches: object) -> None:
         """Change how the sandbox behaves."""

@@ -18,7 +18,7 @@ from libs.clock import SystemClock
 from libs.errors import TokhubError
 from libs.rpc.client import open_channel
 from tests.faults.history import History, Outcome, answered, refused
-from tests.token.rpc_client import reference
+from tests.faults.products import reference
 
 ROOT = Path(__file__).parents[2]
 SECRETS = ("DATABASE_URL", "TIKTOK_CLIENT_SECRET", "TIKTOK_SHOP_APP_SECRET", "TOKEN_ENC_KEY", "TOKEN_ENC_KEYS")
