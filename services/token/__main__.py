@@ -59,12 +59,14 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
     limits = PoolLimits(min_size=settings.db_pool_min, max_size=settings.db_pool_size)
     await migrate(dsn, MIGRATIONS, SCHEMA)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(dsn, application="tokhub-token", schema=SCHEMA, limits=limits))
+        # PostgreSQL knows a replica by the name of its sessions: without any it is dead (adapters/refresh_runs.py).
+        replica = replica_name()
+        named = f"tokhub-token {replica}"
+        pool = await stack.enter_async_context(open_pool(dsn, application=named, schema=SCHEMA, limits=limits))
         await check_keys(pool, ring)
         await PostgresEvents(pool).adopt()
         # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
         transport = await stack.enter_async_context(Transport(keep_alive=False))
-        replica = replica_name()
         journal = await stack.enter_async_context(open_journal(settings, ring, pool, replica))
         registry = CollectorRegistry()
         grounds = Grounds(

@@ -193,7 +193,8 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     disconnecting = Disconnection(ending)
     event_rows = PostgresProviderEvents(pool=grounds.pool, replica=grounds.replica)
     events_kept = Retention(rows=event_rows, age=PROVIDER_EVENTS_KEPT, clock=clock)
-    chores: tuple[Chore, ...] = (events_kept.sweep, disconnecting.revoke_due)
+    runs = PostgresRefreshRuns(grounds.pool)
+    chores: tuple[Chore, ...] = (events_kept.sweep, disconnecting.revoke_due, runs.lose)
     importing = None
     if shop:
         learner = ShopLearner(rows=PostgresShops(grounds.pool), source=shop, vault=vault)
@@ -217,7 +218,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         vaulting=build_vaulting(grounds.ring, grounds.pool, grounds.replica),
         chores=chores,
         refresh_all=RefreshAll(
-            runs=PostgresRefreshRuns(grounds.pool),
+            runs=runs,
             refresher=refresher,
             clock=clock,
             concurrency=settings.refresh_concurrency,

@@ -12,14 +12,37 @@ from services.token.domain.refresh_runs import Candidate, Ended, Outcome, Scope,
 KEPT = "1 day"
 MOST_FORGOTTEN = 10
 
-LOSE = """
-    UPDATE refresh_runs SET state = 'LOST', ended_at = clock_timestamp()
-    WHERE scope = $1 AND ended_at IS NULL AND lease_until < clock_timestamp()
+CONTINUED_FOR = "10 minutes"
+
+# PostgreSQL ends the sessions of a process that dies, each process's sessions bear a name of their own, and one with a
+# run at work has some. A machine that dies may leave them open: then the lease tells.
+DEAD = """
+    (ended_at IS NULL AND (lease_until < clock_timestamp() OR holder <> '' AND NOT EXISTS (
+        SELECT FROM pg_stat_activity WHERE application_name = holder AND datname = current_database())))
 """
 
+LOSE = f"UPDATE refresh_runs SET state = 'LOST', ended_at = clock_timestamp() WHERE {DEAD}"
+
 BEGIN = """
-    INSERT INTO refresh_runs (id, scope, lease_until) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+    INSERT INTO refresh_runs (id, scope, lease_until, holder)
+    VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3), current_setting('application_name'))
     ON CONFLICT (scope) WHERE ended_at IS NULL DO NOTHING RETURNING id
+"""
+
+# What a run that broke off had refreshed is part of the next one of its scope: also a forced one leaves it alone.
+CONTINUE = """
+    WITH before AS (
+        SELECT id, state, ended_at FROM refresh_runs WHERE scope = $2 AND id <> $1 ORDER BY started_at DESC LIMIT 1
+    ), parts AS (
+        INSERT INTO refresh_outcomes
+        SELECT $1, row_number() OVER (ORDER BY sequence), connection_id, outcome, part.reason, message,
+            access_expires_at, seconds_left
+        FROM before JOIN refresh_outcomes AS part ON run_id = before.id
+        WHERE state IN ('LOST', 'STOPPED') AND ended_at > clock_timestamp() - $3::text::interval
+          AND outcome = 'REFRESHED'
+        RETURNING run_id
+    )
+    UPDATE refresh_runs SET refreshed = (SELECT count(*) FROM parts) WHERE id = $1 RETURNING refreshed
 """
 
 FORGET = """
@@ -32,6 +55,8 @@ CANDIDATES = f"""
     FROM connections
     WHERE number > $1 AND status <> 'DISCONNECTED'
       AND ($3::text IS NULL OR provider = $3) AND ($4::bigint IS NULL OR team_id = $4)
+      AND NOT EXISTS (
+          SELECT FROM refresh_outcomes WHERE run_id = $5 AND sequence <= $6 AND connection_id = connections.id)
     ORDER BY number LIMIT $2
 """
 
@@ -50,8 +75,8 @@ RECORD = """
     SELECT id FROM run
 """
 
-STATE = """
-    SELECT CASE WHEN ended_at IS NULL AND lease_until < clock_timestamp() THEN 'LOST' ELSE state END AS state,
+STATE = f"""
+    SELECT CASE WHEN {DEAD} THEN 'LOST' ELSE state END AS state,
         refreshed, skipped, failed
     FROM refresh_runs WHERE id = $1
 """
@@ -76,13 +101,22 @@ class PostgresRefreshRuns:
         async with borrow(self._pool) as database:
             await database.execute(FORGET, KEPT, MOST_FORGOTTEN)
             while True:
-                if run := await begin_or_join(database, scope, lease):
+                await database.execute(LOSE)
+                async with database.transaction():
+                    run = await begin_or_join(database, scope, lease)
+                if run:
                     return run
 
-    async def candidates(self, scope: Scope, after: int, size: int) -> Sequence[Candidate]:
-        """Return a page of connections."""
+    async def lose(self) -> None:
+        """End runs whose process is gone."""
         async with borrow(self._pool) as database:
-            rows = await database.fetch(CANDIDATES, after, size, scope.provider, scope.team_id)
+            await database.execute(LOSE)
+
+    async def candidates(self, scope: Scope, after: int, size: int, run: Run | None = None) -> Sequence[Candidate]:
+        """Return a page of connections."""
+        left_out = (run.id, run.continued) if run else (None, 0)
+        async with borrow(self._pool) as database:
+            rows = await database.fetch(CANDIDATES, after, size, scope.provider, scope.team_id, *left_out)
         return [Candidate(connection=connection_of(row), complete=row["complete"]) for row in rows]
 
     async def record(self, run_id: UUID, ended: Sequence[Ended], tally: Tally, *, lease: float) -> bool:
@@ -118,10 +152,10 @@ class PostgresRefreshRuns:
 
 async def begin_or_join(database: Borrowed, scope: Scope, lease: float) -> Run | None:
     """Begin a run or return the running one; None when that one ended in this very moment."""
-    await database.execute(LOSE, scope.key)
     begun = await database.fetchval(BEGIN, uuid4(), scope.key, lease)
     if begun:
-        return Run(id=begun, begun=True)
+        continued = await database.fetchval(CONTINUE, begun, scope.key, CONTINUED_FOR)
+        return Run(id=begun, begun=True, continued=continued)
     running = await database.fetchval("SELECT id FROM refresh_runs WHERE scope = $1 AND ended_at IS NULL", scope.key)
     return Run(id=running, begun=False) if running else None
 

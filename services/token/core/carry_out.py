@@ -10,7 +10,7 @@ import structlog
 from libs.clock import Clock
 from libs.errors import Internal, StorageUnavailable, TokhubError
 from services.token.core.refresh import Refresher
-from services.token.core.refresh_runs import RefreshRunsPort, RunState
+from services.token.core.refresh_runs import RefreshRunsPort, Run, RunState
 from services.token.domain.connection import Connection, Need
 from services.token.domain.refresh_runs import Candidate, Ended, Outcome, Scope, Tally, decide, part_of
 
@@ -43,29 +43,29 @@ class Work:
         self._exhausted = False
         self._overtaken = False
 
-    async def carry_out(self, run_id: UUID, scope: Scope, concurrency: int) -> None:
+    async def carry_out(self, run: Run, scope: Scope, concurrency: int) -> None:
         """End the part of every connection of the scope, and the run."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 ended: asyncio.Queue[Ended] = asyncio.Queue(maxsize=concurrency)
-                recording = tasks.create_task(self._record(run_id, ended))
-                await self._work_through(scope, concurrency, ended)
+                recording = tasks.create_task(self._record(run, ended))
+                await self._work_through(run, scope, concurrency, ended)
                 await ended.join()
                 recording.cancel()
         finally:
             with contextlib.suppress(StorageUnavailable):
-                await self._runs.finish(run_id, RunState.FINISHED if self._exhausted else RunState.STOPPED)
+                await self._runs.finish(run.id, RunState.FINISHED if self._exhausted else RunState.STOPPED)
 
-    async def _work_through(self, scope: Scope, concurrency: int, ended: asyncio.Queue[Ended]) -> None:
-        source, turn = every_candidate(lambda after: self._read(scope, after)), asyncio.Lock()
+    async def _work_through(self, run: Run, scope: Scope, concurrency: int, ended: asyncio.Queue[Ended]) -> None:
+        source, turn = every_candidate(lambda after: self._read(run, scope, after)), asyncio.Lock()
         async with asyncio.TaskGroup() as workers:
             for _ in range(concurrency):
                 workers.create_task(self._work(source, turn, scope, ended))
 
-    async def _read(self, scope: Scope, after: int) -> Sequence[Candidate]:
+    async def _read(self, run: Run, scope: Scope, after: int) -> Sequence[Candidate]:
         while not self._stop.is_set():
             try:
-                return await self._runs.candidates(scope, after, PAGE)
+                return await self._runs.candidates(scope, after, PAGE, run)
             except StorageUnavailable:
                 await self._clock.sleep(AGAIN)
         return ()
@@ -95,13 +95,13 @@ class Work:
             return part_of(connection, Outcome.FAILED, Internal.reason, Internal().message)
         return part_of(held.connection, Outcome.REFRESHED)
 
-    async def _record(self, run_id: UUID, ended: asyncio.Queue[Ended]) -> None:
-        tally = Tally()
+    async def _record(self, run: Run, ended: asyncio.Queue[Ended]) -> None:
+        tally = Tally(refreshed=run.continued)
         while True:
             parts = await gather(ended)
             for part in parts:
                 tally = tally.with_one(part.outcome)
-            await self._append(run_id, parts, tally)
+            await self._append(run.id, parts, tally)
             for _ in parts:
                 ended.task_done()
 

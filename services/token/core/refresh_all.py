@@ -2,8 +2,8 @@
 
 A run is a row, unique among the running ones of its scope, and so are the ended parts: whoever asks for a scope that
 is running, in this process or another, reads the same rows from the first on. A run belongs to the process that began
-it and to none of its callers. It ends with its process: after SIGTERM when what is in flight has landed, otherwise when
-its lease ends; callers are told to ask again, and the next run finds the tokens that were saved no longer due.
+it and to none of its callers. It ends with its process: after SIGTERM when what is in flight has landed, otherwise as
+LOST; callers are told to ask again, and the next run does what was left: what had been refreshed is part of it.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class RefreshAll:
         run = await self._runs.begin(scope, lease=LEASE)
         if run.begun:
             work = Work(runs=self._runs, refresher=self._refresher, clock=self._clock, stop=self._stop)
-            task = asyncio.create_task(work.carry_out(run.id, scope, self._concurrency), name=f"refresh all {run.id}")
+            task = asyncio.create_task(work.carry_out(run, scope, self._concurrency), name=f"refresh all {run.id}")
             self._at_work[run.id] = task
             task.add_done_callback(lambda done: self._end(run.id, done))
         return run

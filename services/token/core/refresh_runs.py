@@ -20,21 +20,29 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run, and whether this caller began it."""
+    """A run, whether this caller began it, and how many refreshes of one that broke off are its first parts."""
 
     id: UUID
     begun: bool
+    continued: int = 0
 
 
 class RefreshRunsPort(Protocol):
     """Rows of runs. Every method raises StorageUnavailable when the database cannot be used."""
 
     async def begin(self, scope: Scope, *, lease: float) -> Run:
-        """Begin a run of the scope, or return the one that is running; one whose lease has ended does not count."""
+        """Begin a run of the scope, or return the one that is running; one whose process is gone does not count."""
         ...
 
-    async def candidates(self, scope: Scope, after: int, size: int) -> Sequence[Candidate]:
-        """Return up to size connections of the scope with a number above after, lowest first."""
+    async def lose(self) -> None:
+        """End runs whose process is gone, as LOST."""
+        ...
+
+    async def candidates(self, scope: Scope, after: int, size: int, run: Run | None = None) -> Sequence[Candidate]:
+        """Return up to size connections of the scope with a number above after, lowest first.
+
+        Those that a run has taken over from the one before it are left out.
+        """
         ...
 
     async def record(self, run_id: UUID, ended: Sequence[Ended], tally: Tally, *, lease: float) -> bool:

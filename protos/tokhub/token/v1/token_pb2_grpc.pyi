@@ -45,7 +45,8 @@ class TokenServiceStub:
     """Refreshes all connections that are due: one message for each as it ends, then one summary, which is the last.
 
     A call for a scope that is being refreshed, by whichever replica, joins that run and hears of it from its
-    beginning. Who leaves stops nothing, and no failed connection stops the others.
+    beginning. Who leaves stops nothing, and no failed connection stops the others. A run whose process died is joined
+    by nobody: the next one, within ten minutes, does what was left and tells what had been refreshed as part of it.
     Callers: the gateway, internal services and operators.
     Errors: UPSTREAM_UNAVAILABLE when the process at work stopped: ask again for those that are left;
     STORAGE_UNAVAILABLE.
@@ -111,7 +112,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         """Refreshes all connections that are due: one message for each as it ends, then one summary, which is the last.
 
         A call for a scope that is being refreshed, by whichever replica, joins that run and hears of it from its
-        beginning. Who leaves stops nothing, and no failed connection stops the others.
+        beginning. Who leaves stops nothing, and no failed connection stops the others. A run whose process died is joined
+        by nobody: the next one, within ten minutes, does what was left and tells what had been refreshed as part of it.
         Callers: the gateway, internal services and operators.
         Errors: UPSTREAM_UNAVAILABLE when the process at work stopped: ask again for those that are left;
         STORAGE_UNAVAILABLE.
