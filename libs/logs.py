@@ -102,3 +102,5 @@ def configure_logs(service: str, level: str) -> None:
     root.setLevel(lowest)
     for noisy in ("alembic", "httpx", "httpcore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Its pool tells with a traceback each time it cannot connect; that a database is away, callers' errors say.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)

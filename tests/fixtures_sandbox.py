@@ -90,10 +90,12 @@ def running_sandbox() -> Iterator[SandboxProcess]:
     with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         url = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
-        with httpx.Client(base_url=url, trust_env=False) as control:
-            yield SandboxProcess(url, control)
-        process.terminate()
-        process.communicate()
+        try:
+            with httpx.Client(base_url=url, trust_env=False) as control:
+                yield SandboxProcess(url, control)
+        finally:
+            process.terminate()
+            process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,19 @@ journals of every case stay under build/faults.
 
 import argparse
 import asyncio
+import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from libs.process import fast_loop_factory
 from tests.faults.campaign import Result, run
 from tests.faults.case import cases_of, chosen
-from tests.faults.cases import processes, upstream_silence
 from tests.faults.report import line, summary, table
 
-MODULES = (processes, upstream_silence)
+CASES = Path(__file__).with_name("cases")
 OUTPUT = Path(__file__).parents[2] / "build" / "faults"
 
 
@@ -26,7 +29,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the cases and run none")
     parser.add_argument("--at-once", type=int, default=2, metavar="N", help="cases at the same time (2)")
     told = parser.parse_args()
-    cases = chosen(cases_of(MODULES), told.ids)
+    cases = chosen(cases_of(themes()), told.ids)
     if told.list or not cases:
         sys.stdout.writelines(f"{one.id:<14}{one.fault}\n" for one in cases)
         return 0 if cases else 2
@@ -37,6 +40,11 @@ def main() -> int:
     return 1 if any(one.wrong for one in results) else 0
 
 
+def themes() -> Iterable[ModuleType]:
+    """Return the modules that hold cases, by name."""
+    return [import_module(f"tests.faults.cases.{path.stem}") for path in sorted(CASES.glob("*.py"))]
+
+
 def show(result: Result) -> None:
     """Print a result as it comes."""
     sys.stdout.write(line(result) + "\n")
@@ -44,4 +52,9 @@ def show(result: Result) -> None:
 
 
 if __name__ == "__main__":
+    # Cases start servers while they talk gRPC, whose handlers of fork() crash the child before it becomes a server.
+    # The variable is read when gRPC is imported.
+    if os.environ.get("GRPC_ENABLE_FORK_SUPPORT") != "0":
+        again = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
+        os.execve(sys.executable, again, {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0"})  # noqa: S606 - itself
     sys.exit(main())

@@ -50,6 +50,9 @@ class Lab:
         self.replicas: list[Replica] = []
         self.accounts: dict[str, str] = {}
         self.dsn = postgres.dsn()
+        self.data = postgres.log.parent / "data"
+        # What a case opens and the invariants still need.
+        self.opened = AsyncExitStack()
 
     @property
     def journal(self) -> Path:
@@ -105,6 +108,14 @@ class Lab:
         finally:
             await database.close()
         return rows
+
+    async def script(self, statements: str) -> None:
+        """Run statements that have no parameters and no result as the superuser, together."""
+        database = await asyncpg.connect(self.dsn)
+        try:
+            await database.execute(statements)
+        finally:
+            await database.close()
 
     async def row(self, code: str) -> asyncpg.Record:
         """Return a store's row."""
@@ -199,3 +210,4 @@ async def end(lab: Lab) -> None:
         if replica.alive:
             replica.resume()
             await replica.kill()
+    await lab.opened.aclose()
