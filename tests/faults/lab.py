@@ -13,7 +13,9 @@ from typing import Any
 import asyncpg
 from tokhub.token.v1 import token_pb2
 
+from libs.clock import SystemClock
 from libs.database.embedded import EmbeddedPostgres
+from services.token.adapters.timeline import CHANNEL
 from tests.faults.history import History
 from tests.faults.processes import Replica, with_secret_files
 from tests.faults.products import start_of, token_endpoint
@@ -121,14 +123,21 @@ class Lab:
         """Return a store's row."""
         return (await self.sql("SELECT * FROM connections WHERE owner_id = $1", code))[0]
 
+    async def saved(self, code: str, generation: int) -> None:
+        """Wait until a store's row has a generation."""
+        async with asyncio.timeout(60):
+            while (await self.row(code))["generation"] < generation:
+                await SystemClock().sleep(0.05)
+
     async def leave(self, left: str, *codes: str) -> None:
         """Let the access tokens of stores (all without any) have so much time left, as an interval."""
         await self.sql(
             "UPDATE connections SET access_expires_at = clock_timestamp() + $1::text::interval, "
             "received_at = clock_timestamp() + $1::text::interval - interval '2 h' "
-            "WHERE $2::text[] = '{}' OR owner_id = ANY ($2)",
+            "WHERE $2::text[] = '{}' OR owner_id = ANY ($2) RETURNING pg_notify($3, id::text)",
             left,
             list(codes),
+            CHANNEL,
         )
 
     async def expire(self, *codes: str) -> None:
@@ -210,4 +219,5 @@ async def end(lab: Lab) -> None:
         if replica.alive:
             replica.resume()
             await replica.kill()
+        await replica.hang_up()
     await lab.opened.aclose()

@@ -63,7 +63,14 @@ class Replica:
         """Start the process and wait until it serves."""
         offset = self.log.stat().st_size if self.log.exists() else 0
         await self.launch()
-        self.channel = open_channel(await self._address(offset))
+        address = await self._address(offset)
+        await self.hang_up()
+        self.channel = open_channel(address)
+
+    async def hang_up(self) -> None:
+        """Close the channel to it; calls on their way are cancelled."""
+        if self.channel:
+            await self.channel.close()
 
     async def _execute(self, log: BinaryIO) -> asyncio.subprocess.Process:
         command = (sys.executable, "-m", "tests.faults.replica")
@@ -101,11 +108,7 @@ class Replica:
 
     async def ended(self) -> int:
         """Wait for the process to end; return its exit status, negative for a signal."""
-        status = await self.process.wait()
-        if self.channel:
-            await self.channel.close()
-            self.channel = None
-        return status
+        return await self.process.wait()
 
     async def kill(self) -> None:
         """End it as the power does."""
@@ -157,12 +160,13 @@ class Replica:
         """VaultService of this replica."""
         return vault_pb2_grpc.VaultServiceStub(self.target)
 
-    async def ask(self, code: str, *, rejected: int | None = None, timeout: float = 60) -> Outcome:  # noqa: ASYNC109
+    async def ask(self, code: str, *, rejected: int | None = None, min_ttl: int = 0, deadline: float = 90) -> Outcome:
         """Ask for a store's token as a service does; the outcome is noted, an error is one too."""
         request = token_pb2.GetValidTokenRequest(connection=reference(code), rejected_generation=rejected)
+        request.min_ttl.FromSeconds(min_ttl)
         began = time.monotonic()
         try:
-            response = await self.tokens.GetValidToken(request, timeout=timeout)
+            response = await self.tokens.GetValidToken(request, timeout=deadline)
         except TokhubError as error:
             outcome = refused(error, time.monotonic() - began)
         else:

@@ -155,7 +155,8 @@ class Cluster:
                 extra_groups=self.account.extra_groups,
             )
         except subprocess.CalledProcessError as error:
-            raise ServerMisconfig(f"{program} could not prepare {self.home}: {error.stderr.strip()}") from None
+            said = error.stderr.strip() or f"it ended with status {error.returncode}"
+            raise ServerMisconfig(f"{program} could not prepare {self.home}: {said}") from None
         except OSError as error:
             raise ServerMisconfig(
                 f"{program} could not be started in {self.home}: {error.strerror}. "
