@@ -160,7 +160,7 @@ class Replica:
         """VaultService of this replica."""
         return vault_pb2_grpc.VaultServiceStub(self.target)
 
-    async def ask(self, code: str, *, rejected: int | None = None, min_ttl: int = 0, deadline: float = 90) -> Outcome:
+    async def ask(self, code: str, *, rejected: int | None = None, min_ttl: int = 60, deadline: float = 90) -> Outcome:
         """Ask for a store's token as a service does; the outcome is noted, an error is one too."""
         request = token_pb2.GetValidTokenRequest(connection=reference(code), rejected_generation=rejected)
         request.min_ttl.FromSeconds(min_ttl)
