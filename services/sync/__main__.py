@@ -222,6 +222,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             readiness=Readiness(checks={"database": outside.database.answers}),
         )
         await stack.enter_async_context(server)
+        stack.callback(outside.budget.stop)
         # A watch may last for hours: the server would wait for it in vain.
         stack.callback(core.runs.watch.close)
         yield server

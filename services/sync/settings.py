@@ -38,7 +38,7 @@ class SyncSettings(ServiceSettings):
     db_pool_size: int = Field(default=20, ge=2, le=1_000)
     db_pool_min: int = Field(default=2, ge=0, le=1_000)
 
-    # Items of a job at work at once, over all replicas; the smallest useful number is calls per second times latency.
+    # Items of a job at work at once in this replica; the smallest useful number is calls per second times latency.
     sync_concurrency: AtWork = 30
     video_sync_concurrency: AtWork = 20
     refresh_concurrency: AtWork = 20

@@ -16,6 +16,7 @@ from typing import Protocol
 from libs.clock import Clock
 from libs.errors import StorageUnavailable
 from services.sync.adapters.postgres.slot_log import EndedCall, Grant, Wanted
+from services.sync.domain.items import GaveBack
 from services.sync.domain.rate_limit import Lane, RateLimit
 
 Slot = asyncio.Future[datetime]
@@ -42,10 +43,16 @@ class SharedBudget:
         self._log = log
         self._clock = clock
         self._desks: dict[str, Desk] = {}
+        self._is_stopping = False
 
     @asynccontextmanager
     async def slot(self, endpoint: str, lane: Lane) -> AsyncIterator[None]:
-        """Wait for a slot and hold it while the context is open; the call should leave at once."""
+        """Wait for a slot and hold it while the context is open; the call should leave at once.
+
+        StorageUnavailable; GaveBack when the process stops, for a slot may be a window away.
+        """
+        if self._is_stopping:
+            raise GaveBack
         desk = self._desks.setdefault(endpoint, Desk(endpoint=endpoint, log=self._log, clock=self._clock))
         held_until = await desk.wait(lane)
         try:
@@ -56,6 +63,12 @@ class SharedBudget:
     async def slow_down(self, endpoint: str, seconds: float) -> None:
         """Give no slot for so many seconds, to nobody."""
         await self._log.slow_down(endpoint, seconds)
+
+    def stop(self) -> None:
+        """Give no more slots: who waits gives back what it works on."""
+        self._is_stopping = True
+        for desk in self._desks.values():
+            desk.fail(GaveBack())
 
     async def close(self) -> None:
         """Tell what has ended; slots nobody tells the end of are held a while longer."""
@@ -106,6 +119,12 @@ class Desk:
         self._ended.append((held_until, self.clock.monotonic()))
         self._wake()
 
+    def fail(self, error: Exception) -> None:
+        """Raise the error to everybody who waits."""
+        for lane in Lane:
+            while slot := self._next(lane):
+                slot.set_exception(error)
+
     def _wake(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._serve())
@@ -120,7 +139,7 @@ class Desk:
             try:
                 grant = await self._ask(wanted)
             except Exception as error:  # noqa: BLE001 - it is raised where the slots are waited for
-                self._fail(error)
+                self.fail(error)
                 continue
             self._give(grant)
             if (grant.interactive, grant.bulk) != (wanted.interactive, wanted.bulk):
@@ -148,11 +167,6 @@ class Desk:
             if not slot.done():
                 return slot
         return None
-
-    def _fail(self, error: Exception) -> None:
-        for lane in Lane:
-            while slot := self._next(lane):
-                slot.set_exception(error)
 
     def _is_wanted(self) -> bool:
         return any(self._waiting.values())

@@ -10,7 +10,6 @@ import structlog
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver, AsyncpgPoolDriver
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
 from pgqueuer.adapters.persistence.queries import Queries
-from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as QueuedJob
 from pgqueuer.ports.driver import Driver
@@ -18,6 +17,7 @@ from pgqueuer.ports.driver import Driver
 from libs.database.pool import Borrowed, Pool, PoolLimits, open_pool
 from libs.errors import StorageUnavailable
 from libs.rpc.request_id import bind_request_id
+from services.sync.adapters.places import PlacedQueueManager, Places
 from services.sync.adapters.queue_schema import queue_settings
 from services.sync.domain.items import ItemKey
 from services.sync.domain.jobs import Job
@@ -26,12 +26,15 @@ from services.sync.domain.subjects import Subject, SubjectKind
 # A dead worker's jobs are delivered again after the one plus the other.
 HEARTBEAT_TIMEOUT = timedelta(seconds=6)
 DEQUEUE_TIMEOUT = timedelta(seconds=1)
-BATCH = 20  # jobs a dequeue; finished ones are reported after 0.1 s or in batches of this size
+BATCH = 50  # jobs a dequeue; finished ones are reported after 0.1 s or in batches of this size
 OFF = timedelta(0)  # PgQueuer's own statistics: ours are in sync_runs
 RESTART_AFTER = 1.0  # seconds
 CONNECTIONS = PoolLimits(min_size=2, max_size=4)
 
 URGENT, USUAL = 1, 0
+# Jobs that a person waits for have places of their own: a run over many stores fills all others.
+URGENT_LANE = "/urgent"
+URGENT_AT_WORK = 10
 
 Work = Callable[[ItemKey], Awaitable[float | None]]
 log = structlog.get_logger()
@@ -61,7 +64,8 @@ def to_payload(key: ItemKey) -> bytes:
 def to_key(job: QueuedJob) -> ItemKey:
     """Return the item of a job."""
     content = json.loads(job.payload or b"{}")
-    return ItemKey(content["run_id"], Job(job.entrypoint), Subject(SubjectKind(content["kind"]), content["id"]))
+    name = job.entrypoint.removesuffix(URGENT_LANE)
+    return ItemKey(content["run_id"], Job(name), Subject(SubjectKind(content["kind"]), content["id"]))
 
 
 class JobQueue:
@@ -71,9 +75,10 @@ class JobQueue:
         """Add a job for each item that has none, within the connection's transaction."""
         if not keys:
             return
+        lane = URGENT_LANE if is_urgent else ""
         # A borrowed connection has the methods of a connection, but is not one to the type checker.
         await queries_over(AsyncpgDriver(connection)).enqueue(  # type: ignore[arg-type]
-            [key.job.value for key in keys],
+            [f"{key.job}{lane}" for key in keys],
             [to_payload(key) for key in keys],
             [URGENT if is_urgent else USUAL] * len(keys),
             dedupe_key=[job_name_of(key) for key in keys],
@@ -83,15 +88,17 @@ class JobQueue:
 
 @dataclass(frozen=True, kw_only=True)
 class Concurrency:
-    """Items of each job at work at once, over all replicas."""
+    """Items of each job at work at once in this replica, those that a person waits for apart."""
 
     user: int
     video: int
     refresh: int
 
-    def by_job(self) -> Mapping[Job, int]:
-        """Return the limits by job."""
-        return {Job.USER: self.user, Job.VIDEO: self.video, Job.REFRESH_TOKENS: self.refresh}
+    def by_entrypoint(self) -> Mapping[str, int]:
+        """Return the limits by PgQueuer's name for them."""
+        bulk = {Job.USER: self.user, Job.VIDEO: self.video, Job.REFRESH_TOKENS: self.refresh}
+        urgent = {f"{job}{URGENT_LANE}": min(limit, URGENT_AT_WORK) for job, limit in bulk.items()}
+        return {**urgent, **{job.value: limit for job, limit in bulk.items()}}
 
 
 class QueueConsumer:
@@ -114,9 +121,16 @@ class QueueConsumer:
                 await wait_for(self._stop, RESTART_AFTER)
 
     async def _consume(self, pool: Pool) -> None:
-        manager = QueueManager(queries_over(AsyncpgPoolDriver(pool)), queue_settings().channel)
-        for job, limit in self._concurrency.by_job().items():
-            manager.entrypoint(job.value, concurrency_limit=limit, accepts_context=False)(self._handle)
+        places = Places(self._concurrency.by_entrypoint())
+        manager = PlacedQueueManager(queries_over(AsyncpgPoolDriver(pool)), queue_settings().channel)
+        manager.places = places
+
+        async def handle(job: QueuedJob) -> None:
+            async with places.take(job.entrypoint):
+                await self._handle(job)
+
+        for entrypoint in places.names:
+            manager.entrypoint(entrypoint, accepts_context=False)(handle)
         stopping = asyncio.create_task(forward(self._stop, manager.shutdown))
         try:
             await manager.run(
@@ -130,6 +144,8 @@ class QueueConsumer:
             stopping.cancel()
 
     async def _handle(self, job: QueuedJob) -> None:
+        if self._stop.is_set():
+            raise RetryRequested(OFF)
         key = to_key(job)
         # Calls to the token service carry the run's id into its log.
         bind_request_id(key.run_id)

@@ -14,6 +14,7 @@ import structlog
 
 from libs.clock import Clock
 from libs.errors import StorageUnavailable, UpstreamUnavailable
+from services.sync.domain.items import GaveBack
 
 ALLOWANCE = 10.0  # failures at once that are no reason to worry
 REGAINED = 0.2  # by every success
@@ -58,8 +59,8 @@ class Circuit:
             if trial or record.is_spent:
                 self._rest(endpoint, record)
             raise
-        except StorageUnavailable:
-            # Our own database: it says nothing about TikTok.
+        except (StorageUnavailable, GaveBack):
+            # Our own affairs say nothing about TikTok.
             raise
         except Exception:
             # A refusal is an answer.
