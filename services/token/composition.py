@@ -103,8 +103,21 @@ class Core:
     double_spends: DoubleSpendWatch
 
 
-def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What the core stands on, open while the process runs; replica is this process's name in rows and files."""
+
+    pool: Pool
+    transport: Transport
+    ring: KeyRing
+    journal: OwnJournal
+    replica: str
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+
+def build_vaulting(grounds: Grounds) -> Vaulting:
     """Put the core of VaultService together."""
+    ring, pool, replica = grounds.ring, grounds.pool, grounds.replica
     clock, vault, rows = SystemClock(), Vault(ring), PostgresSealedRows(pool)
     keys = PostgresKeyRing(pool=pool, replica=replica)
     member = RingMember(ring=ring, keys=keys, clock=clock)
@@ -118,20 +131,11 @@ def build_vaulting(ring: KeyRing, pool: Pool, replica: str) -> Vaulting:
         clock=clock,
     )
     return Vaulting(
-        member=member, keys=keys, rotation=KeyRotation(parts), verification=Verification(rows=rows, vault=vault)
+        member=member,
+        keys=keys,
+        rotation=KeyRotation(parts),
+        verification=Verification(rows=rows, vault=vault, journal=grounds.journal),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grounds:
-    """What the core stands on, open while the process runs; replica is this process's name in rows and files."""
-
-    pool: Pool
-    transport: Transport
-    ring: KeyRing
-    journal: OwnJournal
-    replica: str
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 def build_refresher(
@@ -215,7 +219,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         explainer=Explainer(directory=directory, timeline=timeline),
         events=ProviderEvents(readers=event_readers(settings, clock), rows=event_rows),
         retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
-        vaulting=build_vaulting(grounds.ring, grounds.pool, grounds.replica),
+        vaulting=build_vaulting(grounds),
         chores=chores,
         refresh_all=RefreshAll(
             runs=runs,

@@ -13,10 +13,10 @@ import pytest
 
 from libs.secret import Secret
 from libs.vault.ring import KeyRing
-from services.token.adapters.journal.file import JournalFile
+from services.token.adapters.journal.file import JournalFile, Record
 from services.token.adapters.journal.journal import KEPT, FileJournal, Mode, Place
-from services.token.adapters.journal.records import JournalCorrupt, read_bodies
-from services.token.core.journal import Entry
+from services.token.adapters.journal.records import HEADER_BYTES, JournalCorrupt, read_bodies
+from services.token.core.journal import Entry, VerifiedJournal
 from services.token.domain.connection import Owner, OwnerKind, Provider, Version
 from services.token.domain.grant import Grant
 from tests.token.counting_provider import QuickClock
@@ -98,7 +98,7 @@ def contents(path: Path) -> bytes:
 def written(directory: Path, bodies: list[bytes]) -> Path:
     file = JournalFile(directory, "file", ring=RING, database=DATABASE)
     for body in bodies:
-        file.append([body])
+        file.append([Record(UUID(int=1), body)])
     file.close()
     return file.path
 
@@ -217,3 +217,50 @@ async def test_entries_older_than_a_week_are_dropped(tmp_path: Path, monkeypatch
         await one.compact()
 
         assert [known.connection_id.int for known in await one.entries()] == [2]
+
+
+def flip(path: Path, position: int) -> None:
+    damaged = bytearray(path.read_bytes())
+    damaged[position] ^= 0x40
+    path.write_bytes(damaged)
+
+
+async def test_every_record_of_a_journal_is_opened(tmp_path: Path) -> None:
+    async with journal(tmp_path) as one:
+        for number in (1, 2, 2):
+            await one.keep(entry(number))
+
+        assert await one.verify() == VerifiedJournal(records=3)
+
+
+async def test_a_record_that_does_not_open_is_named_by_its_connection(tmp_path: Path) -> None:
+    async with journal(tmp_path) as one:
+        for number in (1, 2, 3):
+            await one.keep(entry(number))
+        second_ends = HEADER_BYTES + (one.size().bytes - HEADER_BYTES) * 2 // 3
+        flip(tmp_path / "one.journal", second_ends - 1)
+        verified = await one.verify()
+
+    assert [(found.connection_id, found.number) for found in verified.unreadable] == [(UUID(int=2), 1)]
+
+
+async def test_records_behind_a_damaged_frame_are_named_too(tmp_path: Path) -> None:
+    async with journal(tmp_path) as one:
+        for number in (1, 2):
+            await one.keep(entry(number))
+        flip(tmp_path / "one.journal", HEADER_BYTES)
+        verified = await one.verify()
+
+    assert [found.connection_id for found in verified.unreadable] == [UUID(int=1), UUID(int=2)]
+    assert "damaged" in verified.unreadable[0].why
+
+
+async def test_a_journal_written_anew_still_knows_its_connections(tmp_path: Path) -> None:
+    async with journal(tmp_path) as first:
+        await first.keep(entry(5))
+    async with journal(tmp_path, "two") as heir:
+        await heir.inherit()
+        flip(tmp_path / "two.journal", HEADER_BYTES)
+        verified = await heir.verify()
+
+    assert [found.connection_id for found in verified.unreadable] == [UUID(int=5)]

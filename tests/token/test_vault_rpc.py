@@ -1,15 +1,16 @@
 """VaultService through a real server, and replicas that start with the wrong keys."""
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import pytest
-from tokhub.token.v1 import vault_pb2, vault_pb2_grpc
+from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2, vault_pb2_grpc
 
 from libs.errors import KeyNotReady
 from libs.rpc.client import open_channel
 from tests.fixtures_sandbox import SandboxProcess
-from tests.token.rpc_client import Client
+from tests.token.rpc_client import Client, reference
 from tests.token.token_process import KEY_HEX, environment, launch, running
 
 OTHER_HEX = bytes(range(100, 132)).hex()
@@ -50,6 +51,36 @@ async def test_every_field_that_does_not_open_is_reported_then_one_summary(clien
     assert found.field == vault_pb2.SEALED_FIELD_REFRESH_TOKEN
     assert "another place" in found.why
     assert (summary.rows, summary.unreadable_rows, summary.unreadable_tokens) == (2, 1, 1)
+
+
+def damage_journal(directory: Path) -> None:
+    (path,) = directory.glob("*.journal")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+async def verified(target: str) -> list[vault_pb2.VerifyVaultResponse]:
+    async with open_channel(target) as channel:
+        call = vault_pb2_grpc.VaultServiceStub(channel).VerifyVault(vault_pb2.VerifyVaultRequest())
+        return [part async for part in call]
+
+
+async def test_the_journal_of_the_replica_that_answers_is_verified(
+    client: Client, token_dsn: str, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    connection = await client.connect("shop-1")
+    async with running(environment(token_dsn, sandbox, tmp_path)) as service:
+        async with open_channel(service.target) as channel:
+            request = token_pb2.RefreshTokenRequest(connection=reference("shop-1"), request_id="r1")
+            await token_pb2_grpc.TokenServiceStub(channel).RefreshToken(request)
+        (whole,) = await verified(service.target)
+        damage_journal(tmp_path)
+        found, summary = await verified(service.target)
+
+    assert (whole.summary.journal_records, whole.summary.unreadable_journal_records) == (1, 0)
+    assert (found.unreadable_record.connection_id, found.unreadable_record.number) == (connection.id, 0)
+    assert (summary.summary.rows, summary.summary.unreadable_journal_records) == (1, 1)
 
 
 async def test_a_rotation_tells_how_it_goes(client: Client) -> None:

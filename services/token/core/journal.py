@@ -71,6 +71,23 @@ class JournalSize:
     pending: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnreadableRecord:
+    """A record of a journal that does not open, by its number in the file from 0 on."""
+
+    connection_id: UUID
+    number: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedJournal:
+    """How many records were looked at, and which of them do not open."""
+
+    records: int = 0
+    unreadable: Sequence[UnreadableRecord] = ()
+
+
 class OwnJournal(JournalPort, Protocol):
     """All of this process's journal."""
 
@@ -84,6 +101,10 @@ class OwnJournal(JournalPort, Protocol):
 
     async def compact(self) -> None:
         """Drop what is history."""
+        ...
+
+    async def verify(self) -> VerifiedJournal:
+        """Open every record; StorageUnavailable when they cannot be read."""
         ...
 
     def size(self) -> JournalSize:

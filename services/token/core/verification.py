@@ -1,8 +1,9 @@
-"""Opens every stored token and tells which do not open; changes nothing."""
+"""Opens every stored token and every record of this replica's journal, and tells which do not open; changes nothing."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from services.token.core.journal import OwnJournal, UnreadableRecord
 from services.token.core.sealed_rows import SealedRow, SealedRowsPort
 from services.token.core.vault import Vault
 
@@ -25,10 +26,13 @@ class Verified:
     rows: int = 0
     unreadable_rows: int = 0
     unreadable_tokens: int = 0
+    journal_records: int = 0
+    unreadable_journal_records: int = 0
 
     def counting(self, faults: int) -> "Verified":
         """Return the count with one more row, of which so many fields do not open."""
-        return Verified(
+        return replace(
+            self,
             rows=self.rows + 1,
             unreadable_rows=self.unreadable_rows + (faults > 0),
             unreadable_tokens=self.unreadable_tokens + faults,
@@ -38,12 +42,13 @@ class Verified:
 class Verification:
     """A look at the whole vault."""
 
-    def __init__(self, *, rows: SealedRowsPort, vault: Vault) -> None:
+    def __init__(self, *, rows: SealedRowsPort, vault: Vault, journal: OwnJournal) -> None:
         self._rows = rows
         self._vault = vault
+        self._journal = journal
 
-    async def verify(self) -> AsyncIterator[Unreadable | Verified]:
-        """Yield every field that does not open, then what was looked at."""
+    async def verify(self) -> AsyncIterator[Unreadable | UnreadableRecord | Verified]:
+        """Yield every field and record that does not open, then what was looked at."""
         verified, after = Verified(), 0
         while page := await self._rows.page(after, PAGE):
             for row in page:
@@ -52,4 +57,7 @@ class Verification:
                     yield Unreadable(row=row, field=field, why=why)
                 verified = verified.counting(len(faults))
             after = page[-1].number
-        yield verified
+        journal = await self._journal.verify()
+        for record in journal.unreadable:
+            yield record
+        yield replace(verified, journal_records=journal.records, unreadable_journal_records=len(journal.unreadable))

@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from tokhub.token.v1 import vault_pb2, vault_pb2_grpc
 
 from libs.rpc.interceptor import Context
+from services.token.core.journal import UnreadableRecord
 from services.token.core.key_ring import KeyRingPort, KeyStanding
 from services.token.core.rotation import KeyRotation, Rotation, Stage
 from services.token.core.verification import Unreadable, Verification, Verified
@@ -49,7 +50,7 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
     async def VerifyVault(
         self, request: vault_pb2.VerifyVaultRequest, context: Context
     ) -> AsyncIterator[vault_pb2.VerifyVaultResponse]:
-        """Open every token."""
+        """Open every token and every record of the journal."""
         async for part in self._verification.verify():
             yield verify_message(part)
 
@@ -87,14 +88,21 @@ def rotation_message(rotation: Rotation) -> vault_pb2.RotateKeysResponse:
     )
 
 
-def verify_message(part: Unreadable | Verified) -> vault_pb2.VerifyVaultResponse:
+def verify_message(part: Unreadable | UnreadableRecord | Verified) -> vault_pb2.VerifyVaultResponse:
     """Return a finding or the summary."""
     if isinstance(part, Verified):
         return vault_pb2.VerifyVaultResponse(
             summary=vault_pb2.VerifySummary(
-                rows=part.rows, unreadable_rows=part.unreadable_rows, unreadable_tokens=part.unreadable_tokens
+                rows=part.rows,
+                unreadable_rows=part.unreadable_rows,
+                unreadable_tokens=part.unreadable_tokens,
+                journal_records=part.journal_records,
+                unreadable_journal_records=part.unreadable_journal_records,
             )
         )
+    if isinstance(part, UnreadableRecord):
+        record = vault_pb2.UnreadableRecord(connection_id=str(part.connection_id), number=part.number, why=part.why)
+        return vault_pb2.VerifyVaultResponse(unreadable_record=record)
     return vault_pb2.VerifyVaultResponse(
         unreadable=vault_pb2.Unreadable(
             connection_id=str(part.row.connection_id),

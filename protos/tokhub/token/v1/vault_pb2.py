@@ -26,17 +26,17 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btokhub/token/v1/vault.proto\x12\x0ftokhub.token.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11GetKeyRingRequest\"j\n\x12GetKeyRingResponse\x12\"\n\x04keys\x18\x01 \x03(\x0b\x32\x14.tokhub.token.v1.Key\x12\x15\n\rlive_replicas\x18\x02 \x03(\t\x12\x19\n\x11unrecognised_rows\x18\x03 \x01(\x03\"\xd1\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x33\n\x0f\x66irst_seen_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\ractivate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\x13\n\x0b\x65ncryptions\x18\x06 \x01(\x03\x12\x10\n\x08replicas\x18\x07 \x03(\t\x12\x11\n\tpreferred\x18\x08 \x01(\x08\"\x13\n\x11RotateKeysRequest\"\x88\x01\n\x12RotateKeysResponse\x12\x35\n\x08progress\x18\x01 \x01(\x0b\x32!.tokhub.token.v1.RotationProgressH\x00\x12\x33\n\x07summary\x18\x02 \x01(\x0b\x32 .tokhub.token.v1.RotationSummaryH\x00\x42\x06\n\x04step\"\xd0\x01\n\x10RotationProgress\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.tokhub.token.v1.RotationStage\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x11\n\trewritten\x18\x04 \x01(\x03\x12\x12\n\nunreadable\x18\x05 \x01(\x03\x12\x17\n\x0frows_per_second\x18\x06 \x01(\x01\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\x0fRotationSummary\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x11\n\trewritten\x18\x03 \x01(\x03\x12\x12\n\nunreadable\x18\x04 \x01(\x03\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12VerifyVaultRequest\"\x83\x01\n\x13VerifyVaultResponse\x12\x31\n\nunreadable\x18\x01 \x01(\x0b\x32\x1b.tokhub.token.v1.UnreadableH\x00\x12\x31\n\x07summary\x18\x02 \x01(\x0b\x32\x1e.tokhub.token.v1.VerifySummaryH\x00\x42\x06\n\x04part\"\x87\x01\n\nUnreadable\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onnection_number\x18\x02 \x01(\x03\x12\r\n\x05owner\x18\x03 \x01(\t\x12+\n\x05\x66ield\x18\x04 \x01(\x0e\x32\x1c.tokhub.token.v1.SealedField\x12\x0b\n\x03why\x18\x05 \x01(\t\"Q\n\rVerifySummary\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12\x17\n\x0funreadable_rows\x18\x02 \x01(\x03\x12\x19\n\x11unreadable_tokens\x18\x03 \x01(\x03*\x83\x01\n\rRotationStage\x12\x1e\n\x1aROTATION_STAGE_UNSPECIFIED\x10\x00\x12\x1c\n\x18ROTATION_STAGE_REWRITING\x10\x01\x12\x1b\n\x17ROTATION_STAGE_SETTLING\x10\x02\x12\x17\n\x13ROTATION_STAGE_DONE\x10\x03*j\n\x0bSealedField\x12\x1c\n\x18SEALED_FIELD_UNSPECIFIED\x10\x00\x12\x1d\n\x19SEALED_FIELD_ACCESS_TOKEN\x10\x01\x12\x1e\n\x1aSEALED_FIELD_REFRESH_TOKEN\x10\x02\x32\x9a\x02\n\x0cVaultService\x12U\n\nGetKeyRing\x12\".tokhub.token.v1.GetKeyRingRequest\x1a#.tokhub.token.v1.GetKeyRingResponse\x12W\n\nRotateKeys\x12\".tokhub.token.v1.RotateKeysRequest\x1a#.tokhub.token.v1.RotateKeysResponse0\x01\x12Z\n\x0bVerifyVault\x12#.tokhub.token.v1.VerifyVaultRequest\x1a$.tokhub.token.v1.VerifyVaultResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btokhub/token/v1/vault.proto\x12\x0ftokhub.token.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11GetKeyRingRequest\"j\n\x12GetKeyRingResponse\x12\"\n\x04keys\x18\x01 \x03(\x0b\x32\x14.tokhub.token.v1.Key\x12\x15\n\rlive_replicas\x18\x02 \x03(\t\x12\x19\n\x11unrecognised_rows\x18\x03 \x01(\x03\"\xd1\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x33\n\x0f\x66irst_seen_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\ractivate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\x13\n\x0b\x65ncryptions\x18\x06 \x01(\x03\x12\x10\n\x08replicas\x18\x07 \x03(\t\x12\x11\n\tpreferred\x18\x08 \x01(\x08\"\x13\n\x11RotateKeysRequest\"\x88\x01\n\x12RotateKeysResponse\x12\x35\n\x08progress\x18\x01 \x01(\x0b\x32!.tokhub.token.v1.RotationProgressH\x00\x12\x33\n\x07summary\x18\x02 \x01(\x0b\x32 .tokhub.token.v1.RotationSummaryH\x00\x42\x06\n\x04step\"\xd0\x01\n\x10RotationProgress\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.tokhub.token.v1.RotationStage\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x11\n\trewritten\x18\x04 \x01(\x03\x12\x12\n\nunreadable\x18\x05 \x01(\x03\x12\x17\n\x0frows_per_second\x18\x06 \x01(\x01\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\x0fRotationSummary\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x11\n\trewritten\x18\x03 \x01(\x03\x12\x12\n\nunreadable\x18\x04 \x01(\x03\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12VerifyVaultRequest\"\xc3\x01\n\x13VerifyVaultResponse\x12\x31\n\nunreadable\x18\x01 \x01(\x0b\x32\x1b.tokhub.token.v1.UnreadableH\x00\x12\x31\n\x07summary\x18\x02 \x01(\x0b\x32\x1e.tokhub.token.v1.VerifySummaryH\x00\x12>\n\x11unreadable_record\x18\x03 \x01(\x0b\x32!.tokhub.token.v1.UnreadableRecordH\x00\x42\x06\n\x04part\"F\n\x10UnreadableRecord\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0b\n\x03why\x18\x03 \x01(\t\"\x87\x01\n\nUnreadable\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onnection_number\x18\x02 \x01(\x03\x12\r\n\x05owner\x18\x03 \x01(\t\x12+\n\x05\x66ield\x18\x04 \x01(\x0e\x32\x1c.tokhub.token.v1.SealedField\x12\x0b\n\x03why\x18\x05 \x01(\t\"\x8e\x01\n\rVerifySummary\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12\x17\n\x0funreadable_rows\x18\x02 \x01(\x03\x12\x19\n\x11unreadable_tokens\x18\x03 \x01(\x03\x12\x17\n\x0fjournal_records\x18\x04 \x01(\x03\x12\"\n\x1aunreadable_journal_records\x18\x05 \x01(\x03*\x83\x01\n\rRotationStage\x12\x1e\n\x1aROTATION_STAGE_UNSPECIFIED\x10\x00\x12\x1c\n\x18ROTATION_STAGE_REWRITING\x10\x01\x12\x1b\n\x17ROTATION_STAGE_SETTLING\x10\x02\x12\x17\n\x13ROTATION_STAGE_DONE\x10\x03*j\n\x0bSealedField\x12\x1c\n\x18SEALED_FIELD_UNSPECIFIED\x10\x00\x12\x1d\n\x19SEALED_FIELD_ACCESS_TOKEN\x10\x01\x12\x1e\n\x1aSEALED_FIELD_REFRESH_TOKEN\x10\x02\x32\x9a\x02\n\x0cVaultService\x12U\n\nGetKeyRing\x12\".tokhub.token.v1.GetKeyRingRequest\x1a#.tokhub.token.v1.GetKeyRingResponse\x12W\n\nRotateKeys\x12\".tokhub.token.v1.RotateKeysRequest\x1a#.tokhub.token.v1.RotateKeysResponse0\x01\x12Z\n\x0bVerifyVault\x12#.tokhub.token.v1.VerifyVaultRequest\x1a$.tokhub.token.v1.VerifyVaultResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tokhub.token.v1.vault_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROTATIONSTAGE']._serialized_start=1338
-  _globals['_ROTATIONSTAGE']._serialized_end=1469
-  _globals['_SEALEDFIELD']._serialized_start=1471
-  _globals['_SEALEDFIELD']._serialized_end=1577
+  _globals['_ROTATIONSTAGE']._serialized_start=1536
+  _globals['_ROTATIONSTAGE']._serialized_end=1667
+  _globals['_SEALEDFIELD']._serialized_start=1669
+  _globals['_SEALEDFIELD']._serialized_end=1775
   _globals['_GETKEYRINGREQUEST']._serialized_start=113
   _globals['_GETKEYRINGREQUEST']._serialized_end=132
   _globals['_GETKEYRINGRESPONSE']._serialized_start=134
@@ -54,11 +54,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYVAULTREQUEST']._serialized_start=960
   _globals['_VERIFYVAULTREQUEST']._serialized_end=980
   _globals['_VERIFYVAULTRESPONSE']._serialized_start=983
-  _globals['_VERIFYVAULTRESPONSE']._serialized_end=1114
-  _globals['_UNREADABLE']._serialized_start=1117
-  _globals['_UNREADABLE']._serialized_end=1252
-  _globals['_VERIFYSUMMARY']._serialized_start=1254
-  _globals['_VERIFYSUMMARY']._serialized_end=1335
-  _globals['_VAULTSERVICE']._serialized_start=1580
-  _globals['_VAULTSERVICE']._serialized_end=1862
+  _globals['_VERIFYVAULTRESPONSE']._serialized_end=1178
+  _globals['_UNREADABLERECORD']._serialized_start=1180
+  _globals['_UNREADABLERECORD']._serialized_end=1250
+  _globals['_UNREADABLE']._serialized_start=1253
+  _globals['_UNREADABLE']._serialized_end=1388
+  _globals['_VERIFYSUMMARY']._serialized_start=1391
+  _globals['_VERIFYSUMMARY']._serialized_end=1533
+  _globals['_VAULTSERVICE']._serialized_start=1778
+  _globals['_VAULTSERVICE']._serialized_end=2060
 # @@protoc_insertion_point(module_scope)

@@ -346,6 +346,7 @@ class VerifyVaultResponse(_message.Message):
 
     UNREADABLE_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    UNREADABLE_RECORD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def unreadable(self) -> Global___Unreadable:
         """A token that does not open."""
@@ -354,21 +355,56 @@ class VerifyVaultResponse(_message.Message):
     def summary(self) -> Global___VerifySummary:
         """What was looked at; the last message."""
 
+    @_builtins.property
+    def unreadable_record(self) -> Global___UnreadableRecord:
+        """A record of the journal that does not open."""
+
     def __init__(
         self,
         *,
         unreadable: Global___Unreadable | None = ...,
         summary: Global___VerifySummary | None = ...,
+        unreadable_record: Global___UnreadableRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "summary", b"summary", "unreadable", b"unreadable"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "summary", b"summary", "unreadable", b"unreadable", "unreadable_record", b"unreadable_record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "summary", b"summary", "unreadable", b"unreadable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "summary", b"summary", "unreadable", b"unreadable", "unreadable_record", b"unreadable_record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["unreadable", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["unreadable", "summary", "unreadable_record"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___VerifyVaultResponse: _TypeAlias = VerifyVaultResponse  # noqa: Y015
+
+@_typing.final
+class UnreadableRecord(_message.Message):
+    """A record of the journal of the replica that answers: it does not open, or the file is damaged before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    connection_id: _builtins.str
+    """UUID of its connection."""
+    number: _builtins.int
+    """Number of the record in the file, from 0 on."""
+    why: _builtins.str
+    """Why it does not open."""
+    def __init__(
+        self,
+        *,
+        connection_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_id", b"connection_id", "number", b"number", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnreadableRecord: _TypeAlias = UnreadableRecord  # noqa: Y015
 
 @_typing.final
 class Unreadable(_message.Message):
@@ -417,22 +453,30 @@ class VerifySummary(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     UNREADABLE_ROWS_FIELD_NUMBER: _builtins.int
     UNREADABLE_TOKENS_FIELD_NUMBER: _builtins.int
+    JOURNAL_RECORDS_FIELD_NUMBER: _builtins.int
+    UNREADABLE_JOURNAL_RECORDS_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
     """Connections."""
     unreadable_rows: _builtins.int
     """Connections with a token that does not open."""
     unreadable_tokens: _builtins.int
     """Tokens that do not open."""
+    journal_records: _builtins.int
+    """Records in the journal of the replica that answers; 0 with JOURNAL_MODE=off."""
+    unreadable_journal_records: _builtins.int
+    """Records of it that do not open."""
     def __init__(
         self,
         *,
         rows: _builtins.int = ...,
         unreadable_rows: _builtins.int = ...,
         unreadable_tokens: _builtins.int = ...,
+        journal_records: _builtins.int = ...,
+        unreadable_journal_records: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "unreadable_rows", b"unreadable_rows", "unreadable_tokens", b"unreadable_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["journal_records", b"journal_records", "rows", b"rows", "unreadable_journal_records", b"unreadable_journal_records", "unreadable_rows", b"unreadable_rows", "unreadable_tokens", b"unreadable_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

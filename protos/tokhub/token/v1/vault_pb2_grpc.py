@@ -83,7 +83,8 @@ class VaultServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyVault(self, request, context):
-        """Opens every stored token and returns those that do not open, then one summary. Changes nothing.
+        """Opens every stored token, and every record of the journal of the replica that answers; returns those that do not
+        open, then one summary. Changes nothing.
 
         Callers: operators.
         Errors: STORAGE_UNAVAILABLE.

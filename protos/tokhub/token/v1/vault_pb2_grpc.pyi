@@ -39,7 +39,8 @@ class VaultServiceStub:
     SERVER_MISCONFIG when the active key has sealed too often: add a new one; STORAGE_UNAVAILABLE.
     """
     VerifyVault: _aio.UnaryStreamMultiCallable[_vault_pb2.VerifyVaultRequest, _vault_pb2.VerifyVaultResponse]
-    """Opens every stored token and returns those that do not open, then one summary. Changes nothing.
+    """Opens every stored token, and every record of the journal of the replica that answers; returns those that do not
+    open, then one summary. Changes nothing.
 
     Callers: operators.
     Errors: STORAGE_UNAVAILABLE.
@@ -84,7 +85,8 @@ class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vault_pb2.VerifyVaultRequest,
         context: _aio.ServicerContext[_vault_pb2.VerifyVaultRequest, _abc.AsyncIterator[_vault_pb2.VerifyVaultResponse]],
     ) -> _abc.AsyncIterator[_vault_pb2.VerifyVaultResponse]:
-        """Opens every stored token and returns those that do not open, then one summary. Changes nothing.
+        """Opens every stored token, and every record of the journal of the replica that answers; returns those that do not
+        open, then one summary. Changes nothing.
 
         Callers: operators.
         Errors: STORAGE_UNAVAILABLE.

@@ -2,19 +2,29 @@
 
 import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from libs.vault.ring import KeyRing
-from services.token.adapters.journal.records import header, record
+from services.token.adapters.journal.records import faults, header, record
+from services.token.core.journal import UnreadableRecord
 
 SUFFIX = ".journal"
 PROBE_BYTES = 4096
+UUID_BYTES = 16
+
+
+class Record(NamedTuple):
+    """What is to be appended, and the connection it is about."""
+
+    connection_id: UUID
+    body: bytes
 
 
 class JournalFile:
-    """Appends bodies; what a failed append left behind is cut off again."""
+    """Appends records, and knows which connection each is about; what a failed append left behind is cut off again."""
 
     def __init__(self, directory: Path, name: str, *, ring: KeyRing, database: UUID) -> None:
         self._ring = ring
@@ -26,7 +36,7 @@ class JournalFile:
         # Locked before it has its name: a process that starts meanwhile would take it for one whose writer is dead.
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.bytes = 0
-        self.records = 0
+        self._about = bytearray()
         self._write(self._head)
         unnamed.rename(self.path)
         flush_directory(directory)
@@ -35,11 +45,25 @@ class JournalFile:
         """Let it go."""
         os.close(self._descriptor)
 
-    def append(self, bodies: Sequence[bytes]) -> None:
-        """Return once all bodies are on the disk; OSError when they are not, and then none of them stays."""
-        numbered = enumerate(bodies, start=self.records)
-        self._write(b"".join(record(self._ring, self._head, number, body) for number, body in numbered))
-        self.records += len(bodies)
+    @property
+    def records(self) -> int:
+        """How many records it has."""
+        return len(self._about) // UUID_BYTES
+
+    def append(self, added: Sequence[Record]) -> None:
+        """Return once all records are on the disk; OSError when they are not, and then none of them stays."""
+        numbered = enumerate(added, start=self.records)
+        self._write(b"".join(record(self._ring, self._head, number, one.body) for number, one in numbered))
+        self._about += b"".join(one.connection_id.bytes for one in added)
+
+    def unreadable(self) -> Iterator[UnreadableRecord]:
+        """Yield the records that do not open, or are not found any more; OSError when the file cannot be read."""
+        found = faults(self.path, self._ring)
+        for number in range(self.records):
+            if why := next(found, "cannot be found: the file is damaged here or before"):
+                at = number * UUID_BYTES
+                about = UUID(bytes=bytes(self._about[at : at + UUID_BYTES]))
+                yield UnreadableRecord(connection_id=about, number=number, why=why)
 
     def probe(self) -> None:
         """Raise OSError when the disk takes no more: writes a block of zeros at the end and takes it back."""

@@ -15,12 +15,12 @@ from uuid import UUID
 import structlog
 
 from libs.clock import Clock
-from libs.errors import ServerMisconfig
+from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.vault.ring import KeyRing
 from services.token.adapters.journal.entries import read_entry, write_entry
-from services.token.adapters.journal.file import SUFFIX, JournalFile, abandoned, flush_directory
+from services.token.adapters.journal.file import SUFFIX, JournalFile, Record, abandoned, flush_directory
 from services.token.adapters.journal.records import database_of, read_bodies
-from services.token.core.journal import Entry, Inheritance, JournalSize, contradictory, newest
+from services.token.core.journal import Entry, Inheritance, JournalSize, VerifiedJournal, contradictory, newest
 
 KEPT = timedelta(days=7)  # a database restored from an older copy than this needs more than the journal
 SLACK = 1_000  # records beyond twice the connections before a file is written anew
@@ -61,6 +61,10 @@ class NoJournal:
     async def compact(self) -> None:
         """Do nothing."""
 
+    async def verify(self) -> VerifiedJournal:
+        """Return that there is nothing."""
+        return VerifiedJournal()
+
     def size(self) -> JournalSize:
         """Return nothing."""
         return JournalSize()
@@ -90,7 +94,7 @@ class FileJournal:
         self._ring = ring
         self._clock = clock
         self._required = mode is Mode.REQUIRED
-        self._waiting: list[tuple[bytes, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[Record, asyncio.Future[bool]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._works = True
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
@@ -114,7 +118,7 @@ class FileJournal:
     async def keep(self, entry: Entry) -> bool:
         """Return True once the entry is on the disk; entries that arrive meanwhile share the next flush."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((write_entry(entry), kept))
+        self._waiting.append((record_of(entry), kept))
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name="journal flush")
         return await kept
@@ -140,6 +144,10 @@ class FileJournal:
         """Write the file anew when most of it is history."""
         await self._in_thread(self._compact)
 
+    async def verify(self) -> VerifiedJournal:
+        """Open every record of this process's file; StorageUnavailable when it cannot be read."""
+        return await self._in_thread(self._verify)
+
     def size(self) -> JournalSize:
         """Return how large this process's file is."""
         return JournalSize(bytes=self._file.bytes, records=self._file.records, pending=len(self._waiting))
@@ -147,7 +155,7 @@ class FileJournal:
     async def _flush(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            kept = await self._in_thread(self._append, [body for body, _ in batch])
+            kept = await self._in_thread(self._append, [record for record, _ in batch])
             self._works = kept
             for _, future in batch:
                 if not future.done():
@@ -164,13 +172,20 @@ class FileJournal:
     def _new_file(self) -> JournalFile:
         return JournalFile(self._directory, self._place.name, ring=self._ring, database=self._place.database)
 
-    def _append(self, bodies: Sequence[bytes]) -> bool:
+    def _append(self, records: Sequence[Record]) -> bool:
         try:
-            self._file.append(bodies)
+            self._file.append(records)
         except OSError as error:
             log.error("journal cannot be written", directory=str(self._directory), error=os.strerror(error.errno or 0))
             return False
         return True
+
+    def _verify(self) -> VerifiedJournal:
+        try:
+            return VerifiedJournal(records=self._file.records, unreadable=tuple(self._file.unreadable()))
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise StorageUnavailable(f"The journal {self._file.path} cannot be read: {reason}.") from None
 
     def _probe(self) -> bool:
         try:
@@ -184,7 +199,7 @@ class FileJournal:
         left = [file for file in abandoned(self._directory) if file.path != self._file.path]
         read = [entry for file in left for entry in self._read(file.path)]
         entries = newest(read)
-        self._file.append([write_entry(entry) for entry in entries])
+        self._file.append([record_of(entry) for entry in entries])
         for file in left:
             file.remove()
         flush_directory(self._directory)
@@ -195,7 +210,7 @@ class FileJournal:
         if self._file.records <= 2 * len(entries) + SLACK:
             return
         old, fresh = self._file, self._new_file()
-        fresh.append([write_entry(entry) for entry in self._young(entries)])
+        fresh.append([record_of(entry) for entry in self._young(entries)])
         self._file = fresh
         old.close()
         flush_directory(self._directory)
@@ -206,3 +221,8 @@ class FileJournal:
     def _young(self, entries: Iterable[Entry]) -> Iterable[Entry]:
         oldest = self._clock.now() - KEPT
         return (entry for entry in entries if entry.received_at >= oldest)
+
+
+def record_of(entry: Entry) -> Record:
+    """Return the record of an entry."""
+    return Record(connection_id=entry.connection_id, body=write_entry(entry))

@@ -8,6 +8,7 @@ can be moved, doubled or taken out of the middle without being noticed. One that
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -72,6 +73,20 @@ def read_bodies(path: Path, ring: KeyRing) -> Iterator[bytes]:
                 return
             raise JournalCorrupt(damaged(path, offset)) from None
         offset, number = end, number + 1
+
+
+def faults(path: Path, ring: KeyRing) -> Iterator[str]:
+    """Yield for each record of a file, in order, why it does not open, empty when it does; end where none is found."""
+    content = path.read_bytes()
+    head, offset, number = content[:HEADER_BYTES], HEADER_BYTES, 0
+    with suppress(JournalCorrupt):
+        while (end := record_end(content, offset, path)) is not None:
+            try:
+                ring.open(content[offset + FRAME.size : end], place(head, number))
+                yield ""
+            except CannotOpen as error:
+                yield str(error)
+            offset, number = end, number + 1
 
 
 def record_end(content: bytes, offset: int, path: Path) -> int | None:
