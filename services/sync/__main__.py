@@ -44,6 +44,7 @@ from services.sync.adapters.postgres.slot_log import SlotLog
 from services.sync.adapters.postgres.snapshot_reads import SnapshotReads
 from services.sync.adapters.postgres.snapshot_writes import SnapshotWrites
 from services.sync.adapters.postgres.store_rows import StoreRows
+from services.sync.adapters.postgres.tick_rows import TickRows
 from services.sync.adapters.queue import Concurrency, JobQueue, QueueConsumer
 from services.sync.adapters.token_service import ConnectionClient, TokenClient
 from services.sync.core.account_calls import AccountCalls
@@ -53,7 +54,9 @@ from services.sync.core.circuit import Circuit
 from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.reports import Reports
+from services.sync.core.scheduler import Scheduler
 from services.sync.core.show_run import RunViewer
+from services.sync.core.show_schedule import ScheduleDesk
 from services.sync.core.start_run import Roster, RunStarter
 from services.sync.core.stats import Stats
 from services.sync.core.stores import Stores
@@ -98,6 +101,8 @@ class Core:
     stats: Stats
     reports: Reports
     runs: Runs
+    schedule: ScheduleDesk
+    scheduler: Scheduler
     worker: ItemWorker
     upkeep: Upkeep
 
@@ -108,16 +113,27 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
     calendar = Calendar(clock=clock, zone=ZoneInfo(settings.tz))
     store_rows, run_rows, partitions = StoreRows(database), RunRows(database), Partitions(database)
     runs = RunCreation(database=database, runs=run_rows, queue=queue)
+    ticks = TickRows(database)
     roster = Roster(connections=outside.connections, stores=store_rows, links=connect_links(settings))
+    starter = RunStarter(roster=roster, runs=runs, partitions=partitions, calendar=calendar)
     return Core(
         stores=Stores(rows=store_rows, accounts=outside.connections),
         stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
         reports=Reports(rows=ReportRows(database), calendar=calendar),
         runs=Runs(
-            starter=RunStarter(roster=roster, runs=runs, partitions=partitions, calendar=calendar),
+            starter=starter,
             watch=RunWatch(rows=run_rows, hints=outside.hints, clock=clock),
             viewer=RunViewer(rows=run_rows),
             canceller=RunCanceller(ender=RunCancelling(database), rows=run_rows),
+        ),
+        schedule=ScheduleDesk(
+            timetable=settings.timetable, runs=run_rows, fires=ticks, starting=(starter, roster), clock=clock
+        ),
+        scheduler=Scheduler(
+            schedules=settings.timetable.schedules if settings.cron_enabled else (),
+            ticks=ticks,
+            starter=starter,
+            clock=clock,
         ),
         worker=build_worker(settings, outside, stop),
         upkeep=Upkeep(orphans=Orphans(database=database, queue=queue), partitions=partitions, calendar=calendar),
@@ -204,6 +220,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             (outside.database.report, FIGURES_EVERY),
         ):
             stack.callback(asyncio.create_task(repeat(task, every=seconds, clock=SystemClock())).cancel)
+        stack.callback(asyncio.create_task(core.scheduler.run()).cancel)
         consumer = QueueConsumer(
             dsn=dsn,
             work=core.worker.work,
@@ -246,7 +263,7 @@ async def finish(consuming: asyncio.Task[None]) -> None:
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
     stores, stats, reports = StoreServicer(core.stores), StatsServicer(core.stats), ReportServicer(core.reports)
-    sync = SyncServicer(runs=core.runs, stats=core.stats)
+    sync = SyncServicer(runs=core.runs, stats=core.stats, schedule=core.schedule)
     names = sync_pb2.DESCRIPTOR.services_by_name
     return [
         RpcService(

@@ -3,13 +3,16 @@
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from libs.rpc.listen import Listen
 from libs.secret import Secret
 from libs.settings import ServiceSettings
 from libs.tiktok.address import Origin, Url
+from services.sync.domain.cron import parse_cron
+from services.sync.domain.jobs import Job
 from services.sync.domain.rate_limit import RateLimit
+from services.sync.domain.schedules import Schedule, Timetable
 
 MOST_AT_WORK = 1_000
 
@@ -52,6 +55,31 @@ class SyncSettings(ServiceSettings):
     tiktok_redirect_uri: Url = "http://127.0.0.1:3000/auth/tiktok/callback"
     # The zone in which days are counted.
     tz: Annotated[str, AfterValidator(check_zone)] = "UTC"
+
+    # Whether jobs start by themselves, and when, in the zone above.
+    cron_enabled: bool = True
+    cron_token_refresh: str = Field(default="0 1 * * *", validate_default=True)
+    cron_sync_user_daily: str = Field(default="0 2 * * *", validate_default=True)
+    cron_sync_video_daily: str = Field(default="0 3 * * *", validate_default=True)
+
+    @field_validator("cron_token_refresh", "cron_sync_user_daily", "cron_sync_video_daily")
+    @classmethod
+    def is_cron(cls, value: str) -> str:
+        """Refuse what is no cron expression, saying which field of it is wrong."""
+        parse_cron(value, ZoneInfo("UTC"))
+        return value
+
+    @property
+    def timetable(self) -> Timetable:
+        """What runs by itself, and when."""
+        zone = ZoneInfo(self.tz)
+        times = (
+            (Job.REFRESH_TOKENS, self.cron_token_refresh),
+            (Job.USER, self.cron_sync_user_daily),
+            (Job.VIDEO, self.cron_sync_video_daily),
+        )
+        schedules = tuple(Schedule(job, parse_cron(text, zone)) for job, text in times)
+        return Timetable(enabled=self.cron_enabled, zone=self.tz, schedules=schedules)
 
     @property
     def rate_limit(self) -> RateLimit:

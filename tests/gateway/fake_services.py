@@ -265,6 +265,7 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         self.runs: dict[str, FakeRun] = {}
         self.started: asyncio.Queue[FakeRun] = asyncio.Queue()
         self.logs: list[sync_pb2.SyncLog] = []
+        self.schedule = sync_pb2.GetScheduleResponse(enabled=True, timezone="UTC")
         self.limits_asked: list[int] = []
         self.cancelled: list[str] = []
         self.break_watches = 0
@@ -331,6 +332,14 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         if not has_ended(run.row.state):
             await run.finish(sync_pb2.RUN_STATE_CANCELLED)
         return sync_pb2.CancelRunResponse(run=run.row)
+
+    async def GetSchedule(self, _request: sync_pb2.GetScheduleRequest, _context: Any) -> sync_pb2.GetScheduleResponse:  # noqa: N802 - the proto names the method
+        return self.schedule
+
+    async def RunScheduledJob(  # noqa: N802 - the proto names the method
+        self, _request: sync_pb2.RunScheduledJobRequest, _context: Any
+    ) -> sync_pb2.RunScheduledJobResponse:
+        raise AssertionError("the gateway never starts a scheduled job")
 
     async def ListSyncLogs(self, request: sync_pb2.ListSyncLogsRequest, _context: Any) -> sync_pb2.ListSyncLogsResponse:  # noqa: N802 - the proto names the method
         self.limits_asked.append(request.limit)

@@ -128,6 +128,7 @@ class LivingSuite:
             "TIKTOK_API_BASE_URL": self.sandbox.url,
             "SYNC_LISTEN": "127.0.0.1:0",
             "SYNC_METRICS_PORT": "0",
+            "CRON_ENABLED": "0",
             "TIKTOK_RATE_LIMIT_PER_MINUTE": "60000",
             **more,
         }

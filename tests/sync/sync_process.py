@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,9 @@ class SyncProcess:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self.port = int(self.line_with("serving")["port"])
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     @property
     def target(self) -> str:
@@ -44,9 +47,11 @@ class SyncProcess:
 
 
 @contextmanager
-def sync_process(environment: Mapping[str, str]) -> Iterator[SyncProcess]:
+def sync_process(
+    environment: Mapping[str, str], program: Sequence[str] = ("-m", "services.sync")
+) -> Iterator[SyncProcess]:
     """Yield a serving process; it does not outlive the context."""
-    command = (sys.executable, "-m", "services.sync")
+    command = (sys.executable, *program)
     with subprocess.Popen(
         command, cwd=ROOT, env={"PATH": os.environ["PATH"], **environment}, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -10,6 +10,7 @@ from services.sync.core.calendar import Calendar
 from services.sync.domain.connections import Connection, Standing
 from services.sync.domain.links import ConnectLinks
 from services.sync.domain.runs import PlannedItem, Run, RunPlan, Scope, plan_items
+from services.sync.domain.schedules import Tick
 from services.sync.domain.subjects import Subject, SubjectKind
 
 NAMED = 5  # unknown stores that an error names
@@ -107,8 +108,11 @@ class RunStarter:
         self._partitions = partitions
         self._calendar = calendar
 
-    async def start(self, scope: Scope, idempotency_key: str | None) -> Run:
-        """Return the run; StoreNotFound, ConnectionNotFound, RunAlreadyActive with metadata run_id."""
+    async def start(self, scope: Scope, idempotency_key: str | None, tick: Tick | None = None) -> Run:
+        """Return the run; StoreNotFound, ConnectionNotFound, RunAlreadyActive with metadata run_id.
+
+        A tick is settled by the run that begins at it; TickTaken, and no run, when another replica was first.
+        """
         if known := await self._runs.already_started(scope, idempotency_key):
             return known
         items = await self._roster.plan(scope)
@@ -119,5 +123,6 @@ class RunStarter:
             idempotency_key=idempotency_key,
             snapshot_date=today,
             items=items,
+            tick=tick,
         )
         return await self._runs.create(plan)

@@ -9,6 +9,7 @@ from services.sync.domain.items import Ending
 from services.sync.domain.jobs import Job, parts_of
 from services.sync.domain.links import ConnectLinks
 from services.sync.domain.outcomes import Outcome, RunState
+from services.sync.domain.schedules import Tick
 from services.sync.domain.subjects import Subject
 
 
@@ -46,6 +47,7 @@ class RunPlan:
     idempotency_key: str | None
     snapshot_date: date
     items: tuple[PlannedItem, ...]
+    tick: Tick | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The sentences of the sync log that people read and search for."""
 
+from datetime import datetime
+
 from libs.tiktok.display_objects import Account
 from services.sync.domain.jobs import Job
 from services.sync.domain.runs import JobCounts
@@ -34,6 +36,16 @@ def job_ended(counts: JobCounts) -> str:
     if counts.job is Job.REFRESH_TOKENS:
         return f"Refreshed {counts.refreshed}/{counts.total} tokens, {ended}"
     return f"Synced {counts.succeeded}/{counts.total} stores, {ended}"
+
+
+def tick_missed(fire_at: datetime) -> str:
+    """Say that a tick was noticed too late."""
+    return f"Skipped: nothing could start the run of {fire_at.isoformat(timespec='minutes')}; start it by hand"
+
+
+def tick_overlapped(run_id: str) -> str:
+    """Say that a tick came while a run of the same scope was at work."""
+    return f"Skipped: run {run_id} of the same job is still at work"
 
 
 def job_cancelled(counts: JobCounts) -> str:

@@ -8,11 +8,19 @@ from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 from libs.rpc.interceptor import Context
 from services.sync.core.cancel_run import RunCanceller
 from services.sync.core.show_run import RunViewer
+from services.sync.core.show_schedule import ScheduleDesk
 from services.sync.core.start_run import RunStarter
 from services.sync.core.stats import Stats
 from services.sync.core.watch_run import RunWatch
 from services.sync.servicers.page_tokens import run_position, run_token
-from services.sync.servicers.translate import ended_message, log_message, progress_message, run_message, scope_of
+from services.sync.servicers.translate import (
+    ended_message,
+    log_message,
+    progress_message,
+    run_message,
+    scheduled_message,
+    scope_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +36,10 @@ class Runs:
 class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, *, runs: Runs, stats: Stats) -> None:
+    def __init__(self, *, runs: Runs, stats: Stats, schedule: ScheduleDesk) -> None:
         self._runs = runs
         self._stats = stats
+        self._schedule = schedule
 
     async def StartSync(self, request: sync_pb2.StartSyncRequest, context: Context) -> sync_pb2.StartSyncResponse:
         """Start a run."""
@@ -68,6 +77,22 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
     async def CancelRun(self, request: sync_pb2.CancelRunRequest, context: Context) -> sync_pb2.CancelRunResponse:
         """End a run where it stands."""
         return sync_pb2.CancelRunResponse(run=run_message(await self._runs.canceller.cancel(request.run_id)))
+
+    async def GetSchedule(self, request: sync_pb2.GetScheduleRequest, context: Context) -> sync_pb2.GetScheduleResponse:
+        """Return the schedules."""
+        timetable = self._schedule.timetable
+        jobs = [scheduled_message(entry) for entry in await self._schedule.entries()]
+        return sync_pb2.GetScheduleResponse(enabled=timetable.enabled, timezone=timetable.zone, jobs=jobs)
+
+    async def RunScheduledJob(
+        self, request: sync_pb2.RunScheduledJobRequest, context: Context
+    ) -> sync_pb2.RunScheduledJobResponse:
+        """Start a scheduled job now, or say what it would do."""
+        if request.dry_run:
+            preview = await self._schedule.preview(request.name)
+            return sync_pb2.RunScheduledJobResponse(total=preview.total, skipped=preview.skipped)
+        run = await self._schedule.run_now(request.name)
+        return sync_pb2.RunScheduledJobResponse(run=run_message(run), total=run.total, skipped=run.skipped)
 
     async def ListSyncLogs(
         self, request: sync_pb2.ListSyncLogsRequest, context: Context

@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.sync.v1 import sync_pb2
 
+from services.sync.core.show_schedule import Entry
 from services.sync.domain.jobs import Job
 from services.sync.domain.logs import SyncLog
 from services.sync.domain.outcomes import Outcome, RunState
@@ -188,6 +189,18 @@ def progress_message(progress: Progress) -> sync_pb2.Progress:
         eta=duration(progress.eta),
         ended_stores=[ended_message(ended) for ended in progress.ended],
         jobs=[counts_message(counts) for counts in run.jobs],
+    )
+
+
+def scheduled_message(entry: Entry) -> sync_pb2.ScheduledJob:
+    """Return a schedule's message."""
+    return sync_pb2.ScheduledJob(
+        name=entry.schedule.name,
+        schedule=entry.schedule.cron.text,
+        next_run_time=timestamp(entry.next_run),
+        running=entry.active_run is not None,
+        run_id=entry.active_run or "",
+        last_run_time=timestamp(entry.last_run),
     )
 
 

@@ -1464,6 +1464,159 @@ class CancelRunResponse(_message.Message):
 Global___CancelRunResponse: _TypeAlias = CancelRunResponse  # noqa: Y015
 
 @_typing.final
+class GetScheduleRequest(_message.Message):
+    """Asks for the schedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScheduleRequest: _TypeAlias = GetScheduleRequest  # noqa: Y015
+
+@_typing.final
+class GetScheduleResponse(_message.Message):
+    """The schedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    """Whether jobs start by themselves."""
+    timezone: _builtins.str
+    """Time zone of the expressions."""
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScheduledJob]:
+        """The jobs, in the order of the day."""
+
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool = ...,
+        timezone: _builtins.str = ...,
+        jobs: _abc.Iterable[Global___ScheduledJob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "jobs", b"jobs", "timezone", b"timezone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScheduleResponse: _TypeAlias = GetScheduleResponse  # noqa: Y015
+
+@_typing.final
+class ScheduledJob(_message.Message):
+    """A job that starts by itself, over all stores."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    NEXT_RUN_TIME_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    LAST_RUN_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """refresh_tokens, sync_user_daily or sync_video_daily."""
+    schedule: _builtins.str
+    """Cron expression: minute, hour, day of month, month, day of week."""
+    running: _builtins.bool
+    """Whether a run of it is at work, however that was started."""
+    run_id: _builtins.str
+    """That run; empty while there is none."""
+    @_builtins.property
+    def next_run_time(self) -> _timestamp_pb2.Timestamp:
+        """When it starts next; absent while nothing starts by itself."""
+
+    @_builtins.property
+    def last_run_time(self) -> _timestamp_pb2.Timestamp:
+        """The newest time at which it started by itself; absent before the first."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        schedule: _builtins.str = ...,
+        next_run_time: _timestamp_pb2.Timestamp | None = ...,
+        running: _builtins.bool = ...,
+        run_id: _builtins.str = ...,
+        last_run_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_run_time", b"last_run_time", "next_run_time", b"next_run_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_run_time", b"last_run_time", "name", b"name", "next_run_time", b"next_run_time", "run_id", b"run_id", "running", b"running", "schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduledJob: _TypeAlias = ScheduledJob  # noqa: Y015
+
+@_typing.final
+class RunScheduledJobRequest(_message.Message):
+    """Asks for a scheduled job at once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    dry_run: _builtins.bool
+    """Start nothing, and say what would be done."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunScheduledJobRequest: _TypeAlias = RunScheduledJobRequest  # noqa: Y015
+
+@_typing.final
+class RunScheduledJobResponse(_message.Message):
+    """The job that was started, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """Stores in it."""
+    skipped: _builtins.int
+    """Of these, the ones that are skipped because they must be connected again."""
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """The run; absent in a dry run."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+        total: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "skipped", b"skipped", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunScheduledJobResponse: _TypeAlias = RunScheduledJobResponse  # noqa: Y015
+
+@_typing.final
 class ListSyncLogsRequest(_message.Message):
     """Asks for sync logs."""
 

@@ -461,6 +461,16 @@ class SyncServiceStub:
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.GetSchedule = channel.unary_unary(
+                '/tokhub.sync.v1.SyncService/GetSchedule',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetScheduleRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetScheduleResponse.FromString,
+                _registered_method=True)
+        self.RunScheduledJob = channel.unary_unary(
+                '/tokhub.sync.v1.SyncService/RunScheduledJob',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobResponse.FromString,
+                _registered_method=True)
         self.ListSyncLogs = channel.unary_unary(
                 '/tokhub.sync.v1.SyncService/ListSyncLogs',
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListSyncLogsRequest.SerializeToString,
@@ -536,6 +546,26 @@ class SyncServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSchedule(self, request, context):
+        """Returns the jobs that start by themselves, and when they do next.
+
+        Callers: the gateway, internal services and operators.
+        Errors: STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunScheduledJob(self, request, context):
+        """Starts the job of a schedule now, or says what it would do.
+
+        Callers: operators.
+        Errors: RUN_ALREADY_ACTIVE with metadata run_id; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSyncLogs(self, request, context):
         """Lists sync logs, newest first.
 
@@ -578,6 +608,16 @@ def add_SyncServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunRequest.FromString,
                     response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunResponse.SerializeToString,
+            ),
+            'GetSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSchedule,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetScheduleRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetScheduleResponse.SerializeToString,
+            ),
+            'RunScheduledJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunScheduledJob,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobResponse.SerializeToString,
             ),
             'ListSyncLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSyncLogs,
@@ -750,6 +790,60 @@ class SyncService:
             '/tokhub.sync.v1.SyncService/CancelRun',
             tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunRequest.SerializeToString,
             tokhub_dot_sync_dot_v1_dot_sync__pb2.CancelRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.SyncService/GetSchedule',
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.GetScheduleRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.GetScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunScheduledJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.SyncService/RunScheduledJob',
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -209,6 +209,18 @@ class SyncServiceStub:
     Callers: the gateway, internal services and operators.
     Errors: RUN_NOT_FOUND, STORAGE_UNAVAILABLE.
     """
+    GetSchedule: _aio.UnaryUnaryMultiCallable[_sync_pb2.GetScheduleRequest, _sync_pb2.GetScheduleResponse]
+    """Returns the jobs that start by themselves, and when they do next.
+
+    Callers: the gateway, internal services and operators.
+    Errors: STORAGE_UNAVAILABLE.
+    """
+    RunScheduledJob: _aio.UnaryUnaryMultiCallable[_sync_pb2.RunScheduledJobRequest, _sync_pb2.RunScheduledJobResponse]
+    """Starts the job of a schedule now, or says what it would do.
+
+    Callers: operators.
+    Errors: RUN_ALREADY_ACTIVE with metadata run_id; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
+    """
     ListSyncLogs: _aio.UnaryUnaryMultiCallable[_sync_pb2.ListSyncLogsRequest, _sync_pb2.ListSyncLogsResponse]
     """Lists sync logs, newest first.
 
@@ -294,6 +306,30 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         Any replica can do it, whichever works on the run. A run that has ended before is returned as it ended.
         Callers: the gateway, internal services and operators.
         Errors: RUN_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSchedule(
+        self,
+        request: _sync_pb2.GetScheduleRequest,
+        context: _aio.ServicerContext[_sync_pb2.GetScheduleRequest, _abc.Awaitable[_sync_pb2.GetScheduleResponse]],
+    ) -> _abc.Awaitable[_sync_pb2.GetScheduleResponse]:
+        """Returns the jobs that start by themselves, and when they do next.
+
+        Callers: the gateway, internal services and operators.
+        Errors: STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RunScheduledJob(
+        self,
+        request: _sync_pb2.RunScheduledJobRequest,
+        context: _aio.ServicerContext[_sync_pb2.RunScheduledJobRequest, _abc.Awaitable[_sync_pb2.RunScheduledJobResponse]],
+    ) -> _abc.Awaitable[_sync_pb2.RunScheduledJobResponse]:
+        """Starts the job of a schedule now, or says what it would do.
+
+        Callers: operators.
+        Errors: RUN_ALREADY_ACTIVE with metadata run_id; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -15,10 +15,12 @@ from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.run_ending import log_ended_job, to_counts
 from services.sync.adapters.postgres.run_rows import RunRows
+from services.sync.adapters.postgres.tick_rows import take
 from services.sync.domain.items import ItemKey
 from services.sync.domain.jobs import LOG_NAMES, parts_of
 from services.sync.domain.outcomes import RunState
 from services.sync.domain.runs import PlannedItem, Run, RunPlan, Scope
+from services.sync.domain.schedules import TickOutcome
 
 CHUNK = 5_000  # rows a statement, so that none comes near the statement timeout
 
@@ -101,6 +103,9 @@ class RunCreation:
         return run
 
     async def _insert(self, connection: Borrowed, run_id: str, plan: RunPlan) -> None:
+        if plan.tick:
+            # Before anything else: who comes second waits here, and then has nothing to undo.
+            await take(connection, plan.tick, TickOutcome.STARTED, run_id)
         rows = placed(plan.items)
         await insert_run(connection, run_id, plan, rows)
         for chunk in chunks(rows):
