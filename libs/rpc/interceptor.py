@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from libs.errors import DeadlineExceeded, Internal, InvalidField, TokhubError
+from libs.rpc.actor import bind_peer
 from libs.rpc.request_id import METADATA_KEY, bind_request_id
 from libs.rpc.status import CODES, OPAQUE, to_status
 
@@ -95,6 +96,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
         structlog.contextvars.clear_contextvars()
         request_id = bind_request_id(offered_request_id(context))
+        bind_peer(context.peer())
         started = time.perf_counter()
         ending = Ending()
         try:

@@ -31,6 +31,7 @@ from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.shops import PostgresShops
 from services.token.adapters.standing import Standing
 from services.token.adapters.timeline_rows import PostgresTimeline
+from services.token.adapters.verifications import PostgresVerifications
 from services.token.core import authorization, disconnection, exchange, rotation
 from services.token.core.authorization import Authorization
 from services.token.core.batch import BatchTokens
@@ -126,16 +127,13 @@ def build_vaulting(grounds: Grounds) -> Vaulting:
         keys=keys,
         rows=rows,
         connections=PostgresConnections(pool=pool, replica=replica),
-        rotations=PostgresRotations(pool),
+        rotations=PostgresRotations(pool=pool, replica=replica),
         vault=vault,
         clock=clock,
     )
-    return Vaulting(
-        member=member,
-        keys=keys,
-        rotation=KeyRotation(parts),
-        verification=Verification(rows=rows, vault=vault, journal=grounds.journal),
-    )
+    audit = PostgresVerifications(pool=pool, replica=replica)
+    verification = Verification(rows=rows, vault=vault, journal=grounds.journal, audit=audit)
+    return Vaulting(member=member, keys=keys, rotation=KeyRotation(parts), verification=verification)
 
 
 def build_refresher(
@@ -201,8 +199,9 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     chores: tuple[Chore, ...] = (events_kept.sweep, disconnecting.revoke_due, runs.lose)
     importing = None
     if shop:
-        learner = ShopLearner(rows=PostgresShops(grounds.pool), source=shop, vault=vault)
-        importing = Importing(rows=PostgresImports(grounds.pool), refresher=refresher, learner=learner, vault=vault)
+        learner = ShopLearner(rows=PostgresShops(pool=grounds.pool, replica=grounds.replica), source=shop, vault=vault)
+        imports = PostgresImports(pool=grounds.pool, replica=grounds.replica)
+        importing = Importing(rows=imports, refresher=refresher, learner=learner, vault=vault)
         chores += (learner.learn_due, importing.finish_due)
     directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
     tokens = MeteredTokens(

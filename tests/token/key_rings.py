@@ -8,6 +8,7 @@ from services.token.adapters.journal.journal import NoJournal
 from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
+from services.token.adapters.verifications import PostgresVerifications
 from services.token.core import rotation
 from services.token.core.key_ring import RingMember
 from services.token.core.rotation import KeyRotation, Rotation, Stage
@@ -33,6 +34,7 @@ class Keyholder:
         self.vault = Vault(ring)
         self.rows = PostgresSealedRows(house.pool)
         self.keys = PostgresKeyRing(pool=house.pool, replica=name)
+        self.audit = PostgresVerifications(pool=house.pool, replica=name)
         self.member = RingMember(ring=ring, keys=self.keys, clock=SystemClock())
 
     async def start(self) -> "Keyholder":
@@ -47,7 +49,7 @@ class Keyholder:
                 keys=self.keys,
                 rows=self.rows,
                 connections=PostgresConnections(pool=self.house.pool, replica="rotating"),
-                rotations=PostgresRotations(self.house.pool),
+                rotations=PostgresRotations(pool=self.house.pool, replica="rotating"),
                 vault=self.vault,
                 clock=QuickClock(),
             )
@@ -63,7 +65,7 @@ class Keyholder:
                 return
 
     def verification(self) -> Verification:
-        return Verification(rows=self.rows, vault=self.vault, journal=NoJournal())
+        return Verification(rows=self.rows, vault=self.vault, journal=NoJournal(), audit=self.audit)
 
     async def verify(self) -> tuple[list[Unreadable], Verified]:
         parts = [part async for part in self.verification().verify()]

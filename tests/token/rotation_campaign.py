@@ -26,6 +26,7 @@ from services.token.__main__ import SCHEMA
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import NoJournal
 from services.token.adapters.sealed_rows import PostgresSealedRows
+from services.token.adapters.verifications import PostgresVerifications
 from services.token.core.vault import Vault
 from services.token.core.verification import Verification, Verified
 from services.token.domain.connection import ByOwner, Owner, OwnerKind, Provider
@@ -247,7 +248,9 @@ def grant_of(minted: Mapping[str, str]) -> Grant:
 async def inspect(pool: Pool, sandbox: SandboxProcess, size: Size) -> Vaulted:
     """Open every row, and hold it against what the sandbox gave last."""
     vault, rows = Vault(ring_of(size.rotations)), PostgresSealedRows(pool)
-    parts = [part async for part in Verification(rows=rows, vault=vault, journal=NoJournal()).verify()]
+    audit = PostgresVerifications(pool=pool, replica="inspecting")
+    verification = Verification(rows=rows, vault=vault, journal=NoJournal(), audit=audit)
+    parts = [part async for part in verification.verify()]
     verified = parts[-1]
     assert isinstance(verified, Verified)
     lost = dead = 0

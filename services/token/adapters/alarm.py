@@ -6,8 +6,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from libs.database.pool import Pool, borrow
-from libs.rpc.request_id import current_request_id
-from services.token.adapters.timeline import recorded
+from services.token.adapters.timeline import author, recorded
 from services.token.domain.connection import Version
 from services.token.domain.timeline import DoubleSpend, why
 
@@ -15,8 +14,7 @@ RECORD = recorded(
     "SELECT id, $2::bigint AS epoch, $3::bigint AS generation FROM connections WHERE id = $1",
     kind="'DOUBLE_SPEND'",
     reason="$4::text",
-    replica="$5",
-    request_id="$6",
+    by="$5",
 )
 
 log = structlog.get_logger()
@@ -43,9 +41,10 @@ class Alarm:
         log.error(
             "double spend", what=what, why=why(what), connection=str(connection_id), generation=version.generation
         )
-        by = (self._replica, current_request_id())
         try:
             async with borrow(self._pool) as database:
-                await database.execute(RECORD, connection_id, version.epoch, version.generation, what, *by)
+                await database.execute(
+                    RECORD, connection_id, version.epoch, version.generation, what, author(self._replica)
+                )
         except Exception as error:  # noqa: BLE001 - an alarm never stands in the way of what it is about
             log.warning("double spend not recorded", connection=str(connection_id), error=type(error).__name__)

@@ -8,12 +8,11 @@ import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
-from libs.rpc.request_id import current_request_id
 from services.token.adapters.revocations import QUEUE_REVOCATION, queue_late
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
 from services.token.adapters.shop_tokens import account_of, marked, shops_due_of
 from services.token.adapters.shops import write_shops
-from services.token.adapters.timeline import recorded
+from services.token.adapters.timeline import author, recorded
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
 from services.token.core.journal import Entry
 from services.token.core.vault import SealedTokens
@@ -64,8 +63,7 @@ CLAIM = recorded(
     """,
     kind="'REFRESH_INTENT'",
     reason="''",
-    replica="$2",
-    request_id="$6",
+    by="$6",
 )
 
 MARK_CONNECTED = "INSERT INTO refresh_token_marks (mark, connection_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
@@ -75,8 +73,8 @@ SAVE = recorded(
     f"""
     UPDATE connections SET
         generation = $3 + 1, access_token = $4, refresh_token = $5,
-        account_id = {account_of("account_id", "$17", "connections.provider")},
-        shops_due_at = {shops_due_of("account_id", "$17", "connections.provider", before="shops_due_at")},
+        account_id = {account_of("account_id", "$16", "connections.provider")},
+        shops_due_at = {shops_due_of("account_id", "$16", "connections.provider", before="shops_due_at")},
         status = 'ACTIVE', failures = 0,
         reason = CASE WHEN cardinality($6::text[]) > 0 AND NOT $6 @> scopes THEN 'scope_reduced'
             WHEN reason = 'scope_reduced' AND cardinality($6) <= cardinality(scopes) THEN reason
@@ -95,9 +93,8 @@ SAVE = recorded(
     """,
     kind="'REFRESHED'",
     reason="''",
-    replica="$14",
-    request_id="$15",
-    also=marked("$16"),
+    by="$14",
+    also=marked("$15"),
 )
 
 SAVED_BEFORE = "SELECT 1 FROM connections WHERE id = $1 AND epoch = $2 AND generation = $3 AND access_token = $4"
@@ -114,8 +111,7 @@ GIVE_BACK = recorded(
     """,
     kind="coalesce($5::text, 'REFRESH_FAILED')",
     reason="coalesce($6::text, $7::text, '')",
-    replica="$8",
-    request_id="$9",
+    by="$8",
 )
 
 # A key that is lacking here and exists elsewhere says nothing about the row.
@@ -128,8 +124,7 @@ SUSPECT = recorded(
     """,
     kind="'SUSPECT'",
     reason="$4",
-    replica="$6",
-    request_id="$7",
+    by="$6",
 )
 
 LOCK_OWNER = """
@@ -161,8 +156,7 @@ CONNECT = recorded(
     """,
     kind="'CONNECTED'",
     reason="''",
-    replica="''",
-    request_id="$17",
+    by="$17",
 )
 
 LIVE_OWNER = """
@@ -189,6 +183,7 @@ class Wish(NamedTuple):
     grant: Grant
     seal: Seal
     before_replacement: BeforeReplacement
+    by: Sequence[str]
 
 
 class PostgresConnections:
@@ -217,7 +212,7 @@ class PostgresConnections:
                 lease,
                 need.spent_generation,
                 need.min_ttl,
-                current_request_id(),
+                author(self._replica),
             )
         if row is None:
             return None
@@ -246,8 +241,7 @@ class PostgresConnections:
                 SHORT_LIFE,
                 SHORTEST_PAUSE,
                 *given,
-                self._replica,
-                current_request_id(),
+                author(self._replica),
                 sealed.mark,
                 grant.account_id,
             )
@@ -273,15 +267,14 @@ class PostgresConnections:
                 setback.status,
                 setback.reason,
                 setback.cause,
-                self._replica,
-                current_request_id(),
+                author(self._replica),
             )
         return given is not None
 
     async def suspect(self, connection_id: UUID, version: Version, lacked_keys: Sequence[str]) -> bool:
         """Mark a row that does not open, unless a key is lacking here that exists."""
         key = (connection_id, version.epoch, version.generation)
-        why = (Why.UNREADABLE, list(lacked_keys), self._replica, current_request_id())
+        why = (Why.UNREADABLE, list(lacked_keys), author(self._replica))
         async with borrow(self._pool) as database:
             return await database.fetchrow(SUSPECT, *key, *why) is not None
 
@@ -296,11 +289,12 @@ class PostgresConnections:
     async def _write(
         self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, before_replacement: BeforeReplacement
     ) -> Connection:
+        wish = Wish(target, team_id, grant, seal, before_replacement, author(self._replica))
         async with borrow(self._pool) as database:
             while True:
                 try:
                     async with database.transaction():
-                        return await write_connection(database, Wish(target, team_id, grant, seal, before_replacement))
+                        return await write_connection(database, wish)
                 except asyncpg.UniqueViolationError as error:
                     if error.constraint_name == "connections_live_account":
                         masked = await self._masked_owner(database, grant)
@@ -354,7 +348,7 @@ async def queue_revocation(database: Borrowed, old: asyncpg.Record) -> None:
 
 async def write_connection(database: Borrowed, wish: Wish) -> Connection:
     """Write the row of a new grant inside a transaction, the owner's old row locked first."""
-    target, team_id, grant, seal, before_replacement = wish
+    target, team_id, grant, seal, before_replacement, by = wish
     old = await database.fetchrow(LOCK_OWNER, *owner_key(target))
     if old and old["status"] != Status.DISCONNECTED and old["account_id"] != grant.account_id:
         await before_replacement(database, old)
@@ -378,7 +372,7 @@ async def write_connection(database: Borrowed, wish: Wish) -> Connection:
         grant.age,
         grant.access_given,
         grant.refresh_given,
-        current_request_id(),
+        by,
     )
     if grant.provider is Provider.TIKTOK_SHOP:
         await database.execute(MARK_CONNECTED, sealed.mark, connection_id)

@@ -15,7 +15,8 @@ NAMED = "SELECT xid::text AS xid, id FROM connection_events WHERE id = $1"
 
 READ = f"""
     SELECT connection.*, event.id AS event_id, event.xid::text AS xid, event.at, event.kind, event.epoch AS event_epoch,
-        event.generation AS event_generation, event.reason AS event_reason, event.replica, event.request_id
+        event.generation AS event_generation, event.reason AS event_reason, event.replica, event.request_id,
+        event.actor
     FROM connection_events event
     JOIN LATERAL (SELECT {COLUMNS} FROM connections WHERE connections.id = event.connection_id) connection ON true
     WHERE (event.xid, event.id) > ($1::text::xid8, $2) AND event.{SETTLED}
@@ -70,5 +71,6 @@ def happening_of(row: Any) -> Happening:
         reason=row["event_reason"],
         replica=row["replica"],
         request_id=row["request_id"],
+        actor=row["actor"],
     )
     return Happening(event=event, position=Position(transaction=row["xid"], id=row["event_id"]), connection=connection)

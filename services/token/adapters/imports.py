@@ -7,6 +7,7 @@ from libs.database.pool import Borrowed, Pool, borrow
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
+from services.token.adapters.timeline import author, recorded
 from services.token.core.importing import FIRST, Candidate
 from services.token.domain.connection import Connection
 
@@ -19,7 +20,8 @@ MARK = """
 """
 UNMARK = "DELETE FROM refresh_token_marks WHERE connection_id = ANY ($1)"
 
-INSERT = f"""
+INSERT = recorded(
+    f"""
     INSERT INTO connections (
         id, provider, owner_kind, owner_id, team_id, account_id, status, epoch, generation, access_token,
         refresh_token, access_given, received_at, access_expires_at)
@@ -29,7 +31,11 @@ INSERT = f"""
         AS new (id, kind, owner, team, mark, access, refresh)
     ON CONFLICT DO NOTHING
     RETURNING {COLUMNS}
-"""
+    """,
+    kind="'IMPORTED'",
+    reason="''",
+    by="$10",
+)
 
 TAKEN_NUMBERS = "SELECT number FROM shops WHERE number = ANY ($1)"
 HIGHEST_NUMBER = "SELECT coalesce(max(number), 0) FROM shops"
@@ -45,12 +51,18 @@ LIVE = """
 """
 TAKE_ACCOUNT = f"UPDATE connections SET account_id = $2, shops_due_at = {SHOPS_DUE} WHERE id = $1"
 # The row stays, without tokens and a step ahead of the journal, so that a replay does not bring it back.
-GIVE_WAY = """
+GIVE_WAY = recorded(
+    """
     UPDATE connections SET status = 'DISCONNECTED', reason = 'merged', epoch = epoch + 1, access_token = '',
         refresh_token = '', account_id = $2, lease_owner = NULL, lease_until = NULL, intent_generation = NULL,
         intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1
-"""
+    RETURNING id, epoch, generation
+    """,
+    kind="'DISCONNECTED'",
+    reason="'merged'",
+    by="$3",
+)
 MOVE_SHOPS = "UPDATE shops SET connection_id = $2 WHERE connection_id = $1"
 MOVE_MARKS = "UPDATE refresh_token_marks SET connection_id = $2 WHERE connection_id = $1"
 LEARN_AGAIN = "UPDATE connections SET shops_due_at = clock_timestamp() WHERE id = $1"
@@ -66,10 +78,11 @@ DUE = f"""
 
 
 class PostgresImports:
-    """Implements ImportsPort."""
+    """Implements ImportsPort; replica names this process."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, *, pool: Pool, replica: str) -> None:
         self._pool = pool
+        self._replica = replica
 
     async def known(self, marks: Sequence[bytes]) -> dict[bytes, UUID]:
         """Return the connections that hold or held tokens of these marks."""
@@ -82,7 +95,8 @@ class PostgresImports:
             ids = [one.connection_id for one in candidates]
             marked = {row[0] for row in await database.fetch(MARK, [one.sealed.mark for one in candidates], ids)}
             new = [one for one in candidates if one.connection_id in marked]
-            rows = await database.fetch(INSERT, FIRST.epoch, FIRST.generation, *columns(new))
+            by = author(self._replica)
+            rows = await database.fetch(INSERT, FIRST.epoch, FIRST.generation, *columns(new), by)
             stored = {row["id"] for row in rows}
             await database.execute(UNMARK, list(marked - stored))
             await add_shops(database, [one for one in new if one.connection_id in stored])
@@ -101,7 +115,7 @@ class PostgresImports:
                 return connection_id
             await database.execute(MOVE_SHOPS, connection_id, live)
             await database.execute(MOVE_MARKS, connection_id, live)
-            await database.execute(GIVE_WAY, connection_id, account)
+            await database.execute(GIVE_WAY, connection_id, account, author(self._replica))
             await database.execute(LEARN_AGAIN, live)
             return live
 

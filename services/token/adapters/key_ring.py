@@ -6,6 +6,7 @@ from typing import Any
 from libs.database.pool import Pool, borrow
 from libs.vault.ring import WrongKeys, header
 from services.token.adapters.sealed_columns import SEALED_FIELDS
+from services.token.adapters.timeline import author, recorded_of_keys
 from services.token.core.key_ring import LIVE_FOR, Agreement, KeyReport, KeyStanding, RingStanding
 
 # Reports take turns, so that a replica is either counted before a key becomes active or sees that it is.
@@ -23,7 +24,8 @@ ADD_ENCRYPTIONS = """
     FROM unnest($1::text[], $2::bigint[]) AS counted (key_id, sealed) WHERE key.key_id = counted.key_id
 """
 
-ACTIVATE = """
+ACTIVATE = recorded_of_keys(
+    """
     WITH live AS (
         SELECT replica, key_id, preferred FROM key_replicas
         WHERE seen_at > clock_timestamp() - make_interval(secs => $1)
@@ -36,7 +38,12 @@ ACTIVATE = """
         SELECT key_id FROM known_to_all JOIN key_canaries USING (key_id) WHERE activated_at IS NULL
         ORDER BY key_id LIMIT 1
     )
-"""
+    RETURNING key_id
+    """,
+    kind="'KEY_ACTIVATED'",
+    key="key_id",
+    by="$2",
+)
 
 FORGET = "DELETE FROM key_replicas WHERE seen_at < clock_timestamp() - make_interval(secs => $1)"
 
@@ -76,7 +83,7 @@ class PostgresKeyRing:
                 await database.execute(ADD_ENCRYPTIONS, list(report.sealed), list(report.sealed.values()))
             # Raised inside the transaction: a replica that lacks the active key does not count as one.
             raise_if_unknown(await database.fetchval(ACTIVE), report)
-            await database.execute(ACTIVATE, LIVE_FOR)
+            await database.execute(ACTIVATE, LIVE_FOR, author(self._replica))
             await database.execute(FORGET, FORGET_AFTER)
             return agreement_of(await database.fetch(AGREEMENT))
 

@@ -5,8 +5,7 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
-from libs.rpc.request_id import current_request_id
-from services.token.adapters.timeline import recorded
+from services.token.adapters.timeline import author, recorded
 from services.token.domain.connection import Provider, Why
 from services.token.domain.provider_event import (
     AccountRemoved,
@@ -48,8 +47,7 @@ DISCONNECT = recorded(
     """,
     kind="'DISCONNECTED'",
     reason="$2::text",
-    replica="$3",
-    request_id="$4",
+    by="$3",
 )
 
 OTHER_SHOPS = "SELECT EXISTS (SELECT FROM shops WHERE connection_id = $1 AND shop_id IS DISTINCT FROM $2)"
@@ -59,8 +57,7 @@ TOUCH = recorded(
     "UPDATE connections SET updated_at = clock_timestamp() WHERE id = $1 RETURNING id, epoch, generation",
     kind="'SHOP_REMOVED'",
     reason="$2::text",
-    replica="$3",
-    request_id="$4",
+    by="$3",
 )
 
 ANNOUNCE = recorded(
@@ -73,8 +70,7 @@ ANNOUNCE = recorded(
     """,
     kind="'EXPIRY_ANNOUNCED'",
     reason=f"'{Why.EXPIRING}'",
-    replica="$3",
-    request_id="$4",
+    by="$3",
 )
 
 
@@ -126,4 +122,4 @@ class PostgresProviderEvents:
         await self._record(database, TOUCH, connection, shop_id)
 
     async def _record(self, database: Borrowed, statement: str, connection: UUID, value: Any) -> None:
-        await database.execute(statement, connection, value, self._replica, current_request_id())
+        await database.execute(statement, connection, value, author(self._replica))

@@ -15,6 +15,9 @@ from services.token.domain.grant import Grant
 
 log = structlog.get_logger()
 
+# Whoever asked for what is made up for here is long gone.
+JOURNAL = "ARRAY['', '', 'journal']"
+
 # Older means an earlier epoch, or the same and an earlier generation: what is as new or newer is left alone.
 RESTORE = recorded(
     f"""
@@ -44,8 +47,7 @@ RESTORE = recorded(
     """,
     kind="'REFRESHED'",
     reason="'restored'",
-    replica="''",
-    request_id="''",
+    by=JOURNAL,
     also=marked("$17"),
 )
 
@@ -66,8 +68,7 @@ DISCONNECT = recorded(
     """,
     kind="'DISCONNECTED'",
     reason="'restored'",
-    replica="''",
-    request_id="''",
+    by=JOURNAL,
 )
 
 # The access token stays in use while it lasts; the next refresh presents the old refresh token once and so finds out.
@@ -81,8 +82,7 @@ RESOLVE = recorded(
     """,
     kind="'SUSPECT'",
     reason="'lost_response'",
-    replica="''",
-    request_id="''",
+    by=JOURNAL,
 )
 
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
-from libs.rpc.request_id import current_request_id
 from services.token.adapters.rows import COLUMNS, connection_of
-from services.token.adapters.timeline import recorded
+from services.token.adapters.timeline import author, recorded
 from services.token.core.disconnection import Pending
 from services.token.core.journal import Entry
 from services.token.core.vault import SealedTokens
@@ -48,8 +47,7 @@ DISCONNECT = recorded(
     """,
     kind="'DISCONNECTED'",
     reason="''",
-    replica="$2",
-    request_id="$3",
+    by="$2",
 )
 
 FIND = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
@@ -114,7 +112,7 @@ class PostgresRevocations:
             if row["status"] == "DISCONNECTED":
                 return connection_of(await database.fetchrow(FIND, row["id"])), False
             await database.execute(QUEUE_REVOCATION, row["id"])
-            ended = await database.fetchrow(DISCONNECT, row["id"], self._replica, current_request_id())
+            ended = await database.fetchrow(DISCONNECT, row["id"], author(self._replica))
             return connection_of(ended), True
 
     async def forget(self) -> Sequence[UUID]:

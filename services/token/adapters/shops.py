@@ -8,7 +8,7 @@ import asyncpg
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
 from services.token.adapters.rows import COLUMNS, held_of
-from services.token.adapters.timeline import CHANNEL
+from services.token.adapters.timeline import author, recorded
 from services.token.core.connections import Held
 from services.token.domain.connection import Connection, Owner, OwnerKind
 from services.token.domain.grant import Grant
@@ -54,11 +54,16 @@ TAKE = """
         region = excluded.region, seller_type = excluded.seller_type
 """
 
-LEARNT = """
+LEARNT = recorded(
+    """
     UPDATE connections SET shops_due_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1 AND epoch = $2 AND status <> 'DISCONNECTED'
-    RETURNING 1
-"""
+    RETURNING id, epoch, generation
+    """,
+    kind="'SHOPS_LEARNT'",
+    reason="$3::text",
+    by="$4",
+)
 
 DUE = f"""
     UPDATE connections SET shops_due_at = clock_timestamp() + make_interval(secs => $1)
@@ -73,10 +78,11 @@ LEARN_AFTER = 60.0  # seconds between two attempts
 
 
 class PostgresShops:
-    """Implements ShopsPort."""
+    """Implements ShopsPort; replica names this process."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, *, pool: Pool, replica: str) -> None:
         self._pool = pool
+        self._replica = replica
 
     async def due(self, most: int) -> Sequence[tuple[Held, str]]:
         """Return connections whose shops are not known, with the wanted shop; nobody else gets them for a minute."""
@@ -87,12 +93,12 @@ class PostgresShops:
     async def learn(self, connection: Connection, shops: Sequence[Shop]) -> tuple[Shop, ...]:
         """Store the shops of a connection, unless it has moved on; return those left out, being live elsewhere."""
         async with borrow(self._pool) as database, database.transaction():
-            if not await database.fetchval(LEARNT, connection.id, connection.version.epoch):
+            told = (", ".join(shop.id for shop in shops), author(self._replica))
+            if not await database.fetchval(LEARNT, connection.id, connection.version.epoch, *told):
                 return ()
             await lock_numbers(database)
             elsewhere = {row["shop_id"] for row in await shops_elsewhere(database, connection.id, shops)}
             await take_shops(database, connection.id, [shop for shop in shops if shop.id not in elsewhere])
-            await database.execute("SELECT pg_notify($1, $2)", CHANNEL, str(connection.id))
         return tuple(shop for shop in shops if shop.id in elsewhere)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from libs.database.pool import Pool, borrow
 from services.token.domain.timeline import Event, Kind
 
-EVENT_COLUMNS = "id, connection_id, at, kind, epoch, generation, reason, replica, request_id"
+EVENT_COLUMNS = "id, connection_id, at, kind, epoch, generation, reason, replica, request_id, actor"
 
 NEWEST = f"""
     SELECT {EVENT_COLUMNS} FROM connection_events

@@ -10,7 +10,6 @@ import structlog
 
 from libs.clock import Clock
 from libs.errors import (
-    AccountAlreadyConnected,
     AuthorizationDenied,
     InvalidField,
     ScopeMissing,
@@ -170,7 +169,7 @@ class Authorization:
                     await self._return_unwanted(grant)
                     raise
                 await self._clock.sleep(0.5)
-            except AccountAlreadyConnected:
+            except Exception:
                 await self._return_unwanted(grant)
                 raise
         await self._journal.keep(Entry.of(connection, connection.version, grant, self._clock.now()))

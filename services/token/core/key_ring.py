@@ -144,6 +144,8 @@ class RingMember:
                 log.error("this replica lacks a key: start it again with that key", why=str(error))
             except TokhubError as error:
                 log.warning("keys not reported", error=error.message)
+            except Exception as error:
+                log.error("keys not reported", exc_info=error)
 
 
 def raise_if_waiting(standing: RingStanding) -> None:

@@ -1,7 +1,11 @@
-"""Opens every stored token and every record of this replica's journal, and tells which do not open; changes nothing."""
+"""Opens every stored token and every record of this replica's journal, and tells which do not open.
+
+It changes nothing, and leaves its begin and its result in the audit trail.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from services.token.core.journal import OwnJournal, UnreadableRecord
 from services.token.core.sealed_rows import SealedRow, SealedRowsPort
@@ -39,16 +43,30 @@ class Verified:
         )
 
 
+class VerificationsPort(Protocol):
+    """The audit trail, as far as verifications concern it; a method that raises stops the verification."""
+
+    async def begin(self) -> None:
+        """Record that every token is about to be opened."""
+        ...
+
+    async def end(self, verified: Verified) -> None:
+        """Record what was found."""
+        ...
+
+
 class Verification:
     """A look at the whole vault."""
 
-    def __init__(self, *, rows: SealedRowsPort, vault: Vault, journal: OwnJournal) -> None:
+    def __init__(self, *, rows: SealedRowsPort, vault: Vault, journal: OwnJournal, audit: VerificationsPort) -> None:
+        self._audit = audit
         self._rows = rows
         self._vault = vault
         self._journal = journal
 
     async def verify(self) -> AsyncIterator[Unreadable | UnreadableRecord | Verified]:
         """Yield every field and record that does not open, then what was looked at."""
+        await self._audit.begin()
         verified, after = Verified(), 0
         while page := await self._rows.page(after, PAGE):
             for row in page:
@@ -60,4 +78,8 @@ class Verification:
         journal = await self._journal.verify()
         for record in journal.unreadable:
             yield record
-        yield replace(verified, journal_records=journal.records, unreadable_journal_records=len(journal.unreadable))
+        verified = replace(
+            verified, journal_records=journal.records, unreadable_journal_records=len(journal.unreadable)
+        )
+        await self._audit.end(verified)
+        yield verified

@@ -10,12 +10,14 @@ class Kind(StrEnum):
     """What happened."""
 
     CONNECTED = "CONNECTED"
+    IMPORTED = "IMPORTED"
     REFRESH_INTENT = "REFRESH_INTENT"
     REFRESHED = "REFRESHED"
     REFRESH_FAILED = "REFRESH_FAILED"
     SUSPECT = "SUSPECT"
     REAUTH_REQUIRED = "REAUTH_REQUIRED"
     DISCONNECTED = "DISCONNECTED"
+    SHOPS_LEARNT = "SHOPS_LEARNT"
     SHOP_REMOVED = "SHOP_REMOVED"
     EXPIRY_ANNOUNCED = "EXPIRY_ANNOUNCED"
     DOUBLE_SPEND = "DOUBLE_SPEND"
@@ -43,6 +45,7 @@ class Event:
     reason: str
     replica: str
     request_id: str
+    actor: str
 
     def told(self) -> str:
         """Return what happened as a sentence."""
@@ -51,12 +54,14 @@ class Event:
 
 SENTENCES = {
     Kind.CONNECTED: "The account was connected.",
+    Kind.IMPORTED: "Its tokens were taken over from elsewhere.",
     Kind.REFRESH_INTENT: "A refresh began: the refresh token of generation {generation} went to TikTok.",
     Kind.REFRESHED: "TikTok gave new tokens: generation {generation} is in use.",
     Kind.REFRESH_FAILED: "The refresh brought nothing: {why}. The stored tokens stay.",
     Kind.SUSPECT: "The connection is in doubt: {why}.",
     Kind.REAUTH_REQUIRED: "The account must be connected again: {why}.",
     Kind.DISCONNECTED: "The account was disconnected: {why}.",
+    Kind.SHOPS_LEARNT: "TikTok told the shops of the grant: {why}.",
     Kind.SHOP_REMOVED: "Shop {why} was taken out of the grant by its seller.",
     Kind.EXPIRY_ANNOUNCED: "TikTok announced that {why}.",
     Kind.DOUBLE_SPEND: "The refresh token of generation {generation} may have been spent twice: {why}.",
@@ -64,6 +69,7 @@ SENTENCES = {
 
 REASONS = {
     "": "no reason was given",
+    "merged": "the account was connected already, and that connection keeps its own tokens",
     "refused": "TikTok refused the refresh token",
     "lost_response": "TikTok's answer to a refresh was lost, and it may have rotated the token",
     "unreadable": "the stored token does not open with the keys at hand",

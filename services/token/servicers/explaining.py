@@ -19,6 +19,8 @@ ACTIONS = {
     NextAction.CONNECT_AGAIN: token_pb2.NEXT_ACTION_CONNECT_AGAIN,
 }
 KINDS = {
+    Kind.IMPORTED: token_pb2.CONNECTION_EVENT_KIND_IMPORTED,
+    Kind.SHOPS_LEARNT: token_pb2.CONNECTION_EVENT_KIND_SHOPS_LEARNT,
     Kind.CONNECTED: token_pb2.CONNECTION_EVENT_KIND_CONNECTED,
     Kind.REFRESH_INTENT: token_pb2.CONNECTION_EVENT_KIND_REFRESH_INTENT,
     Kind.REFRESHED: token_pb2.CONNECTION_EVENT_KIND_REFRESHED,
@@ -58,6 +60,7 @@ def event_message(event: Event) -> token_pb2.ConnectionEvent:
         replica=event.replica,
         request_id=event.request_id,
         message=event.told(),
+        actor=event.actor,
     )
 
 

@@ -362,6 +362,10 @@ class _ConnectionEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_C
     """The provider announced when the grant ends."""
     CONNECTION_EVENT_KIND_DOUBLE_SPEND: _ConnectionEventKind.ValueType  # 10
     """A refresh token may have been spent twice; the reason says what was seen."""
+    CONNECTION_EVENT_KIND_IMPORTED: _ConnectionEventKind.ValueType  # 11
+    """Tokens were taken over from elsewhere."""
+    CONNECTION_EVENT_KIND_SHOPS_LEARNT: _ConnectionEventKind.ValueType  # 12
+    """The provider told which shops the grant covers; the reason lists their ids."""
 
 class ConnectionEventKind(_ConnectionEventKind, metaclass=_ConnectionEventKindEnumTypeWrapper):
     """What happened to a connection."""
@@ -388,6 +392,10 @@ CONNECTION_EVENT_KIND_EXPIRY_ANNOUNCED: ConnectionEventKind.ValueType  # 9
 """The provider announced when the grant ends."""
 CONNECTION_EVENT_KIND_DOUBLE_SPEND: ConnectionEventKind.ValueType  # 10
 """A refresh token may have been spent twice; the reason says what was seen."""
+CONNECTION_EVENT_KIND_IMPORTED: ConnectionEventKind.ValueType  # 11
+"""Tokens were taken over from elsewhere."""
+CONNECTION_EVENT_KIND_SHOPS_LEARNT: ConnectionEventKind.ValueType  # 12
+"""The provider told which shops the grant covers; the reason lists their ids."""
 Global___ConnectionEventKind: _TypeAlias = ConnectionEventKind  # noqa: Y015
 
 class _EventOutcome:
@@ -1863,6 +1871,7 @@ class ConnectionEvent(_message.Message):
     REPLICA_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Number of the event; later events of one connection have higher ones."""
     kind: Global___ConnectionEventKind.ValueType
@@ -1879,6 +1888,8 @@ class ConnectionEvent(_message.Message):
     """The request that led to it, as in the logs."""
     message: _builtins.str
     """The same as a sentence for people."""
+    actor: _builtins.str
+    """Who asked for it: where the call came from, "background", or "journal" for what was made up for after a crash."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -1895,10 +1906,11 @@ class ConnectionEvent(_message.Message):
         replica: _builtins.str = ...,
         request_id: _builtins.str = ...,
         message: _builtins.str = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "generation", b"generation", "id", b"id", "kind", b"kind", "message", b"message", "reason", b"reason", "replica", b"replica", "request_id", b"request_id", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "epoch", b"epoch", "generation", b"generation", "id", b"id", "kind", b"kind", "message", b"message", "reason", b"reason", "replica", b"replica", "request_id", b"request_id", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
