@@ -157,7 +157,7 @@ class Lab:
         answer = await asyncio.to_thread(self.sandbox.control.get, "/sandbox/ledger")
         return int(answer.json()["calls"].get(endpoint, 0))
 
-    async def fault(self, kind: str, code: str = "*", *, endpoint: str = "", **more: Any) -> None:
+    async def fault(self, kind: str, code: str = "*", /, *, endpoint: str = "", **more: Any) -> None:
         """Script a fault for the next token calls of a store's account, or of all."""
         account, where = self.accounts.get(code, "*"), endpoint or token_endpoint(code)
         await asyncio.to_thread(lambda: self.sandbox.fault(kind, account, endpoint=where, **more))

@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 from libs.clock import SystemClock
 from tests.faults.case import expect
 from tests.faults.history import Outcome
 from tests.faults.lab import Lab
 from tests.faults.processes import Replica
+from tests.faults.products import token_endpoint
 
 BOTH = ("shop-1", "seller-1")
 LONGEST_WAIT = 60.0  # seconds until a store has its token again, breaker and back-off included
@@ -61,3 +63,11 @@ def tally(outcomes: Iterable[Outcome]) -> str:
     """Return how often each outcome came."""
     counted = Counter(str(outcome) for outcome in outcomes)
     return ", ".join(f"{number} x {name}" for name, number in sorted(counted.items()))
+
+
+async def called_at(lab: Lab, code: str) -> list[float]:
+    """Return when TikTok's token endpoint was called for a store, consents included, in Unix seconds."""
+    told = await asyncio.to_thread(lambda: lab.sandbox.control.get("/sandbox/ledger/events", params={"limit": 20_000}))
+    account, endpoint = (await lab.ledger(code))["open_id"], token_endpoint(code)
+    calls = [one for one in told.json()["events"] if (one["kind"], one["what"]) == ("called", endpoint)]
+    return [datetime.fromisoformat(one["at"]).timestamp() for one in calls if one["open_id"] == account]

@@ -134,6 +134,17 @@ def test_an_answer_ends_the_rest_and_a_failure_doubles_it() -> None:
     breaker.check(Provider.LOGIN_KIT)
 
 
+def test_failures_that_were_under_way_do_not_lengthen_the_rest() -> None:
+    breaker = opened(SetClock())
+    for _ in range(20):
+        breaker.failed(Provider.LOGIN_KIT)
+
+    with pytest.raises(UpstreamUnavailable) as caught:
+        breaker.check(Provider.LOGIN_KIT)
+
+    assert caught.value.retry_after == FIRST_REST
+
+
 async def test_a_refusal_is_an_answer(house: House) -> None:
     for number in range(FAILURES + 1):
         await house.expire(await house.connect(f"shop-{number}"))

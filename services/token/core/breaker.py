@@ -23,6 +23,7 @@ class Record:
     failures: int = 0
     rest: float = 0.0
     closed_until: float = 0.0
+    on_trial: bool = False
 
     @property
     def resting(self) -> bool:
@@ -47,6 +48,7 @@ class Breaker:
             raise UpstreamUnavailable(
                 "TikTok is not answering: it is left alone for a moment, then tried again.", retry_after=left
             )
+        record.on_trial = True
         record.closed_until = self._clock.monotonic() + TRIAL
 
     def rests(self, provider: Provider, /) -> bool:
@@ -61,12 +63,16 @@ class Breaker:
             log.info("provider answers again", provider=provider)
 
     def failed(self, provider: Provider) -> None:
-        """Note that the provider did not answer, or with an error of its own."""
+        """Note that the provider did not answer, or with an error of its own.
+
+        While it rests only the trial counts: what was under way when the rest began tells nothing new.
+        """
         record = self._records.setdefault(provider, Record())
         record.failures += 1
-        if record.failures < FAILURES:
+        if record.failures < FAILURES or (record.resting and not record.on_trial):
             return
         if not record.resting:
             log.error("provider is not answering: refreshes wait", provider=provider, failures=record.failures)
         record.rest = min(record.rest * 2, LONGEST_REST) if record.resting else FIRST_REST
+        record.on_trial = False
         record.closed_until = self._clock.monotonic() + record.rest
