@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import ClassVar, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -19,6 +20,8 @@ class ServiceSettings(BaseModel):
     """Base of every service's settings: a field reads the variable of its name in capitals, or its aliases."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    # Variables of other systems that mean something else here, and what to do instead.
+    foreign: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
 
 class WrongSetting(Exception):
@@ -49,6 +52,9 @@ def read_variable(variable: str, environ: Mapping[str, str]) -> str | None:
 
 def parse(kind: type[Kind], environ: Mapping[str, str]) -> Kind:
     """Return the settings, or raise WrongSetting."""
+    for name, instead in kind.foreign.items():
+        if environ.get(name) or environ.get(f"{name}_FILE"):
+            raise WrongSetting(f"{name} is not read: {instead}")
     values: dict[str, str] = {}
     shown: dict[str, str] = {}
     for name, field in kind.model_fields.items():

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from libs.database.dsn import Dsn
 from libs.secret import Secret
 from libs.settings import ServiceSettings
+from libs.tiktok.shop_environment import FOREIGN
 
 CALLBACK = "/auth/tiktok/callback"
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -56,6 +57,8 @@ DatabaseAddress = Annotated[Secret, AfterValidator(database_address)]
 
 class LocalSettings(ServiceSettings):
     """Every field is the variable of its name in capitals."""
+
+    foreign = FOREIGN
 
     stores: int = Field(300, ge=0, le=100_000)
     serve: bool = True

@@ -1,10 +1,21 @@
-"""Shop tokens as an environment lists them: TIKTOK_SHOP1_ACCESS_TOKEN and so on, in any numbers."""
+"""What an environment says of TikTok Shop: tokens, TIKTOK_SHOP1_ACCESS_TOKEN and so on, and names not read here."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from libs.secret import Secret
+
+# Names of another TikTok Shop integration: taken silently, they would leave its users on hosts they did not choose.
+FOREIGN: Mapping[str, str] = MappingProxyType(
+    {
+        "TIKTOK_BASE_URL": "set TIKTOK_SHOP_API_BASE_URL instead",
+        "TIKTOK_AUTH_URL": "set TIKTOK_SHOP_AUTHORIZE_URL instead",
+        "TIKTOK_TOKEN_URL": "set TIKTOK_SHOP_TOKEN_BASE_URL instead, without the path",
+        "TIKTOK_API_VERSION": "remove it; TIKTOK_SHOP_API_BASE_URL names the host, and tokhub the version of each call",
+    }
+)
 
 VARIABLE = re.compile(r"TIKTOK_SHOP([1-9][0-9]{0,5})_(ACCESS_TOKEN|REFRESH_TOKEN|SHOP_CIPHER|NAME|TEAM_ID)")
 

@@ -11,7 +11,8 @@ import structlog
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
 
-from libs.errors import InvalidField, NotAllowed, Unauthenticated
+from libs.errors import InvalidField, NotAllowed
+from services.gateway.errors import KeyRequired
 from services.gateway.limits import Budget, Lockouts, address_of
 
 HEADER = "X-API-KEY"
@@ -98,7 +99,7 @@ class AdminGate:
         key = find_key(self._keys, presented_key(request))
         if key is None:
             await self._lockouts.count_failure(address)
-            raise Unauthenticated("Missing or invalid API key")
+            raise KeyRequired("Missing or invalid API key")
         structlog.contextvars.bind_contextvars(key=key.name)
         if key.role is Role.READ and request.method not in SAFE_METHODS:
             raise NotAllowed("Insufficient permissions: this key may only read")

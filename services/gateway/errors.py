@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from libs.errors import Internal, InvalidField, Reason, TokhubError, TryLater
+from libs.errors import Internal, InvalidField, Reason, TokhubError, TryLater, Unauthenticated
 from libs.rpc.request_id import current_request_id
 from services.gateway.rules import RULES
 
@@ -80,6 +80,10 @@ class RequestRefused(HTTPException):
         super().__init__(status_code=status, detail=FRAMEWORK_MESSAGES[status])
 
 
+class KeyRequired(Unauthenticated):
+    """Missing or invalid API key."""
+
+
 class SyncFailed(TokhubError):
     """The run could not be carried out: see the sync logs."""
 
@@ -99,10 +103,10 @@ def error_body(code: str, message: str, extra: Mapping[str, str] | None = None) 
 
 
 def retry_headers(error: TokhubError) -> dict[str, str]:
-    """Return Retry-After in whole seconds for errors that pass by themselves, and the challenge of a 401."""
+    """Return Retry-After in whole seconds for errors that pass by themselves, or the challenge of a missing key."""
     if isinstance(error, TryLater):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
-    return {"WWW-Authenticate": "ApiKey"} if error.reason is Reason.UNAUTHENTICATED else {}
+    return {"WWW-Authenticate": "ApiKey"} if isinstance(error, KeyRequired) else {}
 
 
 def error_response(error: TokhubError) -> JSONResponse:

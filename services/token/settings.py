@@ -9,6 +9,7 @@ from libs.rpc.listen import Listen
 from libs.secret import Secret
 from libs.settings import ServiceSettings
 from libs.tiktok.address import Origin, Url
+from libs.tiktok.shop_environment import FOREIGN
 
 
 def long_enough(secret: Secret) -> Secret:
@@ -20,6 +21,8 @@ def long_enough(secret: Secret) -> Secret:
 
 class TokenSettings(ServiceSettings):
     """Every field is the variable of its name in capitals; times are in seconds."""
+
+    foreign = FOREIGN
 
     database_url: Secret
     token_listen: Listen = "127.0.0.1:50051"

@@ -38,6 +38,16 @@ async def test_a_webhook_that_was_not_taken_says_why(gateway: Gateway, error: To
     assert (await gateway.client.post(LOGIN_KIT, content=b"{}")).status_code == status
 
 
+async def test_a_wrong_signature_is_not_told_to_bring_a_key(gateway: Gateway) -> None:
+    gateway.suite.connections.script.fail_next = Unauthenticated()
+    wrong_signature = await gateway.client.post(LOGIN_KIT, content=b"{}")
+    no_key = await gateway.client.get("/admin/stores")
+
+    assert (wrong_signature.status_code, no_key.status_code) == (401, 401)
+    assert "WWW-Authenticate" not in wrong_signature.headers
+    assert no_key.headers["WWW-Authenticate"] == "ApiKey"
+
+
 async def test_wrong_signatures_lock_nobody_out(gateway: Gateway) -> None:
     for _ in range(20):
         gateway.suite.connections.script.fail_next = Unauthenticated()

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import pytest
@@ -31,6 +32,20 @@ def test_a_field_reads_the_variable_of_its_name() -> None:
     settings = parse(Settings, {**ENOUGH, "POOL_SIZE": "5"})
     assert (settings.client_key, settings.pool_size, settings.log_level) == ("awkey", 5, "info")
     assert settings.database_url.reveal() == "postgresql://localhost/t"
+
+
+class Settled(Settings):
+    foreign = MappingProxyType({"OLD_URL": "set API_URL instead"})
+
+
+@pytest.mark.parametrize("name", ["OLD_URL", "OLD_URL_FILE"])
+def test_a_name_of_another_system_is_refused_with_what_to_set_instead(name: str) -> None:
+    with pytest.raises(WrongSetting, match=r"^OLD_URL is not read: set API_URL instead$"):
+        parse(Settled, {**ENOUGH, name: "https://old.example"})
+
+
+def test_a_name_of_another_system_that_is_empty_is_not_set() -> None:
+    assert parse(Settled, {**ENOUGH, "OLD_URL": ""}).client_key == "awkey"
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "CLIENT_KEY", "CLIENT_ID"])

@@ -52,6 +52,7 @@ def test_several_servers_and_ipv6_are_addresses() -> None:
         ("TOKHUB_STATE_DIR", "/proc/x"),
         ("TOKHUB_STATE_DIR", "/dev/null"),
         ("ADMIN_API_KEY_FILE", "/nonexistent"),
+        ("TIKTOK_BASE_URL", "https://open-api.tiktokglobalshop.com"),
         ("TOKEN_ENC_KEYS_FILE", "/nonexistent"),
     ],
 )

@@ -161,6 +161,10 @@ async def test_the_journal_of_another_database_is_refused(
         ({"TOKEN_LISTEN": "50051"}, "TOKEN_LISTEN"),
         ({"TIKTOK_API_BASE_URL": "http://tiktok.example"}, "TIKTOK_API_BASE_URL"),
         ({"DB_POOL_SIZE": "many"}, "DB_POOL_SIZE"),
+        ({"TIKTOK_BASE_URL": "https://open-api.tiktokglobalshop.com"}, "set TIKTOK_SHOP_API_BASE_URL instead"),
+        ({"TIKTOK_AUTH_URL": "https://services.tiktokshop.com/x"}, "set TIKTOK_SHOP_AUTHORIZE_URL instead"),
+        ({"TIKTOK_TOKEN_URL": "https://auth.tiktok-shops.com/x"}, "set TIKTOK_SHOP_TOKEN_BASE_URL instead"),
+        ({"TIKTOK_API_VERSION": "v2"}, "TIKTOK_API_VERSION is not read: remove it"),
     ],
 )
 async def test_a_wrong_setting_stops_the_start_with_a_line_that_names_it(
