@@ -149,3 +149,34 @@ async def test_counters_are_exact_when_everything_ends_at_once(suite: LivingSuit
     assert (run["videos"], run["sequence"]) == (24, len(claims) + 1)
     closing = "SELECT count(*), count(DISTINCT ended_sequence) FROM reporting.sync_items WHERE closes_subject"
     assert tuple(await suite.row(closing)) == (12, 12)
+
+
+async def test_a_stale_worker_fails_alone_among_those_that_end(suite: LivingSuite, tables: Tables) -> None:
+    subjects = tuple(Subject.store(f"shop_{number}") for number in range(3))
+    run_id = await tables.run(Job.USER, subjects=subjects)
+    claims = [await tables.claim(run_id, Job.USER, subject) for subject in subjects]
+    again = await tables.claim(run_id, Job.USER, subjects[0])
+    done = Ending(outcome=Outcome.SUCCESS, message="done")
+    ends = await asyncio.gather(*(tables.items.end(claim, done) for claim in (*claims, again)), return_exceptions=True)
+    assert [isinstance(end, LostItem) for end in ends] == [True, False, False, False]
+    run = await suite.row("SELECT state, processed FROM reporting.sync_runs")
+    assert tuple(run) == ("succeeded", 3)
+
+
+async def test_items_of_two_runs_are_claimed_and_ended_together(suite: LivingSuite, tables: Tables) -> None:
+    runs = [await tables.run(Job.USER, subjects=(Subject.store(name),)) for name in ("a", "b")]
+    keys = [ItemKey(run_id, Job.USER, Subject.store(name)) for run_id, name in zip(runs, ("a", "b"), strict=True)]
+    claims = await asyncio.gather(*(tables.items.claim(key) for key in keys))
+    done = Ending(outcome=Outcome.SUCCESS, message="done")
+    await asyncio.gather(*(tables.items.end(claim, done) for claim in claims if isinstance(claim, Claim)))
+    rows = await suite.pool.fetch("SELECT state, processed FROM reporting.sync_runs")
+    assert [tuple(row) for row in rows] == [("succeeded", 1)] * 2
+
+
+async def test_who_is_busy_elsewhere_holds_up_nobody_else(tables: Tables) -> None:
+    await tables.claim(await tables.run(Job.USER), Job.USER)
+    second = await tables.run(Job.USER, subjects=(SHOP, Subject.store("other")))
+    keys = [ItemKey(second, Job.USER, subject) for subject in (SHOP, Subject.store("other"))]
+    busy, free = await asyncio.gather(*(tables.items.claim(key) for key in keys))
+    assert isinstance(busy, NotNow)
+    assert isinstance(free, Claim)

@@ -1,143 +1,216 @@
-"""One item ends: its row, its log line, its store and its run change in one transaction.
+"""Items of a run end: their rows, their log lines, their stores and the run change in one transaction.
 
 The run's row is locked after everything else. What is read behind that lock has seen every item that ended before, so
-the count of a store's open items, and with it every counter, is exact.
+the count of a store's open items, and with it every counter, is exact. Items that end at the same moment do so
+together: thirty cost hardly more than one, and nobody waits for the run's row thirty times.
 """
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import asyncpg
 
 from libs.database.pool import Borrowed
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
-from services.sync.adapters.postgres.item_key import WHERE_KEY, WHERE_OWN, key_values
 from services.sync.adapters.postgres.run_ending import log_ended_job, to_counts
-from services.sync.domain.items import Claim, Ending, LostItem
+from services.sync.domain.items import Claim, Ending, ItemKey, LostItem
 from services.sync.domain.jobs import LOG_NAMES, Job
 from services.sync.domain.outcomes import Outcome, RunState, final_state, worst
 from services.sync.domain.progress import Tally
-from services.sync.domain.subjects import SubjectKind
+from services.sync.domain.subjects import Subject, SubjectKind
 
-END = f"""
-UPDATE sync_items SET
-    state = 'ended', outcome = $6, reason = $7, message = $8, raw_error = $9, records = $10, refreshed = $11,
-    next_attempt_at = NULL, ended_at = clock_timestamp(), updated_at = clock_timestamp()
-WHERE {WHERE_OWN}
-RETURNING (extract(epoch FROM ended_at - first_started_at) * 1000)::bigint AS duration_ms
+# Locked in the order of their key, as everybody does who locks more than one.
+END = """
+WITH ending AS (
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+                         $9::text[], $10::bigint[], $11::boolean[], $12::text[])
+        AS ending (job, subject_kind, subject_id, fence, outcome, reason, message, raw_error, records, refreshed, name)
+), held AS (
+    SELECT ending.* FROM sync_items item JOIN ending USING (job, subject_kind, subject_id, fence)
+    WHERE item.run_id = $1 AND item.state = 'running'
+    ORDER BY job, subject_kind, subject_id FOR UPDATE OF item
+), ended AS (
+    UPDATE sync_items item SET
+        state = 'ended', outcome = held.outcome, reason = held.reason, message = held.message,
+        raw_error = held.raw_error, records = held.records, refreshed = held.refreshed,
+        next_attempt_at = NULL, ended_at = clock_timestamp(), updated_at = clock_timestamp()
+    FROM held
+    WHERE item.run_id = $1 AND item.job = held.job AND item.subject_kind = held.subject_kind
+      AND item.subject_id = held.subject_id AND item.fence = held.fence AND item.state = 'running'
+    RETURNING held.*, (extract(epoch FROM item.ended_at - item.first_started_at) * 1000)::bigint AS duration_ms
+), logged AS (
+    INSERT INTO sync_logs (run_id, subject_kind, subject_id, job_name, status, message, raw_error, duration_ms)
+    SELECT $1, subject_kind, subject_id, name, outcome, message, raw_error, duration_ms FROM ended
+)
+SELECT job, subject_kind, subject_id, fence FROM ended
 """
 
-LOG = """
-INSERT INTO sync_logs (run_id, subject_kind, subject_id, job_name, status, message, raw_error, duration_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+SYNCED = """
+UPDATE stores SET last_sync_at = clock_timestamp() WHERE store_code IN (
+    SELECT store_code FROM stores WHERE store_code = ANY ($1::text[]) ORDER BY store_code FOR UPDATE)
 """
-
-SYNCED = "UPDATE stores SET last_sync_at = clock_timestamp() WHERE store_code = $1"
 
 # Takes the lock behind which everything is exact.
 ADVANCE_RUN = """
-UPDATE sync_runs SET sequence = sequence + 1, videos = videos + $2 WHERE id = $1
+UPDATE sync_runs SET sequence = sequence + $2, videos = videos + $3 WHERE id = $1
 RETURNING sequence, subject_id IS NULL AS covers_all
 """
 
 SIBLINGS = """
-SELECT count(*) FILTER (WHERE state <> 'ended') AS open_items,
+SELECT subject_kind, subject_id, count(*) FILTER (WHERE state <> 'ended') AS open_items,
        array_agg(outcome) FILTER (WHERE state = 'ended') AS outcomes
-FROM sync_items WHERE run_id = $1 AND subject_kind = $2 AND subject_id = $3
+FROM sync_items
+WHERE run_id = $1 AND (subject_kind, subject_id) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+GROUP BY subject_kind, subject_id
 """
 
-PLACE = f"UPDATE sync_items SET ended_sequence = $5, closes_subject = $6 WHERE {WHERE_KEY}"
+PLACE = """
+UPDATE sync_items item SET ended_sequence = place.sequence, closes_subject = place.closes
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::boolean[])
+    AS place (job, subject_kind, subject_id, sequence, closes)
+WHERE item.run_id = $1 AND item.job = place.job AND item.subject_kind = place.subject_kind
+  AND item.subject_id = place.subject_id
+"""
 
 COUNT_JOB = """
 UPDATE sync_run_jobs SET
-    processed = processed + 1,
-    succeeded = succeeded + ($3 = 'SUCCESS')::int,
-    failed = failed + ($3 = 'FAILED')::int,
-    skipped = skipped + ($3 = 'SKIPPED')::int,
-    refreshed = refreshed + $4::boolean::int
+    processed = processed + $3, succeeded = succeeded + $4, failed = failed + $5, skipped = skipped + $6,
+    refreshed = refreshed + $7
 WHERE run_id = $1 AND job = $2
 RETURNING *
 """
 
-COUNT_SUBJECT = """
+COUNT_SUBJECTS = f"""
 UPDATE sync_runs SET
-    processed = processed + ($2 <> '')::int,
-    succeeded = succeeded + ($2 = 'SUCCESS')::int,
-    failed = failed + ($2 = 'FAILED')::int,
-    skipped = skipped + ($2 = 'SKIPPED')::int
+    processed = processed + $2, succeeded = succeeded + $3, failed = failed + $4, skipped = skipped + $5
 WHERE id = $1
-RETURNING processed, total, succeeded, failed
+RETURNING processed, total, succeeded, failed, {NOTIFY_RUN.format("id")}
 """
 
 FINISH = "UPDATE sync_runs SET state = $2, finished_at = clock_timestamp() WHERE id = $1"
 
-ANNOUNCE = f"SELECT {NOTIFY_RUN.format('$1')}"
+
+FencedKey = tuple[ItemKey, int]
 
 
-async def end_item(connection: Borrowed, claim: Claim, ending: Ending) -> Tally:
-    """End an item within the caller's transaction and return how far its run is; LostItem."""
-    await _end_row(connection, claim, ending)
-    run_id, subject = claim.key.run_id, claim.key.subject
-    videos = ending.records if claim.key.job is Job.VIDEO else 0
-    run = await connection.fetchrow(ADVANCE_RUN, run_id, videos)
+@dataclass(frozen=True)
+class EndingItem:
+    """An item and how it ends."""
+
+    claim: Claim
+    ending: Ending
+
+    @property
+    def key(self) -> ItemKey:
+        """Which item."""
+        return self.claim.key
+
+    @property
+    def fenced_key(self) -> FencedKey:
+        """Which claim of it: a stale one may end together with the one that counts."""
+        return self.claim.key, self.claim.fence
+
+
+@dataclass(frozen=True)
+class Places:
+    """The items' numbers in the run's sequence, and of the stores that are done with them, how each came out."""
+
+    rows: list[tuple[str, str, str, int, bool]]
+    outcomes: list[Outcome]
+
+
+async def end_items(connection: Borrowed, run_id: str, items: Sequence[EndingItem]) -> list[Tally | Exception]:
+    """End items of one run within the caller's transaction; how far the run is for each, LostItem for those lost."""
+    held = await _end_rows(connection, run_id, items)
+    ended = [item for item in items if item.fenced_key in held]
+    if not ended:
+        return [LostItem()] * len(items)
+    videos = sum(item.ending.records for item in ended if item.key.job is Job.VIDEO)
+    run = await connection.fetchrow(ADVANCE_RUN, run_id, len(ended), videos)
     if run is None:
-        raise LostItem
-    siblings = await connection.fetchrow(SIBLINGS, run_id, subject.kind.value, subject.id)
-    await _count_job(connection, claim, ending, covers_all=run["covers_all"])
-    closes = siblings is not None and not siblings["open_items"]
-    await connection.execute(PLACE, *key_values(claim.key), run["sequence"], closes)
-    outcome = worst(map(Outcome, siblings["outcomes"])).value if siblings is not None and closes else ""
-    return await _count_subject(connection, run_id, outcome)
+        return [LostItem()] * len(items)
+    places = await _places(connection, run_id, ended, run["sequence"])
+    await connection.execute(PLACE, run_id, *columns(places.rows))
+    await _count_jobs(connection, run_id, ended, has_job_lines=run["covers_all"])
+    tally = await _count_subjects(connection, run_id, places.outcomes)
+    return [tally if item.fenced_key in held else LostItem() for item in items]
 
 
-async def _end_row(connection: Borrowed, claim: Claim, ending: Ending) -> None:
-    duration_ms = await connection.fetchval(
-        END,
-        *key_values(claim.key),
-        claim.fence,
-        ending.outcome.value,
-        ending.reason,
-        ending.message,
-        ending.raw_error,
-        ending.records,
-        ending.refreshed,
-    )
-    if duration_ms is None:
-        raise LostItem
-    key = claim.key
-    await connection.execute(
-        LOG,
-        key.run_id,
-        key.subject.kind.value,
-        key.subject.id,
+async def _end_rows(connection: Borrowed, run_id: str, items: Sequence[EndingItem]) -> set[FencedKey]:
+    rows = await connection.fetch(END, run_id, *columns([row_of(item) for item in items]))
+    held = {(to_key(run_id, row), row["fence"]) for row in rows}
+    synced = {item.key.subject.id for item in items if item.fenced_key in held and shows_as_synced(item)}
+    if synced:
+        await connection.execute(SYNCED, list(synced))
+    return held
+
+
+def row_of(item: EndingItem) -> tuple[object, ...]:
+    """Return an item as END takes it."""
+    key, ending = item.key, item.ending
+    return (
+        *(key.job.value, key.subject.kind.value, key.subject.id, item.claim.fence),
+        *(ending.outcome.value, ending.reason, ending.message, ending.raw_error, ending.records, ending.refreshed),
         LOG_NAMES[key.job],
-        ending.outcome.value,
-        ending.message,
-        ending.raw_error,
-        duration_ms,
     )
-    if (
-        key.subject.kind is SubjectKind.STORE
-        and ending.outcome is Outcome.SUCCESS
-        and key.job is not Job.REFRESH_TOKENS
-    ):
-        await connection.execute(SYNCED, key.subject.id)
 
 
-async def _count_job(connection: Borrowed, claim: Claim, ending: Ending, *, covers_all: bool) -> None:
-    row = await connection.fetchrow(
-        COUNT_JOB, claim.key.run_id, claim.key.job.value, ending.outcome.value, ending.refreshed
-    )
-    if row is not None and covers_all and row["processed"] == row["total"]:
-        await log_ended_job(connection, claim.key.run_id, to_counts(row))
+def columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    """Return rows, of which there is one at least, by column."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
-async def _count_subject(connection: Borrowed, run_id: str, outcome: str) -> Tally:
-    row = await connection.fetchrow(COUNT_SUBJECT, run_id, outcome)
+def shows_as_synced(item: EndingItem) -> bool:
+    """Return whether its store has new figures now."""
+    is_store = item.key.subject.kind is SubjectKind.STORE
+    return is_store and item.ending.outcome is Outcome.SUCCESS and item.key.job is not Job.REFRESH_TOKENS
+
+
+def to_key(run_id: str, row: asyncpg.Record) -> ItemKey:
+    """Return the item of a row."""
+    return ItemKey(run_id, Job(row["job"]), Subject(SubjectKind(row["subject_kind"]), row["subject_id"]))
+
+
+async def _places(connection: Borrowed, run_id: str, ended: Sequence[EndingItem], sequence: int) -> Places:
+    last = {item.key.subject: item.key for item in ended}
+    wanted = columns([(subject.kind.value, subject.id) for subject in last])
+    rows = await connection.fetch(SIBLINGS, run_id, *wanted)
+    done = {(row["subject_kind"], row["subject_id"]): row["outcomes"] for row in rows if not row["open_items"]}
+    places = []
+    for number, item in enumerate(ended, start=sequence - len(ended) + 1):
+        job, subject = item.key.job, item.key.subject
+        closes = (subject.kind.value, subject.id) in done and last[subject] == item.key
+        places.append((job.value, subject.kind.value, subject.id, number, closes))
+    return Places(places, [worst(map(Outcome, outcomes)) for outcomes in done.values()])
+
+
+async def _count_jobs(connection: Borrowed, run_id: str, ended: Sequence[EndingItem], *, has_job_lines: bool) -> None:
+    # In one order everywhere: two workers that end items of the same jobs wait for each other in turn.
+    for job in sorted({item.key.job for item in ended}):
+        endings = [item.ending for item in ended if item.key.job is job]
+        refreshed = sum(ending.refreshed for ending in endings)
+        row = await connection.fetchrow(
+            COUNT_JOB, run_id, job.value, *counted([ending.outcome for ending in endings]), refreshed
+        )
+        if row is not None and has_job_lines and row["processed"] == row["total"]:
+            await log_ended_job(connection, run_id, to_counts(row))
+
+
+async def _count_subjects(connection: Borrowed, run_id: str, outcomes: Sequence[Outcome]) -> Tally:
+    row = await connection.fetchrow(COUNT_SUBJECTS, run_id, *counted(outcomes))
     if row is None:
         raise LostItem
     is_final = row["processed"] == row["total"]
     if is_final:
         await connection.execute(FINISH, run_id, end_state(row).value)
-    await connection.execute(ANNOUNCE, run_id)
     return Tally(run_id=run_id, processed=row["processed"], total=row["total"], is_final=is_final)
+
+
+def counted(outcomes: Sequence[Outcome]) -> tuple[int, int, int, int]:
+    """Return how many there are, and how many succeeded, failed and were skipped."""
+    counts = Counter(outcomes)
+    return len(outcomes), counts[Outcome.SUCCESS], counts[Outcome.FAILED], counts[Outcome.SKIPPED]
 
 
 def end_state(row: asyncpg.Record) -> RunState:

@@ -1,38 +1,53 @@
 """The table sync_items: claims, and everything that gives a claim up."""
 
+from collections.abc import Sequence
+
 import asyncpg
 
 from libs.database.pool import Borrowed
 from libs.errors import TokhubError
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
-from services.sync.adapters.postgres.item_ending import end_item
-from services.sync.adapters.postgres.item_key import WHERE_KEY, WHERE_OWN, key_values
+from services.sync.adapters.postgres.item_ending import EndingItem, FencedKey, columns, end_items, to_key
+from services.sync.adapters.postgres.item_key import WHERE_OWN, key_values
+from services.sync.adapters.together import Together
 from services.sync.domain.items import Claim, Ending, ItemKey, LostItem, NotNow
 from services.sync.domain.progress import Tally
 from services.sync.domain.rate_limit import Lane
 
 BUSY_ELSEWHERE = NotNow(seconds=1.0)  # another run works on the same job of the same subject
 
+# Locked in the order of their key, as everybody does who locks more than one.
 CLAIM = f"""
-WITH claimed AS (
-    UPDATE sync_items SET
+WITH wanted AS (
+    SELECT item.run_id, item.job, item.subject_kind, item.subject_id
+    FROM sync_items item JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+        AS key (run_id, job, subject_kind, subject_id) USING (run_id, job, subject_kind, subject_id)
+    WHERE item.state <> 'ended' AND coalesce(item.next_attempt_at, '-infinity') <= clock_timestamp()
+    ORDER BY run_id, job, subject_kind, subject_id FOR UPDATE OF item
+), claimed AS (
+    UPDATE sync_items item SET
         state = 'running', fence = fence + 1, attempt = attempt + 1, next_attempt_at = NULL,
         first_started_at = coalesce(first_started_at, clock_timestamp()), updated_at = clock_timestamp()
-    WHERE {WHERE_KEY} AND state <> 'ended' AND coalesce(next_attempt_at, '-infinity') <= clock_timestamp()
-    RETURNING fence, attempt, cursor, pages, records
+    FROM wanted
+    WHERE item.run_id = wanted.run_id AND item.job = wanted.job AND item.subject_kind = wanted.subject_kind
+      AND item.subject_id = wanted.subject_id AND item.state <> 'ended'
+    RETURNING item.*
 ), started AS (
     UPDATE sync_runs SET state = 'running', started_at = clock_timestamp(), sequence = sequence + 1
-    FROM claimed WHERE id = $1 AND sync_runs.state = 'queued'
-    RETURNING {NOTIFY_RUN.format("id")}
+    WHERE id IN (SELECT run_id FROM claimed) AND state = 'queued'
+    RETURNING id, {NOTIFY_RUN.format("id")}
 )
-SELECT claimed.*, run.snapshot_date, run.is_of_one, (SELECT count(*) FROM started) AS starts
-FROM claimed, (SELECT snapshot_date, subject_id IS NOT NULL AS is_of_one FROM sync_runs WHERE id = $1) run
+SELECT claimed.run_id, claimed.job, claimed.subject_kind, claimed.subject_id, fence, attempt, cursor, pages, records,
+       run.snapshot_date, run.subject_id IS NOT NULL AS is_of_one, started.id IS NOT NULL AS starts
+FROM claimed JOIN sync_runs run ON run.id = claimed.run_id LEFT JOIN started ON started.id = claimed.run_id
 """
 
-DUE_IN = f"""
-SELECT extract(epoch FROM coalesce(next_attempt_at, clock_timestamp()) - clock_timestamp())::float8
-FROM sync_items WHERE {WHERE_KEY} AND state <> 'ended'
+DUE_IN = """
+SELECT item.*, extract(epoch FROM coalesce(next_attempt_at, clock_timestamp()) - clock_timestamp())::float8 AS seconds
+FROM sync_items item JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+    AS key (run_id, job, subject_kind, subject_id) USING (run_id, job, subject_kind, subject_id)
+WHERE state <> 'ended'
 """
 
 PUT_OFF = f"""
@@ -47,25 +62,44 @@ UPDATE sync_items SET state = 'queued', attempt = attempt - 1, updated_at = cloc
 """
 
 
+MOST = 200  # items a statement
+
+
 class ItemRows:
     """Keeps items; a claim is good until the next one raises the fence."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._claims: Together[ItemKey, Claim | NotNow | None] = Together(self._claim, most=MOST)
+        self._endings: Together[EndingItem, Tally] = Together(self._end, most=MOST)
 
     async def claim(self, key: ItemKey) -> Claim | NotNow | None:
         """Take the item; NotNow while it must wait, None when it has ended or never was."""
-        async with self._database.borrow() as connection:
-            try:
-                row = await connection.fetchrow(CLAIM, *key_values(key))
-            except asyncpg.UniqueViolationError:
-                return BUSY_ELSEWHERE
-            return to_claim(key, row) if row else await due_in(connection, key)
+        return await self._claims.call(key)
 
     async def end(self, claim: Claim, ending: Ending) -> Tally:
         """End the item with its log line, its store and its run, all in one transaction; LostItem."""
+        return await self._endings.call(EndingItem(claim, ending))
+
+    async def _claim(self, keys: Sequence[ItemKey]) -> list[Claim | NotNow | Exception | None]:
+        try:
+            async with self._database.borrow() as connection:
+                return list(await claim_items(connection, keys))
+        except asyncpg.UniqueViolationError:
+            if len(keys) == 1:
+                return [BUSY_ELSEWHERE]
+            # One of them is at work in another run: the others need not wait for it.
+            raise
+
+    async def _end(self, items: Sequence[EndingItem]) -> list[Tally | Exception]:
+        outcomes: dict[FencedKey, Tally | Exception] = {}
         async with self._database.transaction() as connection:
-            return await end_item(connection, claim, ending)
+            # In one order everywhere, for every run's row is locked.
+            for run_id in sorted({item.key.run_id for item in items}):
+                of_run = [item for item in items if item.key.run_id == run_id]
+                ended = await end_items(connection, run_id, of_run)
+                outcomes.update(zip((item.fenced_key for item in of_run), ended, strict=True))
+        return [outcomes[item.fenced_key] for item in items]
 
     async def put_off(self, claim: Claim, *, seconds: float, error: TokhubError) -> None:
         """Let the item wait for another attempt, saying why; LostItem."""
@@ -82,10 +116,19 @@ class ItemRows:
             raise LostItem
 
 
-async def due_in(connection: Borrowed, key: ItemKey) -> NotNow | None:
-    """Return when an item that was put off may be claimed; None when it has ended or never was."""
-    seconds = await connection.fetchval(DUE_IN, *key_values(key))
-    return None if seconds is None else NotNow(seconds=max(seconds, 0.05))
+async def claim_items(connection: Borrowed, keys: Sequence[ItemKey]) -> list[Claim | NotNow | None]:
+    """Take the items that may be taken; say of the others when, None of those that have ended or never were."""
+    rows = await connection.fetch(CLAIM, *columns([key_values(key) for key in keys]))
+    found: dict[ItemKey, Claim | NotNow] = {key_of(row): to_claim(key_of(row), row) for row in rows}
+    if left := [key for key in keys if key not in found]:
+        rows = await connection.fetch(DUE_IN, *columns([key_values(key) for key in left]))
+        found |= {key_of(row): NotNow(seconds=max(row["seconds"], 0.05)) for row in rows}
+    return [found.get(key) for key in keys]
+
+
+def key_of(row: asyncpg.Record) -> ItemKey:
+    """Return the item of a row."""
+    return to_key(str(row["run_id"]), row)
 
 
 def to_claim(key: ItemKey, row: asyncpg.Record) -> Claim:

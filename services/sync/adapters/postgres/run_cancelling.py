@@ -14,6 +14,12 @@ from services.sync.domain.jobs import LOG_NAMES
 # Two callers that cancel at once would take the items' locks in different orders.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('cancel_run'), hashtext($1))"
 
+# In the order of their key, as workers do that end several at once.
+LOCK_ITEMS = """
+SELECT FROM sync_items WHERE run_id = $1 AND state <> 'ended'
+ORDER BY job, subject_kind, subject_id FOR UPDATE
+"""
+
 END_ITEMS = """
 UPDATE sync_items SET
     state = 'ended', outcome = 'SKIPPED', reason = 'CANCELLED', message = 'The run was cancelled',
@@ -49,6 +55,7 @@ class RunCancelling:
         """End the run with all of its open items in one step; False when it had ended before, or never was."""
         async with self._database.transaction() as connection:
             await connection.execute(ONE_AT_A_TIME, run_id)
+            await connection.execute(LOCK_ITEMS, run_id)
             await connection.execute(END_ITEMS, run_id)
             ended = await connection.fetchrow(END_RUN, run_id)
             if ended is None:

@@ -1,0 +1,69 @@
+"""Calls that come while one is under way leave together with the next: many small round trips become few."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from libs.errors import TokhubError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Waiting(Generic[Item, Result]):
+    """An item, and who waits for what becomes of it."""
+
+    item: Item
+    result: "asyncio.Future[Result]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def settle(self, outcome: Result | Exception) -> None:
+        """Tell who waits, if somebody still does."""
+        if self.result.done():
+            return
+        if isinstance(outcome, Exception):
+            self.result.set_exception(outcome)
+        else:
+            self.result.set_result(outcome)
+
+
+class Together(Generic[Item, Result]):
+    """Carries items in batches, one batch at a time; carry returns an outcome or an exception for each, in their order.
+
+    A batch that fails for a reason nobody foresaw is carried again item by item, so that none fails for its neighbours:
+    what carries must leave nothing behind when it fails.
+    """
+
+    def __init__(
+        self, carry: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]], *, most: int
+    ) -> None:
+        self._carry = carry
+        self._most = most
+        self._waiting: list[Waiting[Item, Result]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def call(self, item: Item) -> Result:
+        """Return what became of the item, or raise it."""
+        waiting: Waiting[Item, Result] = Waiting(item)
+        self._waiting.append(waiting)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        return await waiting.result
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            await self._settle(batch)
+
+    async def _settle(self, batch: list[Waiting[Item, Result]]) -> None:
+        try:
+            outcomes = await self._carry([waiting.item for waiting in batch])
+        except Exception as error:  # noqa: BLE001 - it is raised where the outcomes are waited for
+            if len(batch) > 1 and not isinstance(error, TokhubError):
+                for waiting in batch:
+                    await self._settle([waiting])
+                return
+            outcomes = [error] * len(batch)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            waiting.settle(outcome)
