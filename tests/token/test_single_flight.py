@@ -7,9 +7,10 @@ import pytest
 
 from libs.errors import UpstreamUnavailable
 from services.token.adapters.providers import TIKTOK_DEADLINE
+from services.token.core.connections import Held
 from services.token.core.exchange import SECOND_TRY_AFTER
 from services.token.core.refresh import LEASE
-from services.token.domain.connection import Need, Status
+from services.token.domain.connection import Connection, Need, Reference, Status
 from tests.token.conftest import House, store
 
 MINUTE = timedelta(seconds=60)
@@ -176,12 +177,12 @@ async def test_a_late_401_of_an_old_generation_refreshes_nothing(house: House) -
 
 async def test_a_token_that_never_lives_long_is_not_refreshed_in_a_loop(house: House) -> None:
     await house.connect(life=0)
-    house.provider.life = 0
+    house.provider.life = 30
     tokens = house.replica().tokens
 
     answer = await tokens.get_valid(store("shop-1"), MINUTE, None)
     with pytest.raises(UpstreamUnavailable):
-        await tokens.get_valid(store("shop-1"), MINUTE, None)
+        await tokens.get_valid(store("shop-1"), MINUTE, answer.connection.version.generation)
 
     assert (house.provider.refreshes, answer.fresh) == (1, True)
 
@@ -196,3 +197,29 @@ async def test_more_life_than_a_token_has_is_not_asked_for(house: House) -> None
 
 def test_deadlines_leave_room_inside_the_lease() -> None:
     assert 2 * TIKTOK_DEADLINE + SECOND_TRY_AFTER[1] + 5 < LEASE
+
+
+async def test_who_comes_the_moment_a_flight_has_landed_takes_off_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await house.connect()
+    replica, late = house.replica(), list[asyncio.Task[Held]]()
+    find = replica.connections.find
+
+    def come_late(seen: Connection) -> None:
+        need = Need(min_ttl=0, spent_generation=seen.version.generation)
+        late.append(asyncio.create_task(replica.refresher.refresh(seen, need)))
+
+    async def find_and_land(reference: Reference) -> Held | None:
+        held = await find(reference)
+        if held and not late:
+            asyncio.get_running_loop().call_soon(come_late, held.connection)
+            await asyncio.sleep(0)
+        return held
+
+    monkeypatch.setattr(replica.connections, "find", find_and_land)
+    await house.replica("elsewhere").refresher.refresh(connection, Need(min_ttl=0, spent_generation=1))
+
+    await replica.refresher.refresh(connection, Need(min_ttl=0, spent_generation=1))
+
+    assert (await late[0]).connection.version.generation == 3

@@ -84,7 +84,6 @@ class Refresher:
         answer: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._fly(connection, need, answer), name=f"refresh {connection.id}")
         self._flights[connection.id] = Flight(answer, task)
-        task.add_done_callback(lambda _: self._flights.pop(connection.id))
         # A caller may have left: what nobody waits for is no unhandled error.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         return self._flights[connection.id]
@@ -101,6 +100,9 @@ class Refresher:
         else:
             if not answer.done():
                 answer.set_result(held)
+        finally:
+            # Not when the task is done: who is woken by the answer would meet a flight that has landed, for ever.
+            del self._flights[seen.id]
 
     async def _settle(self, seen: Connection, need: Need, answer: "asyncio.Future[Held]") -> Held:
         began = self._clock.monotonic()
