@@ -2,7 +2,7 @@
 
 FAIL_POINTS is a list like `before_commit=kill9@2 answered=hold`: at the second pass of that point the process kills
 itself; `hold` waits there until the case lets it go on; `stop` stops the process as SIGSTOP does. CLOCK_OFFSET moves
-the process's wall clock by seconds. The shipped service knows none of this.
+the process's wall clock by seconds, MIGRATIONS_DIR makes it another release. The shipped service knows none of this.
 """
 
 import os
@@ -167,4 +167,5 @@ def compose() -> None:
 
 if __name__ == "__main__":
     compose()
+    service.MIGRATIONS = Path(os.environ.get("MIGRATIONS_DIR", service.MIGRATIONS))
     service.main()

@@ -35,7 +35,7 @@ async def restart_fast(postgres: EmbeddedPostgres) -> None:
     await asyncio.to_thread(postgres.start)
 
 
-async def backends(lab: Lab, condition: str = "application_name = 'tokhub-token'") -> list[int]:
+async def backends(lab: Lab, condition: str = "application_name LIKE 'tokhub-token%'") -> list[int]:
     """Return the processes that serve sessions of the token service."""
     rows = await lab.sql(f"SELECT pid FROM pg_stat_activity WHERE {condition}")
     return [row["pid"] for row in rows]

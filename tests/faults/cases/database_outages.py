@@ -25,7 +25,7 @@ SLOW_SAVE = """
     CREATE TRIGGER slow BEFORE UPDATE OF generation ON credentials.connections
         FOR EACH ROW EXECUTE FUNCTION credentials.slow();
 """
-SAVING = "application_name = 'tokhub-token' AND wait_event = 'PgSleep'"
+SAVING = "application_name LIKE 'tokhub-token%' AND wait_event = 'PgSleep'"
 
 
 async def saved(lab: Lab, code: str, generation: int) -> float:
@@ -173,7 +173,7 @@ async def table_locked(lab: Lab) -> str:
     await locker.execute("LOCK TABLE credentials.connections IN ACCESS EXCLUSIVE MODE")
     refused = [outcome for _ in range(2) for outcome in await replica.stampede("shop-1", 30)]
     cached = await replica.ask("cached")
-    waiting = len(await backends(lab, "application_name = 'tokhub-token' AND wait_event_type = 'Lock'"))
+    waiting = len(await backends(lab, "application_name LIKE 'tokhub-token%' AND wait_event_type = 'Lock'"))
     await transaction.rollback()
     await locker.close()
     took = await usable(replica, "shop-1")
