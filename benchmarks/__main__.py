@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from benchmarks import token_reads
+from benchmarks import journal, refresh_all, stampede, start_up, token_reads
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.processes import ROOT
@@ -16,6 +16,10 @@ Measure = Callable[[Ground], Coroutine[Any, Any, Sequence[Figure]]]
 
 MEASUREMENTS: Mapping[str, Measure] = {
     "token-reads": token_reads.measure,
+    "refresh-all": refresh_all.measure,
+    "stampede": stampede.measure,
+    "journal": journal.measure,
+    "start-up": start_up.measure,
 }
 RESULT = ROOT / "build" / "bench.json"
 

@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
 from libs.process import run
@@ -91,7 +92,7 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember whom to answer."""
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Answer a whole request, later when it is one that TikTok would think about."""
@@ -110,8 +111,7 @@ class Caller(asyncio.Protocol):
 
     def _send(self, body: bytes) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        if isinstance(self._transport, asyncio.WriteTransport):
-            self._transport.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+        self._transport.write(f"{head}Connection: close\r\n\r\n".encode() + body)
         self._transport.close()
 
 

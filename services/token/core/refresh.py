@@ -113,6 +113,8 @@ class Refresher:
             lease = await self._connections.claim(seen.id, need, lease=LEASE)
             if lease:
                 await self._exchange.spend(lease, answer.set_result)
+                if answer.done():
+                    return answer.result()
             held = await self._look(seen.id)
             if need.settled_by(held.connection, seen.version):
                 return held
