@@ -17,7 +17,7 @@ from tests.faults.cases.processes import presented, refresh_all, until_settled
 from tests.faults.history import Outcome
 from tests.faults.lab import Lab
 from tests.faults.processes import Replica
-from tests.token.rotation_campaign import Size, rotate_under_fire
+from tests.token.rotation_campaign import Size, ring_text, rotate_under_fire
 from tests.token.rpc_client import reference
 
 ROUNDS = 1000
@@ -288,6 +288,7 @@ async def rotations_against_refreshes(lab: Lab) -> str:
     outcome = await rotate_under_fire(lab.dsn, lab.sandbox, lab.journal, size)
     after = outcome.vaulted
     bad = (after.verified.unreadable_rows, after.rows_under_old_keys, after.lost_tokens, after.dead_tokens_presented)
+    await lab.replica("after", TOKEN_ENC_KEY="", TOKEN_ENC_KEYS=ring_text(size.rotations))
     expect(bad == (0, 0, 0, 0) and outcome.killed_in_a_batch > 0, outcome)
     return f"{outcome.refreshes} refreshes, {outcome.killed_in_a_batch} kills in a batch, 0 unreadable, 0 lost"
 
