@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from grpc.aio import Channel
 from grpc_health.v1 import health, health_pb2
-from tokhub.sync.v1 import report_pb2_grpc, sync_pb2_grpc
+from tokhub.sync.v1 import report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2_grpc
 
 from libs.errors import TokhubError, TryLater
@@ -16,6 +16,7 @@ from libs.rpc.client import open_channel
 HEALTH_TIMEOUT = 2.0  # seconds
 OK = "ok"
 UNAVAILABLE = "unavailable"
+ENABLED, DISABLED = "enabled", "disabled"
 EVERYTHING = ""  # grpc.health's name for the whole process
 
 
@@ -50,21 +51,47 @@ class ServiceHealth:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
+class SchedulerHealth:
+    """Asks the sync service whether jobs start by themselves; whoever asks meanwhile shares the answer.
+
+    Anybody may ask for the health, and the question is answered from the database: one at a time is enough.
+    """
+
+    def __init__(self, sync: sync_pb2_grpc.SyncServiceStub) -> None:
+        self._sync = sync
+        self._asking: asyncio.Task[str] | None = None
+
+    async def state(self) -> str:
+        """Return "enabled", "disabled", or "unavailable" when nobody can tell."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> str:
+        try:
+            schedule = await self._sync.GetSchedule(sync_pb2.GetScheduleRequest(), timeout=HEALTH_TIMEOUT)
+        except TokhubError:
+            return UNAVAILABLE
+        return ENABLED if schedule.enabled else DISABLED
+
+
 @dataclass(frozen=True, kw_only=True)
 class Health:
     """What GET /health lists."""
 
     token: ServiceHealth
     sync: ServiceHealth
+    scheduler: SchedulerHealth
 
     async def checks(self) -> Mapping[str, str]:
-        """Return "ok" or "unavailable" for everything the suite needs."""
-        token, sync, token_database, sync_database, encryption = await asyncio.gather(
+        """Return "ok" or "unavailable" for everything the suite needs; the scheduler is "enabled" or "disabled"."""
+        token, sync, token_database, sync_database, encryption, scheduler = await asyncio.gather(
             self.token.usable(),
             self.sync.usable(),
             self.token.usable("database"),
             self.sync.usable("database"),
             self.token.usable("encryption"),
+            self.scheduler.state(),
         )
         usable = {
             "database": token_database and sync_database,
@@ -72,7 +99,7 @@ class Health:
             "token": token,
             "sync": sync,
         }
-        return {name: OK if good else UNAVAILABLE for name, good in usable.items()}
+        return {name: OK if good else UNAVAILABLE for name, good in usable.items()} | {"scheduler": scheduler}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +122,13 @@ async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
         token = await stack.enter_async_context(open_channel(targets.token))
         sync = await stack.enter_async_context(open_channel(targets.sync))
         watches = await stack.enter_async_context(open_channel(targets.sync))
+        runs = sync_pb2_grpc.SyncServiceStub(sync)
         yield Backends(
             connections=token_pb2_grpc.ConnectionServiceStub(token),
             stores=sync_pb2_grpc.StoreServiceStub(sync),
             stats=sync_pb2_grpc.StatsServiceStub(sync),
             reports=report_pb2_grpc.ReportServiceStub(sync),
-            sync=sync_pb2_grpc.SyncServiceStub(sync),
+            sync=runs,
             watches=sync_pb2_grpc.SyncServiceStub(watches),
-            health=Health(token=ServiceHealth(token), sync=ServiceHealth(sync)),
+            health=Health(token=ServiceHealth(token), sync=ServiceHealth(sync), scheduler=SchedulerHealth(runs)),
         )

@@ -1,7 +1,7 @@
 """Parameters of paths and queries, as their routes declare them."""
 
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import Path, Query, Request
@@ -29,6 +29,10 @@ FirstDay: TypeAlias = Annotated[
 ]
 LastDay: TypeAlias = Annotated[str, Query(alias="to", pattern=DAY, description=f"Last day, {RULES['to']}; today")]
 Format: TypeAlias = Annotated[TableFormat, Query(alias="format", description=RULES["format"])]
+Active: TypeAlias = Annotated[
+    Literal["true", "false"], Query(description=f"Only runs that have not ended; {RULES['active']}")
+]
+PageToken: TypeAlias = Annotated[str, Query(max_length=256, description=RULES["page_token"])]
 RunInPath: TypeAlias = Annotated[UUID, Path(description=RULES["run_id"])]
 
 DEFAULT_DAYS = 30

@@ -18,6 +18,8 @@ RULES: Mapping[str, str] = MappingProxyType(
         "limit": "must be a whole number from 1 to 500",
         "job": "must be one of all, user, video, refresh_tokens",
         "run_id": "must be a UUID",
+        "active": "must be true or false",
+        "page_token": "must be the nextPageToken of the page before",
         "from": "must be a day, YYYY-MM-DD",
         "to": "must be a day, YYYY-MM-DD",
         "format": "must be one of json, csv",

@@ -266,6 +266,7 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         self.started: asyncio.Queue[FakeRun] = asyncio.Queue()
         self.logs: list[sync_pb2.SyncLog] = []
         self.schedule = sync_pb2.GetScheduleResponse(enabled=True, timezone="UTC")
+        self.schedules_told = 0
         self.limits_asked: list[int] = []
         self.cancelled: list[str] = []
         self.break_watches = 0
@@ -323,7 +324,10 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         self.limits_asked.append(request.page_size)
         rows = [run.row for run in reversed(self.runs.values())]
         chosen = [row for row in rows if not (request.active_only and has_ended(row.state))]
-        return sync_pb2.ListRunsResponse(runs=chosen[: request.page_size])
+        begin = int(request.page_token or 0)
+        end = begin + request.page_size
+        more = str(end) if end < len(chosen) else ""
+        return sync_pb2.ListRunsResponse(runs=chosen[begin:end], next_page_token=more)
 
     async def CancelRun(self, request: sync_pb2.CancelRunRequest, _context: Any) -> sync_pb2.CancelRunResponse:  # noqa: N802 - the proto names the method
         if request.run_id not in self.runs:
@@ -334,6 +338,7 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         return sync_pb2.CancelRunResponse(run=run.row)
 
     async def GetSchedule(self, _request: sync_pb2.GetScheduleRequest, _context: Any) -> sync_pb2.GetScheduleResponse:  # noqa: N802 - the proto names the method
+        self.schedules_told += 1
         return self.schedule
 
     async def RunScheduledJob(  # noqa: N802 - the proto names the method

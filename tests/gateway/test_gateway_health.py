@@ -2,13 +2,15 @@ import asyncio
 import re
 
 import pytest
+from tokhub.sync.v1 import sync_pb2_grpc
 
 from libs.rpc import server as rpc_server
-from services.gateway.backends import Targets
+from libs.rpc.client import open_channel
+from services.gateway.backends import SchedulerHealth, Targets
 from tests.gateway.raw_http import exchange, request
 from tests.gateway.served import Gateway, Suite, serve_gateway, sync_server, token_server
 
-ALL_OK = {"database": "ok", "encryption": "ok", "token": "ok", "sync": "ok", "scheduler": "disabled"}
+ALL_OK = {"database": "ok", "encryption": "ok", "token": "ok", "sync": "ok", "scheduler": "enabled"}
 
 
 async def test_a_usable_suite_is_healthy(gateway: Gateway) -> None:
@@ -44,7 +46,7 @@ async def test_a_service_that_is_down_makes_it_unhealthy() -> None:
 
     assert answer.status_code == 503
     assert answer.json()["status"] == "unhealthy"
-    assert answer.json()["checks"] == ALL_OK | {"database": "unavailable", "sync": "unavailable"}
+    assert answer.json()["checks"] == ALL_OK | dict.fromkeys(("database", "sync", "scheduler"), "unavailable")
 
 
 async def test_a_service_that_returns_makes_it_healthy_again() -> None:
@@ -75,6 +77,26 @@ async def test_an_unusable_dependency_is_named(monkeypatch: pytest.MonkeyPatch, 
 
     assert answer.status_code == 503
     assert answer.json()["checks"] == ALL_OK | dict.fromkeys({name, *others}, "unavailable")
+
+
+async def test_a_scheduler_that_is_off_is_told_and_healthy(gateway: Gateway) -> None:
+    gateway.suite.sync.schedule.enabled = False
+
+    answer = await gateway.client.get("/health")
+
+    assert (answer.status_code, answer.json()["checks"]) == (200, ALL_OK | {"scheduler": "disabled"})
+
+
+async def test_many_who_ask_at_once_share_one_question() -> None:
+    suite = Suite()
+    async with sync_server(suite) as sync, open_channel(f"127.0.0.1:{sync.port}") as channel:
+        scheduler = SchedulerHealth(sync_pb2_grpc.SyncServiceStub(channel))
+
+        told = await asyncio.gather(*(scheduler.state() for _ in range(20)))
+        again = await scheduler.state()
+
+    assert (set(told), again) == ({"enabled"}, "enabled")
+    assert suite.sync.schedules_told == 2
 
 
 async def test_a_stopping_gateway_is_unhealthy_at_once(gateway: Gateway) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from libs.clock import Clock
 from libs.errors import NotAllowed
 from libs.rpc.request_id import current_request_id
-from services.gateway.backends import OK, Health
+from services.gateway.backends import UNAVAILABLE, Health
 from services.gateway.shapes.times import clock_text
 
 NAME = "TikTok Content Reporting Hub"
@@ -36,8 +36,11 @@ ENDPOINTS: Mapping[str, Any] = MappingProxyType(
             "storeSyncLogs": "GET /admin/stores/{store_code}/sync-logs?limit=50",
             "reports": "GET /admin/reports/growth?from=2026-01-01&to=2026-01-31&format=json",
             "sync": "POST /admin/sync/run",
+            "syncStatus": "GET /admin/sync/status",
+            "syncRuns": "GET /admin/sync/runs?active=true&limit=50",
             "syncRun": "GET /admin/sync/runs/{id}",
             "syncRunEvents": "GET /admin/sync/runs/{id}/events",
+            "cancelRun": "POST /admin/sync/runs/{id}/cancel",
             "syncLogs": "GET /admin/sync/logs?store_code=xxx&limit=50",
         },
     }
@@ -84,14 +87,14 @@ class InfoRoutes:
         clock = self._life.clock
         asked = clock.monotonic()
         checks = await self._health.checks()
-        healthy = all(state == OK for state in checks.values()) and not self._life.stopping.is_set()
+        healthy = UNAVAILABLE not in checks.values() and not self._life.stopping.is_set()
         body = {
             "status": "healthy" if healthy else "unhealthy",
             "timestamp": clock_text(clock.now()),
             "uptime": int(clock.monotonic() - self._life.started),
             "version": self._life.version,
             "requestId": current_request_id(),
-            "checks": {**checks, "scheduler": "disabled"},
+            "checks": checks,
             "responseTime": round((clock.monotonic() - asked) * 1000),
         }
         return JSONResponse(body, 200 if healthy else 503)

@@ -1,4 +1,4 @@
-"""Runs: POST /admin/sync/run in its three forms, a run's state and events, and the sync logs."""
+"""Runs: POST /admin/sync/run in its three forms, the runs there are, the schedules, and the sync logs."""
 
 import asyncio
 from typing import Annotated, Literal
@@ -17,7 +17,9 @@ from services.gateway.following import BEFORE_ANY, Follower
 from services.gateway.interruption import Interrupted, client_left, unless
 from services.gateway.parameters import (
     DEFAULT_LIMIT,
+    Active,
     Limit,
+    PageToken,
     RunInPath,
     StoreInPath,
     StoreInQuery,
@@ -27,7 +29,7 @@ from services.gateway.parameters import (
 )
 from services.gateway.routes.answers import many, one
 from services.gateway.rules import RULES, STORE_CODE
-from services.gateway.shapes.runs import JOBS, carried_out, has_ended, run, single_result, summary, sync_log
+from services.gateway.shapes.runs import JOBS, carried_out, has_ended, run, schedule, single_result, summary, sync_log
 
 NO_CONTENT = 204  # tells a browser's EventSource to stop asking
 CLIENT_LEFT = 499  # for the log only: nobody is there to read it
@@ -54,11 +56,21 @@ class SyncRoutes:
         router.add_api_route(
             "/admin/sync/run", self.start, methods=["POST"], summary="Run a sync", tags=["sync"], openapi_extra=body
         )
-        router.add_api_route("/admin/sync/runs/{run_id}", self.get_run, summary="Get a run", tags=["sync"])
-        router.add_api_route("/admin/sync/runs/{run_id}/events", self.events, summary="Watch a run", tags=["sync"])
+        router.add_api_route(
+            "/admin/sync/status", self.status, summary="What starts by itself, and when", tags=["sync"]
+        )
+        self._add_for_runs(router, "/admin/sync/runs")
         router.add_api_route("/admin/sync/logs", self.logs, summary="Sync logs", tags=["sync"])
         router.add_api_route(
             "/admin/stores/{store_code}/sync-logs", self.store_logs, summary="A store's sync logs", tags=["sync"]
+        )
+
+    def _add_for_runs(self, router: APIRouter, runs: str) -> None:
+        router.add_api_route(runs, self.list_runs, summary="List runs, newest first", tags=["sync"])
+        router.add_api_route(f"{runs}/{{run_id}}", self.get_run, summary="Get a run", tags=["sync"])
+        router.add_api_route(f"{runs}/{{run_id}}/events", self.events, summary="Watch a run", tags=["sync"])
+        router.add_api_route(
+            f"{runs}/{{run_id}}/cancel", self.cancel, methods=["POST"], summary="Cancel a run", tags=["sync"]
         )
 
     async def start(self, request: Request, order: Annotated[Order, Depends(json_body(Order))]) -> Response:
@@ -71,6 +83,25 @@ class SyncRoutes:
             applied = {"Preference-Applied": "respond-async"}
             return JSONResponse({"success": True, "data": run(started)}, 202, {**headers, **applied})
         return await self._result(request, started.id)
+
+    async def status(self) -> JSONResponse:
+        """Answer with the jobs that start by themselves."""
+        return one(schedule(await self._sync.GetSchedule(sync_pb2.GetScheduleRequest())))
+
+    async def list_runs(
+        self, active: Active = "false", limit: Limit = DEFAULT_LIMIT, page_token: PageToken = ""
+    ) -> JSONResponse:
+        """Answer with a page of runs, newest first; nextPageToken asks for the next, and is null on the last."""
+        request = sync_pb2.ListRunsRequest(page_size=limit, page_token=page_token, active_only=active == "true")
+        page = await self._sync.ListRuns(request)
+        runs = [run(each) for each in page.runs]
+        return JSONResponse(
+            {"success": True, "data": runs, "count": len(runs), "nextPageToken": page.next_page_token or None}
+        )
+
+    async def cancel(self, run_id: RunInPath) -> JSONResponse:
+        """End a run where it stands; one that had ended is answered as it ended."""
+        return one(run((await self._sync.CancelRun(sync_pb2.CancelRunRequest(run_id=str(run_id)))).run))
 
     async def get_run(self, run_id: RunInPath) -> JSONResponse:
         """Answer with a run as it stands."""

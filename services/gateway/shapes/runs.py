@@ -156,3 +156,18 @@ def sync_log(line: sync_pb2.SyncLog) -> dict[str, Any]:
         "durationMs": line.duration_ms,
         "runTime": time_or_none(line, "run_time"),
     }
+
+
+def schedule(told: sync_pb2.GetScheduleResponse) -> dict[str, Any]:
+    """Return the jobs that start by themselves."""
+    return {"enabled": told.enabled, "timezone": told.timezone, "jobs": [scheduled_job(job) for job in told.jobs]}
+
+
+def scheduled_job(job: sync_pb2.ScheduledJob) -> dict[str, Any]:
+    """Return one of them."""
+    return {
+        "name": job.name,
+        "schedule": job.schedule,
+        "nextRun": time_or_none(job, "next_run_time"),
+        "running": job.running,
+    }
