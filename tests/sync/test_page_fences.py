@@ -44,6 +44,16 @@ class Tables:
         assert isinstance(claim, Claim)
         return claim
 
+    async def claims(self, job: Job) -> list[Claim]:
+        """Claim the items of a run over three stores."""
+        subjects = tuple(Subject.store(f"shop_{number}") for number in range(3))
+        run_id = await self.run(job, subjects=subjects)
+        return [await self.claim(run_id, job, subject) for subject in subjects]
+
+    async def end(self, claims: list[Claim]) -> None:
+        done = Ending(outcome=Outcome.SUCCESS, message="done")
+        await asyncio.gather(*(self.items.end(claim, done) for claim in claims))
+
 
 @pytest.fixture
 async def tables(suite: LivingSuite) -> Tables:
@@ -77,6 +87,59 @@ async def test_a_stale_worker_cannot_store_an_account(suite: LivingSuite, tables
     assert await suite.pool.fetchval("SELECT count(*) FROM reporting.tiktok_user_daily") == 0
 
 
+async def test_a_page_whose_fence_is_lost_stops_no_neighbour(suite: LivingSuite, tables: Tables) -> None:
+    claims = await tables.claims(Job.VIDEO)
+    await tables.claim(claims[1].key.run_id, Job.VIDEO, claims[1].key.subject)
+    pages = (
+        tables.snapshots.save_videos(claim, videos("a", "b"), cursor=number, fetched_at=NOON)
+        for number, claim in enumerate(claims)
+    )
+    first, lost, last = await asyncio.gather(*pages, return_exceptions=True)
+    assert isinstance(lost, LostItem)
+    assert [page.records for page in (first, last) if isinstance(page, Claim)] == [2, 2]
+    stored = "SELECT subject_id, count(*) FROM reporting.tiktok_video_daily GROUP BY 1 ORDER BY 1"
+    assert [tuple(row) for row in await suite.pool.fetch(stored)] == [("shop_0", 2), ("shop_2", 2)]
+    items = await suite.pool.fetch("SELECT cursor, pages FROM reporting.sync_items ORDER BY subject_id")
+    assert [tuple(row) for row in items] == [(0, 1), (None, 0), (2, 1)]
+
+
+async def test_an_account_whose_fence_is_lost_stops_no_neighbour(suite: LivingSuite, tables: Tables) -> None:
+    claims = await tables.claims(Job.USER)
+    await tables.claim(claims[1].key.run_id, Job.USER, claims[1].key.subject)
+    accounts = (tables.snapshots.save_account(claim, Account(), NOON) for claim in claims)
+    ends = await asyncio.gather(*accounts, return_exceptions=True)
+    assert [isinstance(end, LostItem) for end in ends] == [False, True, False]
+    stored = await suite.pool.fetch("SELECT subject_id FROM reporting.tiktok_user_daily ORDER BY 1")
+    assert [row["subject_id"] for row in stored] == ["shop_0", "shop_2"]
+
+
+async def test_accounts_stored_together_leave_no_column_out(suite: LivingSuite, tables: Tables) -> None:
+    counts = {"follower_count": 1, "following_count": 2, "likes_count": 3, "video_count": 4}
+    account = Account(open_id="id", display_name="Name", avatar_url="https://a", username="name", **counts)
+    # The second run finds rows, and what they say is replaced.
+    for reading in (Account(), account):
+        claims = await tables.claims(Job.USER)
+        await asyncio.gather(*(tables.snapshots.save_account(claim, reading, NOON) for claim in claims))
+        await tables.end(claims)
+    rows = await suite.pool.fetch("SELECT * FROM reporting.tiktok_user_daily")
+    assert [None in row.values() for row in rows] == [False] * 3
+    assert {str(row["run_id"]) for row in rows} == {claims[0].key.run_id}
+
+
+async def test_videos_stored_together_leave_no_column_out(suite: LivingSuite, tables: Tables) -> None:
+    counts = {"view_count": 1, "like_count": 2, "comment_count": 3, "share_count": 4}
+    video = Video(id="a", posted_at=NOON, description="text", **counts)
+    for reading in (Video(id="a"), video):
+        claims = await tables.claims(Job.VIDEO)
+        await asyncio.gather(
+            *(tables.snapshots.save_videos(claim, (reading,), cursor=None, fetched_at=NOON) for claim in claims)
+        )
+        await tables.end(claims)
+    rows = await suite.pool.fetch("SELECT * FROM reporting.tiktok_video_daily")
+    assert [None in row.values() for row in rows] == [False] * 3
+    assert {str(row["run_id"]) for row in rows} == {claims[0].key.run_id}
+
+
 async def test_a_stale_worker_cannot_end_its_item(suite: LivingSuite, tables: Tables) -> None:
     run_id = await tables.run(Job.USER)
     stale = await tables.claim(run_id, Job.USER)
@@ -89,7 +152,7 @@ async def test_a_stale_worker_cannot_end_its_item(suite: LivingSuite, tables: Ta
 
 async def test_a_page_and_its_cursor_are_stored_together(suite: LivingSuite, tables: Tables) -> None:
     claim = await tables.claim(await tables.run(Job.VIDEO), Job.VIDEO)
-    # The rows come first; the cursor behind them does not fit its column.
+    # The rows are in order; the cursor does not fit its column.
     with pytest.raises(asyncpg.DataError):
         await tables.snapshots.save_videos(claim, videos("a"), cursor=1 << 70, fetched_at=NOON)
     assert await suite.pool.fetchval("SELECT count(*) FROM reporting.tiktok_video_daily") == 0

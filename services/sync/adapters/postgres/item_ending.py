@@ -13,6 +13,7 @@ import asyncpg
 
 from libs.database.pool import Borrowed
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
+from services.sync.adapters.postgres.item_key import columns
 from services.sync.adapters.postgres.run_ending import log_ended_job, to_counts
 from services.sync.domain.items import Claim, Ending, ItemKey, LostItem
 from services.sync.domain.jobs import LOG_NAMES, Job
@@ -154,11 +155,6 @@ def row_of(item: EndingItem) -> tuple[object, ...]:
         *(ending.outcome.value, ending.reason, ending.message, ending.raw_error, ending.records, ending.refreshed),
         LOG_NAMES[key.job],
     )
-
-
-def columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    """Return rows, of which there is one at least, by column."""
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def shows_as_synced(item: EndingItem) -> bool:

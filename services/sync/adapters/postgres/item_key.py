@@ -1,4 +1,6 @@
-"""An item's key as SQL: the same four parameters, first in every statement."""
+"""An item's key as SQL: the same four parameters in every statement; and rows as the columns that unnest takes."""
+
+from collections.abc import Sequence
 
 from services.sync.domain.items import ItemKey
 
@@ -10,3 +12,8 @@ WHERE_OWN = f"{WHERE_KEY} AND fence = $5 AND state = 'running'"
 def key_values(key: ItemKey) -> tuple[str, str, str, str]:
     """Return the parameters $1 to $4."""
     return key.run_id, key.job.value, key.subject.kind.value, key.subject.id
+
+
+def columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    """Return rows, of which there is one at least, by column."""
+    return [list(column) for column in zip(*rows, strict=True)]

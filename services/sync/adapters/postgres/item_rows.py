@@ -8,8 +8,8 @@ from libs.database.pool import Borrowed
 from libs.errors import TokhubError
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
-from services.sync.adapters.postgres.item_ending import EndingItem, FencedKey, columns, end_items, to_key
-from services.sync.adapters.postgres.item_key import WHERE_OWN, key_values
+from services.sync.adapters.postgres.item_ending import EndingItem, FencedKey, end_items, to_key
+from services.sync.adapters.postgres.item_key import WHERE_OWN, columns, key_values
 from services.sync.adapters.together import Together
 from services.sync.domain.items import Claim, Ending, ItemKey, LostItem, NotNow
 from services.sync.domain.progress import Tally

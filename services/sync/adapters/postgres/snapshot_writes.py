@@ -1,60 +1,111 @@
-"""Snapshots are written in the transaction that checks the fence: a worker that lost its item writes nothing."""
+"""Snapshots are written in the statement that checks the fence: a worker that lost its item writes nothing.
 
-from dataclasses import replace
-from datetime import datetime
-
-from libs.database.pool import Borrowed
-from libs.tiktok.display_objects import Account, Video
-from services.sync.adapters.postgres.database import Database
-from services.sync.adapters.postgres.item_key import WHERE_OWN, key_values
-from services.sync.domain.items import Claim, LostItem
-
-# The row lock keeps other claims out until the commit.
-HOLD = f"SELECT 1 FROM sync_items WHERE {WHERE_OWN} FOR UPDATE"
-
-SAVE_ACCOUNT = """
-INSERT INTO tiktok_user_daily AS held (
-    subject_kind, subject_id, snapshot_date, run_id, fetched_at,
-    follower_count, following_count, likes_count, video_count, display_name, avatar_url, username, account_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-ON CONFLICT (subject_kind, subject_id, snapshot_date) DO UPDATE SET
-    run_id = excluded.run_id, fetched_at = excluded.fetched_at,
-    follower_count = excluded.follower_count, following_count = excluded.following_count,
-    likes_count = excluded.likes_count, video_count = excluded.video_count,
-    display_name = excluded.display_name, avatar_url = excluded.avatar_url, username = excluded.username,
-    account_id = excluded.account_id
-WHERE excluded.fetched_at >= held.fetched_at
+What several items have to store at the same moment is stored together, each under its own fence.
 """
 
-# Returns how many of the page's videos this run had stored before: they are not counted twice.
-SAVE_VIDEOS = """
-WITH page AS (
-    SELECT * FROM unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-        $12::timestamptz[])
-        AS page (video_id, view_count, like_count, comment_count, share_count, description, posted_at)
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from libs.tiktok.display_objects import Account, Video
+from services.sync.adapters.postgres.database import Database
+from services.sync.adapters.postgres.item_key import columns, key_values
+from services.sync.adapters.together import Together
+from services.sync.domain.items import Claim, LostItem
+
+MOST = 50  # items a statement: of pages a thousand rows
+
+# Row locks keep other claims out until the commit; taken in the order of the items' key, as everybody does.
+HELD = """
+held AS (
+    SELECT reading.* FROM sync_items item JOIN reading USING (run_id, job, subject_kind, subject_id, fence)
+    WHERE item.state = 'running'
+    ORDER BY run_id, job, subject_kind, subject_id FOR UPDATE OF item
+)
+"""
+READING = "place, run_id, job, subject_kind, subject_id, fence, snapshot_date, fetched_at"
+READING_TYPES = "$1::int[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::date[], $8::timestamptz[]"
+
+SAVE_ACCOUNTS = f"""
+WITH reading AS (
+    SELECT * FROM unnest(
+        {READING_TYPES}, $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
+        $13::text[], $14::text[], $15::text[], $16::text[])
+        AS reading ({READING}, follower_count, following_count, likes_count, video_count,
+        display_name, avatar_url, username, account_id)
+), {HELD}, stored AS (
+    INSERT INTO tiktok_user_daily AS older (
+        subject_kind, subject_id, snapshot_date, run_id, fetched_at,
+        follower_count, following_count, likes_count, video_count, display_name, avatar_url, username, account_id)
+    SELECT subject_kind, subject_id, snapshot_date, run_id, fetched_at,
+           follower_count, following_count, likes_count, video_count, display_name, avatar_url, username, account_id
+    FROM held
+    ON CONFLICT (subject_kind, subject_id, snapshot_date) DO UPDATE SET
+        run_id = excluded.run_id, fetched_at = excluded.fetched_at,
+        follower_count = excluded.follower_count, following_count = excluded.following_count,
+        likes_count = excluded.likes_count, video_count = excluded.video_count,
+        display_name = excluded.display_name, avatar_url = excluded.avatar_url, username = excluded.username,
+        account_id = excluded.account_id
+    WHERE excluded.fetched_at >= older.fetched_at
+)
+SELECT place FROM held
+"""
+
+# A video that this run had stored before is not counted twice. A page is progress: attempts before it count no more.
+SAVE_PAGES = f"""
+WITH reading AS (
+    SELECT * FROM unnest({READING_TYPES}, $9::bigint[], $10::bigint[]) AS reading ({READING}, cursor, videos)
+), {HELD}, video AS (
+    SELECT * FROM unnest(
+        $11::int[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[],
+        $18::timestamptz[])
+        AS video (place, video_id, view_count, like_count, comment_count, share_count, description, posted_at)
 ), repeated AS (
-    SELECT count(*) AS videos FROM tiktok_video_daily held JOIN page USING (video_id)
-    WHERE held.subject_kind = $1 AND held.subject_id = $2 AND held.snapshot_date = $3 AND held.run_id = $4
+    SELECT place, count(*) AS videos
+    FROM held JOIN video USING (place)
+    JOIN tiktok_video_daily older USING (subject_kind, subject_id, snapshot_date, video_id, run_id)
+    GROUP BY place
 ), stored AS (
-    INSERT INTO tiktok_video_daily AS held (
+    INSERT INTO tiktok_video_daily AS older (
         subject_kind, subject_id, snapshot_date, run_id, fetched_at,
         video_id, view_count, like_count, comment_count, share_count, description, posted_at)
-    SELECT $1, $2, $3, $4, $5::timestamptz, page.* FROM page
+    SELECT subject_kind, subject_id, snapshot_date, run_id, fetched_at,
+           video_id, view_count, like_count, comment_count, share_count, description, posted_at
+    FROM held JOIN video USING (place)
     ON CONFLICT (subject_kind, subject_id, snapshot_date, video_id) DO UPDATE SET
         run_id = excluded.run_id, fetched_at = excluded.fetched_at,
         view_count = excluded.view_count, like_count = excluded.like_count,
         comment_count = excluded.comment_count, share_count = excluded.share_count,
         description = excluded.description, posted_at = excluded.posted_at
-    WHERE excluded.fetched_at >= held.fetched_at
+    WHERE excluded.fetched_at >= older.fetched_at
 )
-SELECT videos FROM repeated
+UPDATE sync_items item SET
+    cursor = held.cursor, pages = item.pages + 1, attempt = 1, updated_at = clock_timestamp(),
+    records = item.records + held.videos - coalesce(repeated.videos, 0)
+FROM held LEFT JOIN repeated USING (place)
+WHERE item.run_id = held.run_id AND item.job = held.job AND item.subject_kind = held.subject_kind
+  AND item.subject_id = held.subject_id AND item.fence = held.fence AND item.state = 'running'
+RETURNING held.place, item.records
 """
 
-# A page is progress: the attempts before it count no more.
-ADVANCE = f"""
-UPDATE sync_items SET cursor = $6, pages = pages + 1, records = $7, attempt = 1, updated_at = clock_timestamp()
-WHERE {WHERE_OWN}
-"""
+
+@dataclass(frozen=True, kw_only=True)
+class AccountReading:
+    """An account as it was fetched for a claim."""
+
+    claim: Claim
+    account: Account
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageReading:
+    """A page as it was fetched for a claim, and the cursor of the next."""
+
+    claim: Claim
+    videos: tuple[Video, ...]
+    cursor: int | None
+    fetched_at: datetime
 
 
 class SnapshotWrites:
@@ -62,57 +113,64 @@ class SnapshotWrites:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._accounts: Together[AccountReading, None] = Together(self._save_accounts, most=MOST)
+        self._pages: Together[PageReading, int] = Together(self._save_pages, most=MOST)
 
     async def save_account(self, claim: Claim, account: Account, fetched_at: datetime) -> None:
         """Store the account of the claim's day, unless a later reading is there."""
-        async with self._database.transaction() as connection:
-            await hold(connection, claim)
-            await connection.execute(
-                SAVE_ACCOUNT,
-                *day_key(claim, fetched_at),
-                account.follower_count,
-                account.following_count,
-                account.likes_count,
-                account.video_count,
-                account.display_name,
-                account.avatar_url,
-                account.username,
-                account.open_id,
-            )
+        await self._accounts.call(AccountReading(claim=claim, account=account, fetched_at=fetched_at))
 
     async def save_videos(
         self, claim: Claim, videos: tuple[Video, ...], *, cursor: int | None, fetched_at: datetime
     ) -> Claim:
         """Store a page and the cursor of the next one; return the claim as it stands then."""
-        async with self._database.transaction() as connection:
-            await hold(connection, claim)
-            repeated = await connection.fetchval(SAVE_VIDEOS, *day_key(claim, fetched_at), *columns(videos))
-            records = claim.records + len(videos) - repeated
-            await connection.execute(ADVANCE, *key_values(claim.key), claim.fence, cursor, records)
+        page = PageReading(claim=claim, videos=videos, cursor=cursor, fetched_at=fetched_at)
+        records = await self._pages.call(page)
         return replace(claim, cursor=cursor, pages=claim.pages + 1, records=records, attempt=1)
 
+    async def _save_accounts(self, readings: Sequence[AccountReading]) -> list[Exception | None]:
+        rows = [
+            (*heading(place, reading.claim, reading.fetched_at), *figures_of(reading.account))
+            for place, reading in enumerate(readings)
+        ]
+        async with self._database.borrow() as connection:
+            held = {row["place"] for row in await connection.fetch(SAVE_ACCOUNTS, *columns(rows))}
+        return [None if place in held else LostItem() for place in range(len(readings))]
 
-async def hold(connection: Borrowed, claim: Claim) -> None:
-    """Lock the item until the commit; LostItem when the fence has moved on."""
-    if await connection.fetchval(HOLD, *key_values(claim.key), claim.fence) is None:
-        raise LostItem
+    async def _save_pages(self, readings: Sequence[PageReading]) -> list[int | Exception]:
+        rows = [
+            (*heading(place, reading.claim, reading.fetched_at), reading.cursor, len(reading.videos))
+            for place, reading in enumerate(readings)
+        ]
+        async with self._database.borrow() as connection:
+            held = await connection.fetch(SAVE_PAGES, *columns(rows), *video_columns(readings))
+        records = {row["place"]: row["records"] for row in held}
+        return [records.get(place, LostItem()) for place in range(len(readings))]
 
 
-def day_key(claim: Claim, fetched_at: datetime) -> tuple[object, ...]:
-    """Return subject, day, run and time of fetching, the first five parameters of a snapshot."""
-    subject = claim.key.subject
-    return subject.kind.value, subject.id, claim.snapshot_date, claim.key.run_id, fetched_at
+def heading(place: int, claim: Claim, fetched_at: datetime) -> tuple[object, ...]:
+    """Return what READING names: a reading's number in its batch, the claim it is for, its day and its time."""
+    return place, *key_values(claim.key), claim.fence, claim.snapshot_date, fetched_at
 
 
-def columns(videos: tuple[Video, ...]) -> tuple[list[object], ...]:
-    """Return the videos by column, sorted by id: two writers that meet lock rows in the same order."""
-    ordered = sorted(videos, key=lambda video: video.id)
+def figures_of(account: Account) -> tuple[object, ...]:
+    """Return the account as SAVE_ACCOUNTS takes it."""
     return (
-        [video.id for video in ordered],
-        [video.view_count for video in ordered],
-        [video.like_count for video in ordered],
-        [video.comment_count for video in ordered],
-        [video.share_count for video in ordered],
-        [video.description for video in ordered],
-        [video.posted_at for video in ordered],
+        *(account.follower_count, account.following_count, account.likes_count, account.video_count),
+        *(account.display_name, account.avatar_url, account.username, account.open_id),
     )
+
+
+def video_columns(readings: Sequence[PageReading]) -> list[list[object]]:
+    """Return the videos of all pages by column, as SAVE_PAGES takes them."""
+    videos = [(place, video) for place, reading in enumerate(readings) for video in reading.videos]
+    return [
+        [place for place, _ in videos],
+        [video.id for _, video in videos],
+        [video.view_count for _, video in videos],
+        [video.like_count for _, video in videos],
+        [video.comment_count for _, video in videos],
+        [video.share_count for _, video in videos],
+        [video.description for _, video in videos],
+        [video.posted_at for _, video in videos],
+    ]
