@@ -11,7 +11,10 @@ from deploy.local.settings import CALLBACK, LocalSettings
 
 # What a process does not inherit by accident; what it needs is added to it below, as NAME_FILE.
 SECRET_NAME = re.compile(r"(KEY|KEYS|SECRET|TOKEN|PASSWORD|DATABASE_URL|REDIS_URL|marketplace_db_ddl)(_FILE)?$")
+# The apps that the sandbox knows: of Login Kit, and of TikTok Shop.
 SANDBOX_CLIENT_KEY = "sbawtokhubsandbox"
+SANDBOX_SHOP_APP_KEY = "6sandboxshop"
+SANDBOX_SHOP_SERVICE_ID = "7400000000000000001"
 # Milliseconds, as if TikTok were some distance away.
 LATENCY = {"TOKEN": "150", "USER": "150", "VIDEO": "250"}
 # People for stores that somebody adds by hand.
@@ -61,13 +64,18 @@ class Suite:
                 **{f"SANDBOX_LATENCY_{name}_MS": ms for name, ms in LATENCY.items()},
                 "SANDBOX_REDIRECT_URIS": ",".join(dict.fromkeys(redirects)),
                 "SANDBOX_STATE_FILE": str(settings.state / "sandbox.sqlite"),
+                "SANDBOX_SHOP_REDIRECT_URI": settings.redirect_uri,
                 "SANDBOX_WEBHOOK_URL": f"{settings.gateway_url}/webhooks/tiktok",
+                "SANDBOX_SHOP_WEBHOOK_URL": f"{settings.gateway_url}/webhooks/tiktok-shop",
                 **self._inherited("SANDBOX_"),
                 "SANDBOX_HOST": "127.0.0.1",
                 "SANDBOX_PORT": str(settings.sandbox_port),
                 "SANDBOX_ACCOUNTS": str(max(settings.sandbox_accounts, settings.stores + SPARE_ACCOUNTS)),
                 "SANDBOX_CLIENT_KEY": SANDBOX_CLIENT_KEY,
                 "SANDBOX_CLIENT_SECRET_FILE": str(self.files.given_or_generated("SANDBOX_CLIENT_SECRET")),
+                "SANDBOX_SHOP_APP_KEY": SANDBOX_SHOP_APP_KEY,
+                "SANDBOX_SHOP_APP_SECRET_FILE": str(self.files.given_or_generated("SANDBOX_SHOP_APP_SECRET")),
+                "SANDBOX_SHOP_SERVICE_ID": SANDBOX_SHOP_SERVICE_ID,
             },
         )
 
@@ -84,7 +92,7 @@ class Suite:
                 "JOURNAL_DIR": str(settings.state / "journal"),
                 "DATABASE_URL_FILE": str(self.databases.token),
                 "TIKTOK_REDIRECT_URI": settings.redirect_uri,
-                **self._tiktok_app(),
+                **(self._sandbox_apps() if settings.sandboxed else self._tiktok_apps()),
                 **self._encryption_key(),
                 "STATE_SECRET_FILE": str(self.files.given_or_generated("STATE_SECRET")),
             },
@@ -129,16 +137,26 @@ class Suite:
     ) -> Program:
         return Program(name=name, module=module, ready=ready, environment={**self._inherited(), **environment})
 
-    def _tiktok_app(self) -> Environment:
+    def _sandbox_apps(self) -> Environment:
+        sandbox = self.settings.sandbox_url
+        return {
+            "TIKTOK_CLIENT_KEY": SANDBOX_CLIENT_KEY,
+            "TIKTOK_CLIENT_SECRET_FILE": str(self.files.given_or_generated("SANDBOX_CLIENT_SECRET")),
+            "TIKTOK_LOGIN_AUTHORIZE_URL": f"{sandbox}/v2/auth/authorize/",
+            "TIKTOK_API_BASE_URL": sandbox,
+            "TIKTOK_SHOP_APP_KEY": SANDBOX_SHOP_APP_KEY,
+            "TIKTOK_SHOP_APP_SECRET_FILE": str(self.files.given_or_generated("SANDBOX_SHOP_APP_SECRET")),
+            "TIKTOK_SHOP_SERVICE_ID": SANDBOX_SHOP_SERVICE_ID,
+            "TIKTOK_SHOP_AUTHORIZE_URL": f"{sandbox}/open/authorize",
+            "TIKTOK_SHOP_TOKEN_BASE_URL": sandbox,
+            "TIKTOK_SHOP_API_BASE_URL": sandbox,
+        }
+
+    def _tiktok_apps(self) -> Environment:
         settings = self.settings
-        if settings.sandboxed:
-            return {
-                "TIKTOK_CLIENT_KEY": SANDBOX_CLIENT_KEY,
-                "TIKTOK_CLIENT_SECRET_FILE": str(self.files.given_or_generated("SANDBOX_CLIENT_SECRET")),
-                "TIKTOK_LOGIN_AUTHORIZE_URL": f"{settings.sandbox_url}/v2/auth/authorize/",
-                "TIKTOK_API_BASE_URL": settings.sandbox_url,
-            }
-        return {"TIKTOK_CLIENT_KEY": settings.tiktok_client_key or "", **self._given("TIKTOK_CLIENT_SECRET")}
+        shop = {"TIKTOK_SHOP_APP_KEY": settings.tiktok_shop_app_key} if settings.tiktok_shop_app_key else {}
+        secrets = self._given("TIKTOK_CLIENT_SECRET", "TIKTOK_SHOP_APP_SECRET", "TIKTOK_APP_SECRET")
+        return {"TIKTOK_CLIENT_KEY": settings.tiktok_client_key or "", **shop, **secrets}
 
     def _encryption_key(self) -> Environment:
         ring = self._given("TOKEN_ENC_KEYS")

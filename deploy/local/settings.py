@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from libs.database.dsn import Dsn
 from libs.secret import Secret
 from libs.settings import ServiceSettings
-from libs.tiktok.shop_environment import FOREIGN
+from libs.tiktok.shop_environment import FOREIGN, whole_shop_app
 
 CALLBACK = "/auth/tiktok/callback"
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -80,6 +80,13 @@ class LocalSettings(ServiceSettings):
     )
     tiktok_client_secret: Secret | None = Field(None, validate_default=True)
     tiktok_redirect_uri: str | None = None
+    tiktok_shop_app_key: str | None = Field(
+        None, validation_alias=AliasChoices("TIKTOK_SHOP_APP_KEY", "TIKTOK_APP_KEY")
+    )
+    tiktok_shop_app_secret: Secret | None = Field(
+        None, validation_alias=AliasChoices("TIKTOK_SHOP_APP_SECRET", "TIKTOK_APP_SECRET")
+    )
+    tiktok_shop_service_id: str | None = Field(None, validate_default=True)
     sandbox_accounts: int = Field(300, ge=0, le=100_000)
     rate_limit_admin_per_minute: int = Field(100, ge=1, le=1_000_000)
     rate_limit_oauth_per_minute: int = Field(10, ge=1, le=1_000_000)
@@ -91,6 +98,19 @@ class LocalSettings(ServiceSettings):
         if (value is None) != (info.data.get("tiktok_client_key") is None):
             raise ValueError("set TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET for the real TikTok, or neither")
         return value
+
+    @field_validator("tiktok_shop_app_key")
+    @classmethod
+    def beside_login_kit(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse a Shop app of the real TikTok beside a Login Kit app of the sandbox."""
+        if info.data.get("tiktok_client_key") is None:
+            raise ValueError(
+                "set TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET too: "
+                "the sandbox stands in for Login Kit and TikTok Shop, or for neither"
+            )
+        return value
+
+    _shop_app_is_whole = field_validator("tiktok_shop_service_id")(whole_shop_app)
 
     @property
     def sandboxed(self) -> bool:

@@ -1,9 +1,11 @@
-"""What an environment says of TikTok Shop: tokens, TIKTOK_SHOP1_ACCESS_TOKEN and so on, and names not read here."""
+"""What an environment says of TikTok Shop: its app, tokens as TIKTOK_SHOP1_ACCESS_TOKEN, and names not read here."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from pydantic import ValidationInfo
 
 from libs.secret import Secret
 
@@ -18,6 +20,16 @@ FOREIGN: Mapping[str, str] = MappingProxyType(
 )
 
 VARIABLE = re.compile(r"TIKTOK_SHOP([1-9][0-9]{0,5})_(ACCESS_TOKEN|REFRESH_TOKEN|SHOP_CIPHER|NAME|TEAM_ID)")
+
+
+def whole_shop_app(service_id: str | None, info: ValidationInfo) -> str | None:
+    """Return the last part of a Shop app's credentials; ValueError when only some of them are set."""
+    parts = (info.data.get("tiktok_shop_app_key"), info.data.get("tiktok_shop_app_secret"), service_id)
+    if any(parts) and not all(parts):
+        raise ValueError(
+            "set all of TIKTOK_SHOP_APP_KEY, TIKTOK_SHOP_APP_SECRET and TIKTOK_SHOP_SERVICE_ID, or none of them"
+        )
+    return service_id
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, AliasChoices, Field, field_validator
 
 from libs.rpc.listen import Listen
 from libs.secret import Secret
 from libs.settings import ServiceSettings
 from libs.tiktok.address import Origin, Url
-from libs.tiktok.shop_environment import FOREIGN
+from libs.tiktok.shop_environment import FOREIGN, whole_shop_app
 
 
 def long_enough(secret: Secret) -> Secret:
@@ -60,13 +60,4 @@ class TokenSettings(ServiceSettings):
     state_secret: Annotated[Secret, AfterValidator(long_enough)]
     oauth_state_ttl_seconds: int = Field(default=600, ge=10, le=86_400)
 
-    @field_validator("tiktok_shop_service_id")
-    @classmethod
-    def shop_app_is_whole(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Refuse a Shop app of which something is missing."""
-        parts = (info.data.get("tiktok_shop_app_key"), info.data.get("tiktok_shop_app_secret"), value)
-        if any(parts) and not all(parts):
-            raise ValueError(
-                "set all of TIKTOK_SHOP_APP_KEY, TIKTOK_SHOP_APP_SECRET and TIKTOK_SHOP_SERVICE_ID, or none of them"
-            )
-        return value
+    _shop_app_is_whole = field_validator("tiktok_shop_service_id")(whole_shop_app)

@@ -365,6 +365,7 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
 
     def connect(self, code: str, number: int, **values: Any) -> token_pb2.Connection:
         entry: dict[str, Any] = {
+            "provider": token_pb2.PROVIDER_LOGIN_KIT,
             "account_id": f"open_{code}",
             "status": token_pb2.CONNECTION_STATUS_ACTIVE,
             "connect_time": NEW_YEAR + timedelta(days=1, hours=10),
@@ -373,9 +374,7 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
             "hours_left": 1.5,
         }
         owner = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=code)
-        connection = token_pb2.Connection(
-            id=str(uuid.uuid4()), number=number, provider=token_pb2.PROVIDER_LOGIN_KIT, owner=owner, **(entry | values)
-        )
+        connection = token_pb2.Connection(id=str(uuid.uuid4()), number=number, owner=owner, **(entry | values))
         self.rows.append(connection)
         return connection
 

@@ -97,6 +97,18 @@ async def test_a_live_connection_stands_before_a_disconnected_one(gateway: Gatew
     assert answer.json()["data"]["accountId"] == 1
 
 
+async def test_a_shop_connection_does_not_stand_for_a_store(gateway: Gateway) -> None:
+    gateway.suite.stores.add("s1")
+    gateway.suite.connections.connect("s1", 1, status=token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED)
+    gateway.suite.connections.connect("s1", 2, provider=token_pb2.PROVIDER_TIKTOK_SHOP)
+
+    store = (await gateway.client.get("/admin/stores/s1", headers=ADMIN)).json()["data"]
+    accounts = (await gateway.client.get("/admin/stores/s1/accounts", headers=ADMIN)).json()["data"]
+
+    assert (store["connectionStatus"], store["accountId"]) == ("NEED_RECONNECT", 1)
+    assert [account["id"] for account in accounts] == [1]
+
+
 async def test_the_store_list_holds_every_page(gateway: Gateway) -> None:
     for number in range(1203):
         gateway.suite.stores.add(f"s{number:04}")

@@ -54,6 +54,8 @@ def test_several_servers_and_ipv6_are_addresses() -> None:
         ("ADMIN_API_KEY_FILE", "/nonexistent"),
         ("TIKTOK_BASE_URL", "https://open-api.tiktokglobalshop.com"),
         ("TOKEN_ENC_KEYS_FILE", "/nonexistent"),
+        ("TIKTOK_SHOP_APP_KEY", "6real"),
+        ("TIKTOK_SHOP_SERVICE_ID", "7000000000000000001"),
     ],
 )
 async def test_a_wrong_setting_is_one_line_with_its_name(home: Home, name: str, value: str) -> None:

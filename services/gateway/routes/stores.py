@@ -170,7 +170,7 @@ class StoreRoutes:
         return found.store, connections
 
     async def _connections(self, codes: Sequence[str]) -> list[token_pb2.Connection]:
-        """Return the connections of these stores, lowest number first."""
+        """Return the Login Kit connections of these stores, lowest number first."""
         connections: list[token_pb2.Connection] = []
         page_token = ""
         while codes:
@@ -178,7 +178,7 @@ class StoreRoutes:
                 page_size=PAGE, page_token=page_token, owner_kind=token_pb2.OWNER_KIND_STORE, owner_ids=codes
             )
             page = await self._backends.connections.ListConnections(request)
-            connections += page.connections
+            connections += [row for row in page.connections if row.provider == token_pb2.PROVIDER_LOGIN_KIT]
             page_token = page.next_page_token
             if not page_token:
                 break
