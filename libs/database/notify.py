@@ -27,13 +27,23 @@ class NotificationListener:
     """Calls a handler with the payload of every notification on its channel while the context is entered.
 
     on_gap is called after each connection, the first included: what was announced before may have been missed.
+    on_loss is called at once when a connection ends, perhaps more than once.
     Entering does not wait for the database.
     """
 
-    def __init__(self, dsn: str, *, handlers: Mapping[str, Handler], on_gap: Callable[[], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        handlers: Mapping[str, Handler],
+        on_gap: Callable[[], None],
+        clock: Clock,
+        on_loss: Callable[[], None] = lambda: None,
+    ) -> None:
         self._dsn = dsn
         self._handlers = handlers
         self._on_gap = on_gap
+        self._on_loss = on_loss
         self._clock = clock
         self._last_alive = -math.inf
         self._connected = asyncio.Event()
@@ -79,6 +89,7 @@ class NotificationListener:
             server_settings={"application_name": "tokhub-listen"},
         )
         connection.add_termination_listener(lambda _connection: lost.set())
+        connection.add_termination_listener(lambda _connection: self._on_loss())
         try:
             yield connection, lost
         finally:

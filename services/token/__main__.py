@@ -75,7 +75,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         core = build_core(settings, grounds)
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
         member = await stack.enter_async_context(core.vaulting.member)
-        await stack.enter_async_context(following(core, journal, dsn))
+        await stack.enter_async_context(following(core, grounds, dsn))
         stack.callback(asyncio.create_task(core.retention.keep()).cancel)
         stack.push_async_callback(core.refresher.drain)
         ahead = RefreshAhead(
@@ -118,12 +118,13 @@ async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, repli
 
 
 @asynccontextmanager
-async def following(core: Core, journal: OwnJournal, dsn: str) -> AsyncIterator[None]:
+async def following(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[None]:
     """Settle what ended processes left, then hear what others change, and replay when the database comes back."""
+    journal = grounds.journal
     inheritance = await journal.inherit()
     await settle(inheritance, core.replay)
     await core.double_spends.inherited(inheritance)
-    keeper = JournalKeeper(journal=journal, rows=core.replay, clock=SystemClock())
+    keeper = JournalKeeper(journal=journal, rows=core.replay, sight=grounds.sight, clock=SystemClock())
 
     def on_gap() -> None:
         core.cache.clear()
@@ -135,7 +136,9 @@ async def following(core: Core, journal: OwnJournal, dsn: str) -> AsyncIterator[
         core.watch.wake()
 
     handlers = {CHANNEL: on_event}
-    listener = NotificationListener(dsn, handlers=handlers, on_gap=on_gap, clock=SystemClock())
+    listener = NotificationListener(
+        dsn, handlers=handlers, on_gap=on_gap, on_loss=grounds.sight.lose, clock=SystemClock()
+    )
     core.cache.listen_to(listener)
     async with listener, keeper:
         yield

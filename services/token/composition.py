@@ -53,6 +53,7 @@ from services.token.core.refresh_all import RefreshAll
 from services.token.core.retention import Retention
 from services.token.core.rotation import KeyRotation
 from services.token.core.shops import ShopLearner
+from services.token.core.sight import Sight
 from services.token.core.state import States, derive
 from services.token.core.tokens import Tokens, TokensPort
 from services.token.core.upkeep import Chore
@@ -114,6 +115,7 @@ class Grounds:
     journal: OwnJournal
     replica: str
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    sight: Sight = field(default_factory=Sight)
 
 
 def build_vaulting(grounds: Grounds) -> Vaulting:
@@ -151,11 +153,12 @@ def build_refresher(
         providers=providers,
         journal=journal,
         breaker=breaker,
+        replay=PostgresReplay(pool=grounds.pool, vault=vault),
         vault=vault,
         watch=double_spends,
         clock=clock,
     )
-    refresher = Refresher(connections=connections, exchange=Exchange(spending), clock=clock)
+    refresher = Refresher(connections=connections, exchange=Exchange(spending), sight=grounds.sight, clock=clock)
     standing = Standing(providers=list(providers), breaker=breaker, refresher=refresher, journal=journal)
     grounds.registry.register(standing)
     return refresher

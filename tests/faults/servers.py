@@ -73,8 +73,9 @@ class Standby:
         """Run one of PostgreSQL's programs as the account that owns the data."""
         account = server_account(self.data)
         command = [str(installed_binaries() / "bin" / program), *arguments]
-        process = await asyncio.create_subprocess_exec(
-            *command,
+        await asyncio.to_thread(
+            subprocess.run,
+            command,
             cwd="/",
             env={"PATH": os.defpath, "LC_ALL": "C", **(environ or {})},
             user=account.user,
@@ -82,13 +83,22 @@ class Standby:
             extra_groups=account.extra_groups,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            check=True,
         )
-        if await process.wait():
-            raise RuntimeError(f"{program} {arguments[0]} failed")
 
     async def control(self, *arguments: str) -> None:
         """Run pg_ctl."""
         await self.run("pg_ctl", *arguments, "-D", str(self.data), "-w", "-l", f"{self.data}.log")
+
+    async def start(self) -> None:
+        """Let it follow."""
+        # A standby needs as many connections as its source, which was told on its command line.
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c max_connections=300 -k {self.data.parent}"
+        await self.control("start", "-o", options)
+
+    async def stop(self) -> None:
+        """End it in order."""
+        await self.control("stop", "-m", "fast")
 
     async def promote(self) -> None:
         """Let it take writes."""
@@ -107,12 +117,11 @@ async def standby_of(lab: Lab) -> AsyncIterator[Standby]:
     told = ["-h", "127.0.0.1", "-p", str(source.port), "-U", str(source.username), "-D", str(standby.data)]
     secret = {"PGPASSWORD": source.password or ""}
     await standby.run("pg_basebackup", "-R", "-X", "stream", "-c", "fast", *told, environ=secret)
-    options = f"-p {standby.port} -c listen_addresses=127.0.0.1 -k {place}"
-    await standby.control("start", "-o", options)
+    await standby.start()
     try:
         yield standby
     finally:
-        await standby.control("stop", "-m", "immediate")
+        await standby.stop()
 
 
 def either(lab: Lab, ports: Sequence[str]) -> str:

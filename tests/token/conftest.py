@@ -16,6 +16,7 @@ from services.token.__main__ import MIGRATIONS, SCHEMA
 from services.token.adapters.alarm import Alarm
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import NoJournal
+from services.token.adapters.restoring import PostgresReplay
 from services.token.core import exchange
 from services.token.core.breaker import Breaker
 from services.token.core.cache import ReadCache
@@ -23,6 +24,7 @@ from services.token.core.double_spend import DoubleSpendWatch
 from services.token.core.exchange import Exchange
 from services.token.core.journal import JournalPort
 from services.token.core.refresh import Refresher
+from services.token.core.sight import Sight
 from services.token.core.tokens import Tokens
 from services.token.core.vault import Vault
 from services.token.domain.connection import ById, ByOwner, Connection, Need, Owner, OwnerKind, Provider
@@ -59,6 +61,7 @@ class House:
         self.provider = CountingProvider()
         self.journal: JournalPort = NoJournal()
         self.breaker = Breaker(QuickClock())
+        self.sight = Sight()
         self.vault = Vault(KeyRing({"k1": KEY}, active="k1"))
 
     def replica(self, name: str = "replica-1") -> Replica:
@@ -69,11 +72,12 @@ class House:
             providers={Provider.LOGIN_KIT: self.provider},
             journal=self.journal,
             breaker=self.breaker,
+            replay=PostgresReplay(pool=self.pool, vault=self.vault),
             vault=self.vault,
             watch=DoubleSpendWatch(rows=connections, vault=self.vault, alarm=alarm),
             clock=QuickClock(),
         )
-        refresher = Refresher(connections=connections, exchange=Exchange(parts), clock=QuickClock())
+        refresher = Refresher(connections=connections, exchange=Exchange(parts), sight=self.sight, clock=QuickClock())
         cache = ReadCache(clock=QuickClock())
         tokens = Tokens(connections=connections, cache=cache, refresher=refresher, vault=self.vault)
         return Replica(connections=connections, cache=cache, refresher=refresher, tokens=tokens)

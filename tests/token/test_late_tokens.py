@@ -14,7 +14,6 @@ from libs.rpc.client import open_channel
 from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.revocations import PostgresRevocations
 from services.token.core.journal import Entry, replay
-from services.token.core.vault import SealedTokens
 from services.token.domain.connection import ById, Connection, Need
 from tests.token.conftest import House, Replica
 from tests.token.shop_client import Shops, by_id
@@ -76,14 +75,14 @@ async def test_late_tokens_wait_for_a_database_that_cannot_queue_them(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica = house.replica()
-    queue, failures = replica.connections.queue_late, iter([StorageUnavailable(), OSError()])
+    restore, failures = PostgresReplay.restore, iter([StorageUnavailable(), OSError()])
 
-    async def fail_first(late: Entry, sealed: SealedTokens) -> bool:
+    async def fail_first(rows: PostgresReplay, late: Entry) -> bool:
         for failure in failures:
             raise failure
-        return await queue(late, sealed)
+        return await restore(rows, late)
 
-    monkeypatch.setattr(replica.connections, "queue_late", fail_first)
+    monkeypatch.setattr(PostgresReplay, "restore", fail_first)
     async with overtaken(house, replica):
         pass
 

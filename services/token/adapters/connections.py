@@ -8,13 +8,12 @@ import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
-from services.token.adapters.revocations import QUEUE_REVOCATION, queue_late
+from services.token.adapters.revocations import QUEUE_REVOCATION
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
 from services.token.adapters.shop_tokens import account_of, marked, shops_due_of
 from services.token.adapters.shops import write_shops
 from services.token.adapters.timeline import author, recorded
 from services.token.core.connections import Filter, Held, Lease, Seal, Setback
-from services.token.core.journal import Entry
 from services.token.core.vault import SealedTokens
 from services.token.domain.connection import ById, ByOwner, Connection, Need, Provider, Reference, Status, Version, Why
 from services.token.domain.grant import Grant
@@ -249,11 +248,6 @@ class PostgresConnections:
                 after = lease.version.refreshed()
                 saved = await database.fetchval(SAVED_BEFORE, lease.id, after.epoch, after.generation, sealed.access)
         return saved is not None
-
-    async def queue_late(self, late: Entry, sealed: SealedTokens) -> bool:
-        """Let tokens be ended at TikTok whose connection was disconnected before they could be saved."""
-        async with borrow(self._pool) as database:
-            return await queue_late(database, late, sealed)
 
     async def give_back(self, lease: Lease, setback: Setback) -> bool:
         """End the lease without new tokens."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from services.token.core.journal import Entry
 from services.token.core.vault import SealedTokens
 from services.token.domain.connection import (
     ByOwner,
@@ -90,13 +89,6 @@ class ConnectionsPort(Protocol):
 
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
         """Store new tokens if the row still has the lease's version, whoever holds the lease by now."""
-        ...
-
-    async def queue_late(self, late: Entry, sealed: SealedTokens) -> bool:
-        """Let tokens be ended at TikTok whose connection was disconnected before they could be saved; once.
-
-        False when it was not disconnected, or is queued already.
-        """
         ...
 
     async def give_back(self, lease: Lease, setback: Setback) -> bool:

@@ -21,7 +21,7 @@ from libs.vault.ring import CannotOpen
 from services.token.core.breaker import Breaker
 from services.token.core.connections import ConnectionsPort, Held, Lease, Setback
 from services.token.core.double_spend import DoubleSpendWatch
-from services.token.core.journal import Entry, JournalPort
+from services.token.core.journal import Entry, JournalPort, ReplayPort
 from services.token.core.provider import (
     AppRefused,
     Lost,
@@ -57,6 +57,7 @@ class Parts:
     providers: Providers
     journal: JournalPort
     breaker: Breaker
+    replay: ReplayPort
     vault: Vault
     watch: DoubleSpendWatch
     clock: Clock
@@ -70,6 +71,7 @@ class Exchange:
         self._providers = parts.providers
         self._journal = parts.journal
         self._breaker = parts.breaker
+        self._replay = parts.replay
         self._vault = parts.vault
         self._watch = parts.watch
         self._clock = parts.clock
@@ -81,6 +83,10 @@ class Exchange:
         if not await self._journal.ready():
             raise StorageUnavailable("The journal cannot be written: free its disk, then try again.")
         self._breaker.check(connection.provider)
+
+    async def leave(self, lease: Lease) -> None:
+        """End a lease without a call: its token may have been spent."""
+        await self._give_back(lease, Setback(pause=0, cause=StorageUnavailable.reason))
 
     async def spend(self, lease: Lease, answer: Answer) -> None:
         """Refresh; answer is called as soon as the new tokens cannot be lost, the row may still be behind then."""
@@ -211,12 +217,11 @@ class Exchange:
                 return
 
     async def _save_or_end(self, lease: Lease, grant: Grant, sealed: SealedTokens, entry: Entry) -> None:
-        """Save new tokens; when a disconnect or a new connect was faster, let those of a disconnected row be ended."""
-        if await self._connections.save(lease, grant, sealed):
+        """Save new tokens, also to a row that went back in time; those of a row that was disconnected are ended."""
+        if await self._connections.save(lease, grant, sealed) or await self._replay.restore(entry):
             return
-        ending = await self._connections.queue_late(entry, sealed)
         await self._watch.overtaken(lease, grant)
-        log.warning("refresh overtaken", connection=str(lease.id), had=str(lease.version), ending=ending)
+        log.warning("refresh overtaken", connection=str(lease.id), had=str(lease.version))
 
     async def _suspect(self, lease: Lease, outcome: Unknown) -> None:
         pause = max(outcome.retry_after, pause_after(lease.failures))

@@ -9,9 +9,11 @@ import structlog
 from libs.clock import Clock
 from libs.errors import StorageUnavailable
 from services.token.core.journal import OwnJournal, ReplayPort, replay
+from services.token.core.sight import Sight
 
 COMPACT_EVERY = 3600.0  # seconds
 TRY_AGAIN = 1.0  # seconds
+OTHERS = 2.0  # seconds for other replicas to replay theirs, before anything is refreshed
 
 log = structlog.get_logger()
 
@@ -23,9 +25,10 @@ class JournalKeeper:
     back in time, and whatever this process has journaled is held against them.
     """
 
-    def __init__(self, *, journal: OwnJournal, rows: ReplayPort, clock: Clock) -> None:
+    def __init__(self, *, journal: OwnJournal, rows: ReplayPort, sight: Sight, clock: Clock) -> None:
         self._journal = journal
         self._rows = rows
+        self._sight = sight
         self._clock = clock
         self._woken = asyncio.Event()
 
@@ -48,6 +51,7 @@ class JournalKeeper:
         while True:
             await self._woken.wait()
             self._woken.clear()
+            mark = self._sight.mark
             try:
                 behind = await replay(await self._journal.entries(), self._rows)
             except StorageUnavailable:
@@ -56,6 +60,10 @@ class JournalKeeper:
                 continue
             if behind:
                 log.warning("the database had gone back in time: connections restored from the journal", count=behind)
+            if mark:
+                # They come back a moment apart, and each has tokens that only it knows of.
+                await self._clock.sleep(OTHERS)
+            self._sight.regain(mark)
 
     async def _compact_hourly(self) -> None:
         while True:

@@ -22,6 +22,7 @@ from libs.errors import (
 )
 from services.token.core.connections import ConnectionsPort, Held
 from services.token.core.exchange import Exchange
+from services.token.core.sight import Sight
 from services.token.domain.connection import ById, Connection, Need, Status
 
 # Longer than two bounded calls to TikTok (15 s each), the pause between them, and the save.
@@ -45,9 +46,10 @@ class Flight:
 class Refresher:
     """Brings a connection to a state that meets a need, by at most one call to TikTok per generation."""
 
-    def __init__(self, *, connections: ConnectionsPort, exchange: Exchange, clock: Clock) -> None:
+    def __init__(self, *, connections: ConnectionsPort, exchange: Exchange, sight: Sight, clock: Clock) -> None:
         self._connections = connections
         self._exchange = exchange
+        self._sight = sight
         self._clock = clock
         self._flights: dict[UUID, Flight] = {}
 
@@ -110,11 +112,14 @@ class Refresher:
         pause = random.uniform(*POLL)  # noqa: S311 - jitter
         await self._exchange.check(seen)
         while True:
+            mark = await self._sight.wait()
             lease = await self._connections.claim(seen.id, need, lease=LEASE)
-            if lease:
+            if lease and mark == self._sight.mark:
                 await self._exchange.spend(lease, answer.set_result)
                 if answer.done():
                     return answer.result()
+            elif lease:
+                await self._exchange.leave(lease)
             held = await self._look(seen.id)
             if need.settled_by(held.connection, seen.version):
                 return held
