@@ -65,7 +65,7 @@ async def measure(ground: Ground) -> Sequence[Figure]:
 
 async def connect(ground: Ground, database: Database, provider: Provider) -> Sequence[UUID]:
     """Store connections whose tokens are fresh; return their ids."""
-    vault = Vault(KeyRing({"default": bytes.fromhex(ground.key)}, active="default"), mark_key=b"mark")
+    vault = Vault(KeyRing({"default": bytes.fromhex(ground.key)}, active="default"), [b"mark"])
     async with database.pool() as pool:
         rows = PostgresConnections(pool=pool, replica="benchmarks")
         return [

@@ -95,6 +95,7 @@ class Suite:
                 **(self._sandbox_apps() if settings.sandboxed else self._tiktok_apps()),
                 **self._encryption_key(),
                 "STATE_SECRET_FILE": str(self.files.given_or_generated("STATE_SECRET")),
+                **self._given("STATE_SECRETS_ACCEPTED"),
             },
         )
 

@@ -22,7 +22,7 @@ GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
 )
 
 
-RINGS = ("ADMIN_API_KEYS", "TOKEN_ENC_KEYS")
+RINGS = ("ADMIN_API_KEYS", "TOKEN_ENC_KEYS", "STATE_SECRETS_ACCEPTED")
 
 
 def check_given(environ: Mapping[str, str]) -> None:

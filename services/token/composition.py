@@ -167,7 +167,7 @@ def build_refresher(
 def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     """Put the core together over its adapters."""
     clock, journal = SystemClock(), grounds.journal
-    vault = Vault(grounds.ring, mark_key=derive(settings.state_secret, "refresh-token-mark"))
+    vault = Vault(grounds.ring, [derive(secret, "refresh-token-mark") for secret in settings.state_ring])
     providers: dict[Provider, ProviderPort] = {
         Provider.LOGIN_KIT: login_kit_provider(settings, grounds.transport, clock)
     }
@@ -183,7 +183,10 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     double_spends = DoubleSpendWatch(rows=connections, vault=vault, alarm=alarm)
     refresher = build_refresher(grounds, connections, providers, vault, double_spends)
     states = States(
-        secret=settings.state_secret, clock=clock, lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds)
+        secrets=settings.state_ring,
+        redirect_uri=settings.tiktok_redirect_uri,
+        clock=clock,
+        lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds),
     )
     parts = authorization.Parts(
         connections=connections, links=links, providers=providers, journal=journal, vault=vault, clock=clock

@@ -1,9 +1,10 @@
 """What the token service reads from its environment."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, field_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator
 
 from libs.rpc.listen import Listen
 from libs.secret import Secret
@@ -17,6 +18,14 @@ def long_enough(secret: Secret) -> Secret:
     if len(secret.reveal()) < 32:
         raise ValueError("must be at least 32 characters: make one with `openssl rand -hex 32`")
     return secret
+
+
+HardToGuess = Annotated[Secret, AfterValidator(long_enough)]
+
+
+def listed(value: object) -> object:
+    """Return the parts of a comma-separated list."""
+    return value.split(",") if isinstance(value, str) else value
 
 
 class TokenSettings(ServiceSettings):
@@ -57,7 +66,13 @@ class TokenSettings(ServiceSettings):
 
     token_enc_key: Secret | None = None
     token_enc_keys: Secret | None = None
-    state_secret: Annotated[Secret, AfterValidator(long_enough)]
+    state_secret: HardToGuess
+    state_secrets_accepted: Annotated[Sequence[HardToGuess], BeforeValidator(listed)] = ()
     oauth_state_ttl_seconds: int = Field(default=600, ge=10, le=86_400)
 
     _shop_app_is_whole = field_validator("tiktok_shop_service_id")(whole_shop_app)
+
+    @property
+    def state_ring(self) -> Sequence[Secret]:
+        """The secrets whose links are good, first the one that signs."""
+        return (self.state_secret, *self.state_secrets_accepted)

@@ -3,7 +3,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
-from libs.errors import InvalidField, StoreNotFound
+from libs.errors import InvalidField, StateInvalid, StoreNotFound
 from tests.sync.living_suite import JOB_USER, LivingSuite, Replica
 
 
@@ -60,3 +60,19 @@ async def test_a_deleted_store_is_disconnected_and_keeps_its_history(suite: Livi
     assert suite.sandbox.ledger(suite.accounts["shop"])["grants"][0]["live_refresh_token"] is None
     await create(replica)
     assert (await shown(replica)).HasField("latest_user_stats")
+
+
+async def test_a_link_of_a_deleted_store_connects_nothing(suite: LivingSuite, replica: Replica) -> None:
+    await create(replica)
+    link = await suite.connections.StartAuthorization(
+        token_pb2.StartAuthorizationRequest(
+            provider=token_pb2.PROVIDER_LOGIN_KIT,
+            owner=token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id="shop"),
+            binding=token_pb2.LINK_BINDING_NONE,
+        )
+    )
+    await replica.stores.DeleteStore(sync_pb2.DeleteStoreRequest(store_code="shop"))
+    with pytest.raises(StateInvalid):
+        await suite.connections.CompleteAuthorization(
+            token_pb2.CompleteAuthorizationRequest(state=link.state, code="code")
+        )

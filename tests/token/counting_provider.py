@@ -66,6 +66,7 @@ class CountingProvider:
             raise self.fail_before.pop(0)
         self.verifiers.append(verifier)
         self.arrived.set()
+        await self.gate.wait()
         await asyncio.sleep(0)
         return self.mint(self.on_exchange(code.reveal()))
 

@@ -19,6 +19,7 @@ from libs.errors import (
 from libs.secret import Secret
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.links import PostgresLinks
+from services.token.adapters.revocations import PostgresRevocations
 from services.token.core import authorization
 from services.token.core.authorization import Authorization, Invitation, Redirect
 from services.token.core.provider import NotSent, Outcome, Refused, Unknown
@@ -39,7 +40,12 @@ def authorizing(house: House) -> Authorization:
         vault=house.vault,
         clock=QuickClock(),
     )
-    states = States(secret=Secret("s" * 32), clock=QuickClock(), lifetime=timedelta(minutes=10))
+    states = States(
+        secrets=[Secret("s" * 32)],
+        redirect_uri="http://127.0.0.1/back",
+        clock=QuickClock(),
+        lifetime=timedelta(minutes=10),
+    )
     return Authorization(parts, states)
 
 
@@ -191,19 +197,56 @@ async def test_a_success_page_loaded_again_says_the_link_was_used(authorizing: A
         await authorizing.complete(redirect(invitation, nonce=""))
 
 
+async def test_a_disconnect_ends_the_links_of_its_owner_only(authorizing: Authorization, house: House) -> None:
+    await connect(authorizing, "shop-1")
+    ended, other = [await authorizing.start(store(code), 1, bind=False) for code in ("shop-1", "shop-2")]
+
+    await PostgresRevocations(pool=house.pool, replica="r").disconnect(store("shop-1"))
+
+    with pytest.raises(StateInvalid, match="was ended"):
+        await authorizing.complete(redirect(ended, "a"))
+    assert (await authorizing.complete(redirect(other, "b"))).status is Status.ACTIVE
+    assert (await connect(authorizing, "shop-1", "c")).status is Status.ACTIVE
+
+
+async def test_an_owner_who_never_connected_has_links_to_end(authorizing: Authorization, house: House) -> None:
+    invitation = await authorizing.start(store("shop-1"), 1, bind=False)
+
+    assert await PostgresRevocations(pool=house.pool, replica="r").disconnect(store("shop-1")) is None
+
+    with pytest.raises(StateInvalid):
+        await authorizing.complete(redirect(invitation))
+    assert await house.pool.fetchval("SELECT count(*) FROM connections") == 0
+
+
+async def test_a_consent_under_way_is_not_stored_after_a_disconnect(authorizing: Authorization, house: House) -> None:
+    house.provider.gate.clear()
+    invitation = await authorizing.start(store("shop-1"), 1, bind=False)
+    completing = asyncio.create_task(authorizing.complete(redirect(invitation)))
+    await house.provider.arrived.wait()
+
+    await PostgresRevocations(pool=house.pool, replica="r").disconnect(store("shop-1"))
+    house.provider.gate.set()
+
+    with pytest.raises(StateInvalid):
+        await completing
+    assert await house.pool.fetchval("SELECT count(*) FROM connections") == 0
+    assert len(house.provider.revoked) == 1
+
+
 def stalling(authorizing: Authorization, times: int) -> None:
     """Let the database be away for the next few stores."""
     connect = authorizing._connections.connect
     left = times
 
-    async def connect_later(*arguments: object) -> Connection:
+    async def connect_later(*arguments: object, **named: object) -> Connection:
         nonlocal left
         left -= 1
         if left >= 0:
             raise StorageUnavailable
-        return await connect(*arguments)  # type: ignore[arg-type]
+        return await connect(*arguments, **named)  # type: ignore[arg-type]
 
-    authorizing._connections.connect = connect_later  # type: ignore[method-assign, assignment]
+    authorizing._connections.connect = connect_later  # type: ignore[method-assign]
 
 
 async def test_a_consent_waits_out_a_database_that_stalls(authorizing: Authorization) -> None:

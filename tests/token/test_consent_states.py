@@ -23,8 +23,8 @@ class SetClock(QuickClock):
         return self.moment
 
 
-def states(moment: datetime = BEGIN, secret: Secret = SECRET) -> States:
-    return States(secret=secret, clock=SetClock(moment), lifetime=LIFETIME)
+def states(moment: datetime = BEGIN, *accepted: Secret, redirect_uri: str = "https://shop.example/back") -> States:
+    return States(secrets=accepted or [SECRET], redirect_uri=redirect_uri, clock=SetClock(moment), lifetime=LIFETIME)
 
 
 def test_a_state_says_what_was_written() -> None:
@@ -49,10 +49,26 @@ def test_what_is_no_state_is_invalid(state: str) -> None:
 
 
 def test_a_state_of_another_secret_is_invalid() -> None:
-    written = states(secret=Secret("another")).write(states().new(store("shop-1"), 1, ""))
+    written = states(BEGIN, Secret("another")).write(states().new(store("shop-1"), 1, ""))
 
     with pytest.raises(StateInvalid):
         states().read(written, "")
+
+
+def test_a_state_for_another_redirect_is_invalid() -> None:
+    written = states(redirect_uri="https://old.example/back").write(states().new(store("shop-1"), 1, ""))
+
+    with pytest.raises(StateInvalid):
+        states().read(written, "")
+
+
+def test_a_link_outlives_the_change_of_the_secret() -> None:
+    link = states().new(store("shop-1"), 1, "")
+    changed = states(BEGIN, Secret("the next one"), SECRET)
+
+    assert changed.read(states().write(link), "") == link
+    with pytest.raises(StateInvalid):
+        states().read(changed.write(changed.new(store("shop-1"), 1, "")), "")
 
 
 @pytest.mark.parametrize("nonce", ["", "another nonce"])
@@ -84,6 +100,6 @@ def test_a_state_does_not_hold_the_browsers_nonce() -> None:
 def test_every_link_has_a_verifier_of_its_own_and_every_replica_knows_it() -> None:
     one, two = (states().new(store("shop-1"), 1, "") for _ in range(2))
 
-    assert states().verifier(one) == states().verifier(one)
-    assert states().verifier(one) != states().verifier(two)
-    assert len(states().verifier(one)) == 43
+    assert states().read(states().write(one), "").verifier == one.verifier
+    assert one.verifier != two.verifier
+    assert len(one.verifier) == 43

@@ -68,6 +68,17 @@ async def test_an_old_list_never_comes_back(shops: Shops) -> None:
     assert shops.sandbox.ledger(seller)["grants"][0]["dead_refresh_tokens_presented"] == 0
 
 
+async def test_an_old_list_is_known_after_the_secret_has_changed(shops: Shops, token_dsn: str) -> None:
+    old = entry(await granted(shops, shops.sandbox.next_seller()))
+    (first,) = await run(shops, old)
+    changed = {"STATE_SECRET": "n" * 64, "STATE_SECRETS_ACCEPTED": f"{'x' * 64},{'s' * 64}"}
+
+    async with serving_shops(token_dsn, shops.sandbox, **changed) as later:
+        (again,) = await run(later, old)
+
+    assert (again.outcome, again.connection_id) == (ALREADY_KNOWN, first.connection_id)
+
+
 async def test_the_present_token_of_a_connection_is_known_however_it_came(shops: Shops) -> None:
     seller = shops.sandbox.next_seller()
     connection = await shops.refresh(await shops.connect("user-1", seller))

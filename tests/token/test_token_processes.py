@@ -157,6 +157,7 @@ async def test_the_journal_of_another_database_is_refused(
         ({"TOKEN_ENC_KEY": ""}, "TOKEN_ENC_KEY"),
         ({"STATE_SECRET": ""}, "STATE_SECRET"),
         ({"STATE_SECRET": "guessed"}, "STATE_SECRET"),
+        ({"STATE_SECRETS_ACCEPTED": f"{'s' * 64},guessed"}, "STATE_SECRETS_ACCEPTED"),
         ({"TOKEN_LISTEN": "0.0.0.0:50051"}, "TOKEN_LISTEN"),
         ({"TOKEN_LISTEN": "50051"}, "TOKEN_LISTEN"),
         ({"TIKTOK_API_BASE_URL": "http://tiktok.example"}, "TIKTOK_API_BASE_URL"),

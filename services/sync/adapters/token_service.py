@@ -1,5 +1,7 @@
 """The token service over gRPC: who is connected, and tokens that work."""
 
+from contextlib import suppress
+
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
@@ -24,7 +26,6 @@ STANDINGS = {
     token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED: Standing.NEEDS_RECONNECT,
     token_pb2.CONNECTION_STATUS_DISCONNECTED: Standing.DISCONNECTED,
 }
-LIVE = [status for status, standing in STANDINGS.items() if standing is not Standing.DISCONNECTED]
 
 
 def reference_to(subject: Subject) -> token_pb2.ConnectionReference:
@@ -98,12 +99,10 @@ class ConnectionClient:
         return Connection(subject, STANDINGS.get(answer.connection.status, Standing.NEEDS_RECONNECT))
 
     async def disconnect_all(self, subject: Subject) -> None:
-        """End every live connection of the subject, whatever its provider."""
-        answer = await self._stub.ListConnections(
-            token_pb2.ListConnectionsRequest(
-                page_size=PAGE, owner_kind=KINDS[subject.kind], owner_ids=[subject.id], statuses=LIVE
-            )
-        )
-        for row in answer.connections:
-            reference = token_pb2.ConnectionReference(connection_id=row.id)
-            await self._stub.Disconnect(token_pb2.DisconnectRequest(connection=reference))
+        """End every connection of the subject, and the links that would make one, whatever their provider."""
+        owner = token_pb2.Owner(kind=KINDS[subject.kind], id=subject.id)
+        for provider in (token_pb2.PROVIDER_LOGIN_KIT, token_pb2.PROVIDER_TIKTOK_SHOP):
+            named = token_pb2.OwnerConnection(provider=provider, owner=owner)
+            reference = token_pb2.ConnectionReference(owner_connection=named)
+            with suppress(ConnectionNotFound):
+                await self._stub.Disconnect(token_pb2.DisconnectRequest(connection=reference))

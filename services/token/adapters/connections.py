@@ -8,6 +8,7 @@ import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
+from services.token.adapters.links import require_open
 from services.token.adapters.revocations import QUEUE_REVOCATION
 from services.token.adapters.rows import COLUMNS, connection_of, held_of
 from services.token.adapters.shop_tokens import account_of, marked, shops_due_of
@@ -182,7 +183,7 @@ class Wish(NamedTuple):
     grant: Grant
     seal: Seal
     before_replacement: BeforeReplacement
-    by: Sequence[str]
+    link: UUID | None
 
 
 class PostgresConnections:
@@ -272,26 +273,27 @@ class PostgresConnections:
         async with borrow(self._pool) as database:
             return await database.fetchrow(SUSPECT, *key, *why) is not None
 
-    async def connect(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
-        """Store a new grant for an owner under a new epoch."""
-        return await self._write(target, team_id, grant, seal, refuse_replacement)
-
-    async def replace(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
-        """Store a new grant for an owner under a new epoch, whatever account the owner has now."""
-        return await self._write(target, team_id, grant, seal, queue_revocation)
-
-    async def _write(
-        self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, before_replacement: BeforeReplacement
+    async def connect(
+        self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, *, link: UUID | None = None
     ) -> Connection:
-        wish = Wish(target, team_id, grant, seal, before_replacement, author(self._replica))
+        """Store a new grant for an owner under a new epoch."""
+        return await self._write(Wish(target, team_id, grant, seal, refuse_replacement, link))
+
+    async def replace(
+        self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, *, link: UUID | None = None
+    ) -> Connection:
+        """Store a new grant for an owner under a new epoch, whatever account the owner has now."""
+        return await self._write(Wish(target, team_id, grant, seal, queue_revocation, link))
+
+    async def _write(self, wish: Wish) -> Connection:
         async with borrow(self._pool) as database:
             while True:
                 try:
                     async with database.transaction():
-                        return await write_connection(database, wish)
+                        return await write_connection(database, wish, author(self._replica))
                 except asyncpg.UniqueViolationError as error:
                     if error.constraint_name == "connections_live_account":
-                        masked = await self._masked_owner(database, grant)
+                        masked = await self._masked_owner(database, wish.grant)
                         raise AccountAlreadyConnected(metadata={"owner": masked}) from None
                     # Somebody made this owner's first row at the same moment: now there is one to lock.
 
@@ -340,9 +342,10 @@ async def queue_revocation(database: Borrowed, old: asyncpg.Record) -> None:
     await database.execute(QUEUE_REVOCATION, old["id"])
 
 
-async def write_connection(database: Borrowed, wish: Wish) -> Connection:
-    """Write the row of a new grant inside a transaction, the owner's old row locked first."""
-    target, team_id, grant, seal, before_replacement, by = wish
+async def write_connection(database: Borrowed, wish: Wish, by: Sequence[str]) -> Connection:
+    """Write the row of a new grant inside a transaction, its link and the owner's old row locked first."""
+    target, team_id, grant, seal, before_replacement, link = wish
+    await require_open(database, link)
     old = await database.fetchrow(LOCK_OWNER, *owner_key(target))
     if old and old["status"] != Status.DISCONNECTED and old["account_id"] != grant.account_id:
         await before_replacement(database, old)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
+from services.token.adapters.links import end_links
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.timeline import author, recorded
 from services.token.core.disconnection import Pending
 from services.token.core.journal import Entry
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import ById, Connection, Provider, Reference, Version
+from services.token.domain.connection import ByOwner, Connection, Owner, OwnerKind, Provider, Reference, Version
 
 QUEUE_REVOCATION = """
     INSERT INTO revocations (connection_id, provider, account_id, epoch, generation, access_token, refresh_token,
@@ -32,9 +33,8 @@ QUEUE_LATE = """
     FROM ended RETURNING connection_id
 """
 
-LOCK = "SELECT id, status FROM connections WHERE {} FOR UPDATE"
-LOCK_BY_ID = LOCK.format("id = $1")
-LOCK_BY_OWNER = LOCK.format("provider = $1 AND owner_kind = $2 AND owner_id = $3")
+LOCK = "SELECT id, status FROM connections WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3 FOR UPDATE"
+OWNER = "SELECT provider, owner_kind, owner_id FROM connections WHERE id = $1"
 
 DISCONNECT = recorded(
     f"""
@@ -92,6 +92,17 @@ async def queue_late(database: Borrowed, late: Entry, sealed: SealedTokens) -> b
     return await database.fetchval(QUEUE_LATE, late.connection_id, *version, account, *given) is not None
 
 
+async def target_of(database: Borrowed, reference: Reference) -> ByOwner | None:
+    """Return whose connection is meant; an owner needs none, an id is one that is known or nobody's."""
+    if isinstance(reference, ByOwner):
+        return reference
+    row = await database.fetchrow(OWNER, reference.id)
+    if row is None:
+        return None
+    owner = Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"])
+    return ByOwner(provider=Provider(row["provider"]), owner=owner)
+
+
 class PostgresRevocations:
     """Implements RevocationsPort; replica names this process."""
 
@@ -100,13 +111,16 @@ class PostgresRevocations:
         self._replica = replica
 
     async def disconnect(self, reference: Reference) -> tuple[Connection, bool] | None:
-        """End a connection and queue its grant, in one transaction."""
+        """End a connection and the links of its owner and queue its grant, in one transaction.
+
+        The links first, as a consent locks them: one that is being stored now is waited for, and then ended too.
+        """
         async with borrow(self._pool) as database, database.transaction():
-            if isinstance(reference, ById):
-                row = await database.fetchrow(LOCK_BY_ID, reference.id)
-            else:
-                key = (reference.provider, reference.owner.kind, reference.owner.id)
-                row = await database.fetchrow(LOCK_BY_OWNER, *key)
+            target = await target_of(database, reference)
+            if target is None:
+                return None
+            await end_links(database, target)
+            row = await database.fetchrow(LOCK, target.provider, target.owner.kind, target.owner.id)
             if row is None:
                 return None
             if row["status"] == "DISCONNECTED":

@@ -57,7 +57,7 @@ class LinksPort(Protocol):
         ...
 
     async def spend(self, link_id: UUID) -> bool:
-        """Return True for the first caller who spends the link, False for every other."""
+        """Return True for the first caller who spends the link, False for every other; raise StateInvalid if ended."""
         ...
 
     async def is_spent(self, link_id: UUID) -> bool:
@@ -118,7 +118,7 @@ class Authorization:
         link = self._states.new(target, team_id, nonce, terms)
         await self._links.issue(link)
         state = self._states.write(link)
-        url = port.authorize_url(state, self._states.verifier(link))
+        url = port.authorize_url(state, link.verifier)
         return Invitation(link=link, url=url, state=state, nonce=nonce)
 
     async def complete(self, redirect: Redirect) -> Connection:
@@ -162,7 +162,7 @@ class Authorization:
         give_up_at = self._clock.monotonic() + STORE_PATIENCE
         while True:
             try:
-                connection = await self._connecting(link)(link.target, link.team_id, grant, seal)
+                connection = await self._connecting(link)(link.target, link.team_id, grant, seal, link=link.id)
                 break
             except StorageUnavailable:
                 if self._clock.monotonic() > give_up_at:
@@ -184,7 +184,7 @@ class Authorization:
         self._vault.require_room()
         started = self._clock.monotonic()
         try:
-            grant = await self._exchange_if_sent(port, code, self._states.verifier(link))
+            grant = await self._exchange_if_sent(port, code, link.verifier)
         except Outcome as outcome:
             raise as_error(outcome) from None
         return grant.aged(self._clock.monotonic() - started)

@@ -1,6 +1,6 @@
 """The port to the rows of connections; every time in it is by the database's clock."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -19,7 +19,6 @@ from services.token.domain.connection import (
 from services.token.domain.grant import Grant
 
 Seal = Callable[[UUID, Version], SealedTokens]
-Connecting = Callable[[ByOwner, int, Grant, Seal], Awaitable[Connection]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +75,16 @@ class Filter:
     statuses: Sequence[Status] = ()
 
 
+class Connecting(Protocol):
+    """A way to store a new grant for an owner under a new epoch; link is the consent link it came by."""
+
+    async def __call__(
+        self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, *, link: UUID | None = None
+    ) -> Connection:
+        """Return the connection; raise StateInvalid when the link has been ended, by a disconnect for example."""
+        ...
+
+
 class ConnectionsPort(Protocol):
     """Rows of connections. Every method raises StorageUnavailable when the database cannot be used."""
 
@@ -102,14 +111,18 @@ class ConnectionsPort(Protocol):
         """
         ...
 
-    async def connect(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
-        """Store a new grant for an owner under a new epoch.
+    async def connect(
+        self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, *, link: UUID | None = None
+    ) -> Connection:
+        """Store a new grant for an owner under a new epoch, as Connecting says.
 
         Raises AccountAlreadyConnected when the account is live on another owner, or the owner has another account.
         """
         ...
 
-    async def replace(self, target: ByOwner, team_id: int, grant: Grant, seal: Seal) -> Connection:
+    async def replace(
+        self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, *, link: UUID | None = None
+    ) -> Connection:
         """Store a new grant as connect does, also in place of the owner's other account, whose grant is then ended."""
         ...
 

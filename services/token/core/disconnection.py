@@ -47,7 +47,10 @@ class RevocationsPort(Protocol):
     """Connections that end and grants to be ended. Methods raise StorageUnavailable."""
 
     async def disconnect(self, reference: Reference) -> tuple[Connection, bool] | None:
-        """End a connection and queue its grant; return it, and whether it was live until now."""
+        """End a connection and queue its grant; return it, and whether it was live until now.
+
+        The consent links that its owner has are ended too, also when there is no connection.
+        """
         ...
 
     async def forget(self) -> Sequence[UUID]:

@@ -127,7 +127,7 @@ class Importing:
         await asyncio.gather(*(self._finish(connection) for connection in due))
 
     async def _take_marked(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
-        known = await self._rows.known([mark for mark, _ in marked])
+        known = await self._known(marked)
         results = {mark: Result(outcome=Outcome.ALREADY_KNOWN, connection_id=one) for mark, one in known.items()}
         groups: dict[bytes, list[ImportEntry]] = {}
         for mark, entry in marked:
@@ -139,6 +139,12 @@ class Importing:
             *(self._result(inserted.get(candidate.connection_id)) for candidate in candidates.values())
         )
         return results | dict(zip(candidates, finished, strict=True))
+
+    async def _known(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, UUID]:
+        """Return the connections of tokens that were ever stored, marked with whichever key, by their mark of now."""
+        spelled = {mark: self._vault.marks(entry.refresh_token) for mark, entry in marked}
+        found = await self._rows.known([one for marks in spelled.values() for one in marks])
+        return {mark: found[one] for mark, marks in spelled.items() for one in marks if one in found}
 
     def _candidate(self, mark: bytes, entries: Sequence[ImportEntry]) -> Candidate:
         connection_id = uuid4()

@@ -5,7 +5,8 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -42,7 +43,10 @@ PURPOSES = frozenset(Purpose)
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """What a state says; nonce_hash is empty when no browser is bound to it."""
+    """What a state says; nonce_hash is empty when no browser is bound to it.
+
+    verifier is the link's for PKCE: 43 characters, the same on every replica, stored nowhere.
+    """
 
     id: UUID
     purpose: Purpose
@@ -50,6 +54,7 @@ class Link:
     team_id: int
     nonce_hash: str
     expires_at: datetime
+    verifier: str = field(repr=False)
 
 
 class AnotherBrowser(StateInvalid):
@@ -60,12 +65,33 @@ class AnotherBrowser(StateInvalid):
         self.link_id = link_id
 
 
-class States:
-    """Writes and reads states with one secret."""
+@dataclass(frozen=True)
+class Keys:
+    """What one secret signs states with, and makes their verifiers of."""
 
-    def __init__(self, *, secret: Secret, clock: Clock, lifetime: timedelta) -> None:
-        self._key = derive(secret, "state")
-        self._verifier_key = derive(secret, "pkce")
+    signing: bytes = field(repr=False)
+    verifying: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, secret: Secret, redirect_uri: str) -> "Keys":
+        """Return the keys of a secret; a state that was made for another redirect is signed with another key."""
+        signing = hmac.digest(derive(secret, "state"), redirect_uri.encode(), "sha256")
+        return cls(signing=signing, verifying=derive(secret, "pkce"))
+
+    def sign(self, payload: str) -> str:
+        """Return the signature of a payload."""
+        return encode(hmac.digest(self.signing, payload.encode(), "sha256"))
+
+    def verifier(self, link_id: UUID) -> str:
+        """Return the PKCE verifier of a link."""
+        return encode(hmac.digest(self.verifying, link_id.bytes, "sha256"))
+
+
+class States:
+    """Writes states with the first of its secrets and reads those of all, for one redirect."""
+
+    def __init__(self, *, secrets: Sequence[Secret], redirect_uri: str, clock: Clock, lifetime: timedelta) -> None:
+        self._ring = [Keys.of(secret, redirect_uri) for secret in secrets]
         self._clock = clock
         self._lifetime = lifetime
 
@@ -73,13 +99,15 @@ class States:
         """Return a link that lives from now on; an empty nonce binds it to no browser."""
         lifetime = min(terms.lifetime or self._lifetime, LONGEST_LIFETIME)
         expires_at = (self._clock.now() + lifetime).replace(microsecond=0)
+        link_id = uuid4()
         return Link(
-            id=uuid4(),
+            id=link_id,
             purpose=terms.purpose,
             target=target,
             team_id=team_id,
             nonce_hash=hash_nonce(nonce) if nonce else "",
             expires_at=expires_at,
+            verifier=self._ring[0].verifier(link_id),
         )
 
     def write(self, link: Link) -> str:
@@ -96,41 +124,40 @@ class States:
             "exp": int(link.expires_at.timestamp()),
         }
         payload = encode(json.dumps(body, separators=(",", ":")).encode())
-        return f"{payload}.{self._sign(payload)}"
+        return f"{payload}.{self._ring[0].sign(payload)}"
 
     def read(self, state: str, nonce: str) -> Link:
         """Return what a state says; raise StateInvalid when it is not ours or another browser's, StateExpired."""
         payload, _, signature = state.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(payload).encode()):
-            raise StateInvalid
-        link = parse(payload)
+        link = parse(payload, self._signer(payload, signature))
         if link.nonce_hash and not hmac.compare_digest(link.nonce_hash, hash_nonce(nonce)):
             raise AnotherBrowser(link.id)
         if link.expires_at + SKEW < self._clock.now():
             raise StateExpired
         return link
 
-    def verifier(self, link: Link) -> str:
-        """Return the PKCE verifier of a link: 43 characters, the same on every replica, stored nowhere."""
-        return encode(hmac.digest(self._verifier_key, link.id.bytes, "sha256"))
+    def _signer(self, payload: str, signature: str) -> Keys:
+        for keys in self._ring:
+            if hmac.compare_digest(signature.encode(), keys.sign(payload).encode()):
+                return keys
+        raise StateInvalid
 
-    def _sign(self, payload: str) -> str:
-        return encode(hmac.digest(self._key, payload.encode(), "sha256"))
 
-
-def parse(payload: str) -> Link:
+def parse(payload: str, keys: Keys) -> Link:
     """Return the link of a payload whose signature has been checked."""
     body: dict[str, Any] = json.loads(decode(payload))
     if body["v"] != VERSION or body["for"] not in PURPOSES:
         raise StateInvalid
     owner = Owner(kind=OwnerKind(body["kind"]), id=body["owner"])
+    link_id = UUID(hex=body["id"])
     return Link(
-        id=UUID(hex=body["id"]),
+        id=link_id,
         purpose=Purpose(body["for"]),
         target=ByOwner(provider=Provider(body["provider"]), owner=owner),
         team_id=body["team"],
         nonce_hash=body["nonce"],
         expires_at=datetime.fromtimestamp(body["exp"], UTC),
+        verifier=keys.verifier(link_id),
     )
 
 

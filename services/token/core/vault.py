@@ -1,6 +1,7 @@
 """Seals the tokens of a connection so that a ciphertext opens in its own row, epoch, generation and field only."""
 
 import hmac
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -27,13 +28,17 @@ class SealedTokens:
 class Vault:
     """The only place where tokens are sealed and opened."""
 
-    def __init__(self, ring: KeyRing, mark_key: bytes = b"") -> None:
+    def __init__(self, ring: KeyRing, mark_keys: Sequence[bytes] = ()) -> None:
         self._ring = ring
-        self._mark_key = mark_key
+        self._mark_keys = mark_keys
+
+    def marks(self, refresh_token: Secret) -> Sequence[bytes]:
+        """Return all that a refresh token may have been marked with, first what it would be now."""
+        return [hmac.digest(key, refresh_token.reveal().encode(), "sha256") for key in self._mark_keys]
 
     def mark(self, refresh_token: Secret) -> bytes:
         """Return what tells a refresh token again without telling it; empty for a vault that marks nothing."""
-        return hmac.digest(self._mark_key, refresh_token.reveal().encode(), "sha256") if self._mark_key else b""
+        return next(iter(self.marks(refresh_token)), b"")
 
     def seal(self, grant: Grant, connection_id: UUID, version: Version) -> SealedTokens:
         """Return the grant's tokens sealed for one version of one connection."""

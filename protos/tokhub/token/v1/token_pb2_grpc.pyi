@@ -157,6 +157,7 @@ class ConnectionServiceStub:
     """Ends a connection at once and for good, then its grant at TikTok; doing it again changes nothing.
 
     Tokens are deleted. TikTok Shop has no call that ends a grant: the seller does that in Seller Center.
+    Consent links that were made for the owner and product before work no more, also when there is no connection yet.
     Callers: the gateway and operators.
     Errors: CONNECTION_NOT_FOUND, STORAGE_UNAVAILABLE; a grant that cannot be ended now is no error.
     """
@@ -237,6 +238,7 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends a connection at once and for good, then its grant at TikTok; doing it again changes nothing.
 
         Tokens are deleted. TikTok Shop has no call that ends a grant: the seller does that in Seller Center.
+        Consent links that were made for the owner and product before work no more, also when there is no connection yet.
         Callers: the gateway and operators.
         Errors: CONNECTION_NOT_FOUND, STORAGE_UNAVAILABLE; a grant that cannot be ended now is no error.
         """
