@@ -29,6 +29,7 @@ Status = Annotated[int, Field(ge=200, le=599)]
 ErrorStatus = Annotated[int, Field(ge=400, le=599)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Size = Annotated[int, Field(ge=1, le=4_096 * MEBIBYTE)]
+When = Literal["before", "after"]
 
 
 class Fault(BaseModel):
@@ -127,7 +128,7 @@ class Reset(Fault):
     """The connection is reset, before or after the work is done."""
 
     kind: Literal["reset"]
-    when: Literal["before", "after"] = "before"
+    when: When = "before"
 
 
 class Truncated(Fault):
@@ -163,17 +164,19 @@ class Drip(Fault):
 
 
 class Huge(Fault):
-    """A JSON body of this size."""
+    """A JSON body of this size, before or after the work is done."""
 
     kind: Literal["huge"]
     bytes: Size = 64 * MEBIBYTE
+    when: When = "before"
 
 
 class GzipBomb(Fault):
-    """A small body that is this large when it is decoded."""
+    """A small body that is this large when it is decoded, before or after the work is done."""
 
     kind: Literal["gzip_bomb"]
     bytes: Size = 256 * MEBIBYTE
+    when: When = "before"
 
 
 class ManyHeaders(Fault):

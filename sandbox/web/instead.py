@@ -49,7 +49,7 @@ def instead(switches: Switches, endpoint: str, fault: Fault) -> Answer | None:
             answer = oauth_error(switches, fault.error, SCRIPTED)
         case Redirect():
             answer = Answer(fault.status, "", headers={"Location": fault.to})
-        case Huge() | GzipBomb() | Reset(when="before"):
+        case Huge(when="before") | GzipBomb(when="before") | Reset(when="before"):
             answer = Answer(200, "")
     return answer
 

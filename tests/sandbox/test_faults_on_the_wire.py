@@ -122,6 +122,17 @@ async def test_large_bodies_are_streamed(shopper: Shopper, tokens: Json) -> None
     assert (await shopper.user(tokens["access_token"])).status_code == 200
 
 
+@pytest.mark.parametrize("kind", ["huge", "gzip_bomb"])
+async def test_a_large_body_may_come_after_the_work(shopper: Shopper, kind: str) -> None:
+    data = await shopper.connect_shop("seller_0007")
+    before, after = ({"kind": kind, "bytes": 100, "when": when} for when in ("before", "after"))
+    await shopper.client.post("/sandbox/faults", json=[{**one, "endpoint": "shop_token"} for one in (before, after)])
+    for _ in range(2):
+        assert "code" not in (await shopper.shop_refresh_answer(data["refresh_token"])).json()
+    assert (await shopper.ledger("/accounts/seller_0007"))["grants"][-1]["refreshes"] == 1
+    assert (await shopper.shop_refresh(data["refresh_token"]))["code"] == 36004005
+
+
 async def test_a_lost_shop_answer_has_rotated(shopper: Shopper) -> None:
     data = await shopper.connect_shop("seller_0007")
     await shopper.fault("answer_lost", endpoint="shop_token", open_id="seller_0007")
