@@ -29,12 +29,23 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json_object(self) -> dict[str, Any] | None:
-        """Return the body as a JSON object, or None when it is anything else."""
+        """Return the body as a JSON object, or None when it is anything else.
+
+        Bytes that are no text and numbers of any length stay what they are, so that they cost no field but their own.
+        """
         try:
-            value = json.loads(self.body)
+            value = json.loads(self.body.decode("utf-8-sig", "surrogateescape"), parse_int=read_digits)
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
+
+
+def read_digits(digits: str) -> int | float:
+    """Return a whole number, infinite when it has more digits than Python reads."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 @dataclass(frozen=True, kw_only=True)

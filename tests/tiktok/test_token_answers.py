@@ -55,6 +55,22 @@ def test_a_whole_answer_is_read_whole() -> None:
     assert (tokens.account_id, tokens.scopes) == ("723f24d7", ("user.info.basic", "video.list"))
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [b'"expires_in": ' + b"9" * 5_000, b'"open_id": "\xff\xfe"', b'"scope": "\xc3("'],
+    ids=["digits", "id", "scope"],
+)
+def test_nonsense_beside_the_tokens_costs_no_token(beside: bytes) -> None:
+    body = b'{"access_token": "act.1*!", "refresh_token": "rft.1*!", ' + beside + b"}"
+    tokens = read_tokens(answer(body))
+    assert (tokens.access_token, tokens.refresh_token) == (Secret("act.1*!"), Secret("rft.1*!"))
+
+
+def test_a_refresh_token_of_damaged_bytes_is_told() -> None:
+    tokens = read_tokens(answer(b'{"access_token": "act.1*!", "refresh_token": "rft.\xff"}'))
+    assert (tokens.refresh_token, tokens.refresh_garbled) == (None, True)
+
+
 def test_a_repr_of_tokens_shows_none() -> None:
     assert not {"act.1*!", "rft.1*!"} & set(repr(read_tokens(answer(WHOLE))).split("'"))
 
