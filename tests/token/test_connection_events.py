@@ -1,5 +1,6 @@
 """What happens to a connection is recorded in the statement that makes it happen."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
@@ -24,6 +25,15 @@ async def test_a_refresh_leaves_its_intent_and_its_outcome(house: House) -> None
     await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
 
     assert await events(house) == [("CONNECTED", 1, ""), ("REFRESH_INTENT", 1, ""), ("REFRESHED", 2, "")]
+
+
+async def test_a_refresh_that_brought_less_is_recorded_as_such(house: House) -> None:
+    await house.expire(await house.connect())
+    house.provider.bend = lambda grant: replace(grant, scopes=("user.info.basic",))
+
+    await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+
+    assert (await events(house))[-1] == ("REFRESHED", 2, "scope_reduced")
 
 
 async def test_an_event_names_the_replica_and_the_request(house: House) -> None:

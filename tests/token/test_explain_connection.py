@@ -96,6 +96,17 @@ async def test_a_refused_connection_says_so_in_words(client: Client) -> None:
     assert "TikTok refused the refresh token" in told.timeline[1].message
 
 
+async def test_a_connection_that_may_do_less_says_so_in_words(client: Client, rows: Pool) -> None:
+    await client.connect("shop-1")
+    await rows.execute("UPDATE connections SET scopes = array_append(scopes, 'video.publish')")
+    await refresh(client, "r1")
+
+    told = await explain(client)
+
+    assert "taken back some of what its owner had granted" in told.explanation
+    assert "may do less than before" in told.timeline[0].message
+
+
 async def test_an_unknown_connection_cannot_be_explained(client: Client) -> None:
     with pytest.raises(ConnectionNotFound):
         await explain(client)

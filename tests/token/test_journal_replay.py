@@ -68,6 +68,21 @@ async def test_a_database_restored_from_yesterday_gets_todays_tokens_back(house:
     assert (await tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
 
 
+async def test_a_restored_connection_still_says_that_it_may_do_less(house: House, journal: FileJournal) -> None:
+    connection = await house.connect()
+    await yesterday(house)
+    house.provider.bend = lambda grant: replace(grant, scopes=("user.info.basic",))
+    replica = house.replica()
+    await replica.tokens.refresh(store("shop-1"), "one")
+    await replica.refresher.drain()
+    await back_to_yesterday(house)
+
+    await replay(await journal.entries(), rows(house))
+
+    now = await found(house, connection)
+    assert (now.reason, now.scopes) == ("scope_reduced", ("user.info.basic",))
+
+
 async def test_replaying_again_changes_nothing(house: House, journal: FileJournal) -> None:
     await house.connect()
     replica = house.replica()

@@ -108,6 +108,20 @@ async def test_a_suspect_connection_recovers_when_its_token_still_works(house: H
     assert await status_of(house, connection) == (Status.ACTIVE, "")
 
 
+async def test_a_token_in_doubt_is_presented_once_a_turn(house: House) -> None:
+    await house.expire(await house.connect())
+    house.provider.fail_before = [Unknown("cut") for _ in range(4)]
+    tokens = house.replica().tokens
+    presented = []
+    for _ in range(3):
+        with pytest.raises(UpstreamUnavailable):
+            await tokens.get_valid(store("shop-1"), MINUTE, None)
+        presented.append(len(house.provider.presented))
+        await house.pool.execute("UPDATE connections SET next_attempt_at = NULL")
+
+    assert presented == [2, 3, 4]
+
+
 async def test_a_rotation_whose_answer_was_lost_is_named_so(house: House) -> None:
     connection = await house.connect()
     await house.expire(connection)

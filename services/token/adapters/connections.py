@@ -10,7 +10,7 @@ from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
 from services.token.adapters.links import require_open
 from services.token.adapters.revocations import QUEUE_REVOCATION
-from services.token.adapters.rows import COLUMNS, connection_of, held_of
+from services.token.adapters.rows import COLUMNS, connection_of, held_of, is_reduced
 from services.token.adapters.shop_tokens import account_of, marked, shops_due_of
 from services.token.adapters.shops import write_shops
 from services.token.adapters.timeline import author, recorded
@@ -76,8 +76,7 @@ SAVE = recorded(
         account_id = {account_of("account_id", "$16", "connections.provider")},
         shops_due_at = {shops_due_of("account_id", "$16", "connections.provider", before="shops_due_at")},
         status = 'ACTIVE', failures = 0,
-        reason = CASE WHEN cardinality($6::text[]) > 0 AND NOT $6 @> scopes THEN 'scope_reduced'
-            WHEN reason = 'scope_reduced' AND cardinality($6) <= cardinality(scopes) THEN reason
+        reason = CASE WHEN {is_reduced("reason", "scopes", "$6::text[]")} THEN 'scope_reduced'
             WHEN reason = 'expiring' THEN reason ELSE '' END,
         scopes = CASE WHEN cardinality($6::text[]) > 0 THEN $6 ELSE scopes END,
         access_given = $12, refresh_given = coalesce($13::bigint, refresh_given),
@@ -89,10 +88,10 @@ SAVE = recorded(
         lease_owner = NULL, lease_until = NULL,
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1 AND epoch = $2 AND generation = $3
-    RETURNING id, epoch, generation
+    RETURNING id, epoch, generation, reason AS told
     """,
     kind="'REFRESHED'",
-    reason="''",
+    reason="CASE WHEN told = 'scope_reduced' THEN told ELSE '' END",
     by="$14",
     also=marked("$15"),
 )

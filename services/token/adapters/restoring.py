@@ -7,6 +7,7 @@ import structlog
 
 from libs.database.pool import Borrowed, Pool, borrow
 from services.token.adapters.revocations import QUEUE_REVOCATION, queue_late
+from services.token.adapters.rows import is_reduced
 from services.token.adapters.shop_tokens import SHOPS_DUE, account_of, marked, shops_due_of
 from services.token.adapters.timeline import recorded
 from services.token.core.journal import Entry
@@ -31,7 +32,9 @@ RESTORE = recorded(
         CASE WHEN $2 = 'tiktok_shop' THEN {SHOPS_DUE} END
     )
     ON CONFLICT (id) DO UPDATE SET
-        account_id = excluded.account_id, status = 'ACTIVE', reason = '',
+        account_id = excluded.account_id, status = 'ACTIVE',
+        reason = CASE WHEN old.epoch = excluded.epoch AND {is_reduced("old.reason", "old.scopes", "excluded.scopes")}
+            THEN 'scope_reduced' ELSE '' END,
         scopes = CASE WHEN cardinality(excluded.scopes) > 0 THEN excluded.scopes ELSE old.scopes END,
         epoch = excluded.epoch, generation = excluded.generation,
         access_token = excluded.access_token, refresh_token = excluded.refresh_token,

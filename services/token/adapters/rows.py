@@ -19,6 +19,15 @@ COLUMNS = """
 """
 
 
+def is_reduced(reason: str, had: str, given: str) -> str:
+    """Return whether a refresh leaves a connection with less than it had, or no more than when it was last said so.
+
+    An answer that names no scopes says nothing about them.
+    """
+    return f"""(cardinality({given}) > 0 AND NOT {given} @> {had}
+        OR {reason} = 'scope_reduced' AND cardinality({given}) <= cardinality({had}))"""
+
+
 def connection_of(row: Any) -> Connection:
     """Return the connection of a row of COLUMNS."""
     return Connection(

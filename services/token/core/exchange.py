@@ -35,7 +35,7 @@ from services.token.core.provider import (
     port_of,
 )
 from services.token.core.vault import SealedTokens, Vault
-from services.token.domain.connection import Connection, Provider, Status, Why
+from services.token.domain.connection import Connection, Status, Why
 from services.token.domain.grant import Grant
 
 SECOND_TRY_AFTER = (2.0, 4.0)  # seconds; the one repeat after an unknown outcome
@@ -97,7 +97,7 @@ class Exchange:
         await self._watch.leased(lease)
         started = self._clock.monotonic()
         try:
-            grant = await self._watched(lease.connection.provider, token)
+            grant = await self._watched(lease, token)
         except Unknown as outcome:
             await self._suspect(lease, outcome)
         except AppRefused as outcome:
@@ -117,10 +117,12 @@ class Exchange:
         else:
             await self._keep(lease, grant.aged(self._clock.monotonic() - started), answer)
 
-    async def _watched(self, provider: Provider, token: Secret) -> Grant:
-        """Spend a token under the eyes of the breaker."""
+    async def _watched(self, lease: Lease, token: Secret) -> Grant:
+        """Spend a token under the eyes of the breaker; one in doubt has had its repeat and is presented once."""
+        provider = lease.connection.provider
+        port = port_of(self._providers, provider)
         try:
-            grant = await self._present(port_of(self._providers, provider), token)
+            grant = await (port.refresh(token) if lease.unanswered else self._present(port, token))
         except (NotSent, Unknown, Unreadable):
             self._breaker.failed(provider)
             raise

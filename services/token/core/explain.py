@@ -105,6 +105,8 @@ def verdict_on(connection: Connection) -> Verdict:
 
 def warning(connection: Connection) -> str:
     """Return what its owner should do before long; empty when that is nothing."""
+    if connection.reason == Why.SCOPE_REDUCED:
+        return " TikTok has taken back some of what its owner had granted: connect it again to have that back."
     if connection.reason != Why.EXPIRING or connection.refresh_expires_at is None:
         return ""
     return f" The owner's consent ends at {spoken(connection.refresh_expires_at)}: connect it again before that."

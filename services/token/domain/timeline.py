@@ -49,7 +49,8 @@ class Event:
 
     def told(self) -> str:
         """Return what happened as a sentence."""
-        return SENTENCES[self.kind].format(generation=self.generation, why=why(self.reason))
+        told = SENTENCES[self.kind].format(generation=self.generation, why=why(self.reason))
+        return f"{told} They may do less than before." if self.reason == "scope_reduced" else told
 
 
 SENTENCES = {
