@@ -15,12 +15,19 @@ from services.sync.domain.items import Claim, LostItem
 
 MOST = 50  # items a statement: of pages a thousand rows
 
-# Row locks keep other claims out until the commit; taken in the order of the items' key, as everybody does.
+# Row locks keep other claims out until the commit; taken in the order of the items' key, as everybody does. What is
+# looked up row by row says so with LATERAL: without statistics the planner would rather read tables whole.
 HELD = """
 held AS (
-    SELECT reading.* FROM sync_items item JOIN reading USING (run_id, job, subject_kind, subject_id, fence)
-    WHERE item.state = 'running'
-    ORDER BY run_id, job, subject_kind, subject_id FOR UPDATE OF item
+    SELECT reading.*, item.pages
+    FROM (SELECT * FROM reading ORDER BY run_id, job COLLATE "C", subject_kind COLLATE "C", subject_id COLLATE "C")
+        AS reading,
+    LATERAL (
+        SELECT pages FROM sync_items item
+        WHERE item.run_id = reading.run_id AND item.job = reading.job AND item.subject_kind = reading.subject_kind
+          AND item.subject_id = reading.subject_id AND item.fence = reading.fence AND item.state = 'running'
+        FOR UPDATE
+    ) AS item
 )
 """
 READING = "place, run_id, job, subject_kind, subject_id, fence, snapshot_date, fetched_at"
@@ -52,6 +59,7 @@ SELECT place FROM held
 """
 
 # A video that this run had stored before is not counted twice. A page is progress: attempts before it count no more.
+# MATERIALIZED, or what is repeated is counted again for every item.
 SAVE_PAGES = f"""
 WITH reading AS (
     SELECT * FROM unnest({READING_TYPES}, $9::bigint[], $10::bigint[]) AS reading ({READING}, cursor, videos)
@@ -60,10 +68,16 @@ WITH reading AS (
         $11::int[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[],
         $18::timestamptz[])
         AS video (place, video_id, view_count, like_count, comment_count, share_count, description, posted_at)
-), repeated AS (
+), repeated AS MATERIALIZED (
     SELECT place, count(*) AS videos
-    FROM held JOIN video USING (place)
-    JOIN tiktok_video_daily older USING (subject_kind, subject_id, snapshot_date, video_id, run_id)
+    FROM held JOIN video USING (place), LATERAL (
+        SELECT FROM tiktok_video_daily older
+        WHERE older.subject_kind = held.subject_kind AND older.subject_id = held.subject_id
+          AND older.snapshot_date = held.snapshot_date AND older.video_id = video.video_id
+          AND older.run_id = held.run_id
+        LIMIT 1
+    ) AS older
+    WHERE held.pages > 0
     GROUP BY place
 ), stored AS (
     INSERT INTO tiktok_video_daily AS older (
@@ -84,7 +98,7 @@ UPDATE sync_items item SET
     records = item.records + held.videos - coalesce(repeated.videos, 0)
 FROM held LEFT JOIN repeated USING (place)
 WHERE item.run_id = held.run_id AND item.job = held.job AND item.subject_kind = held.subject_kind
-  AND item.subject_id = held.subject_id AND item.fence = held.fence AND item.state = 'running'
+  AND item.subject_id = held.subject_id AND item.fence = held.fence
 RETURNING held.place, item.records
 """
 
