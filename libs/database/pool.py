@@ -63,7 +63,13 @@ async def borrow(pool: Pool, *, patience: float = 2.0) -> AsyncIterator[Borrowed
     """
     with storage_errors():
         async with pool.acquire(timeout=patience) as connection:
-            yield connection
+            try:
+                yield connection
+            except TimeoutError:
+                # A server that cut no statement at its own, shorter limit is out of reach: giving a connection back
+                # would wait as long again for it to hear of the cancellation.
+                connection.terminate()
+                raise
 
 
 def _server_settings(application: str, schema: str | None, limits: PoolLimits) -> dict[str, str]:

@@ -185,7 +185,6 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     states = States(
         secrets=settings.state_ring,
         redirect_uri=settings.tiktok_redirect_uri,
-        clock=clock,
         lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds),
     )
     parts = authorization.Parts(
@@ -196,7 +195,6 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         providers=providers,
         journal=journal,
         vault=vault,
-        clock=clock,
     )
     disconnecting = Disconnection(ending)
     event_rows = PostgresProviderEvents(pool=grounds.pool, replica=grounds.replica)

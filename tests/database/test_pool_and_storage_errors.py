@@ -55,6 +55,16 @@ async def test_a_statement_over_its_time_is_unavailable_storage(database_dsn: st
                 await connection.execute("SELECT pg_sleep(5)")
 
 
+async def test_a_connection_that_did_not_answer_in_time_is_not_used_again(database_dsn: str) -> None:
+    session = "SELECT pg_backend_pid()"
+    async with open_pool(database_dsn, application="test", limits=PoolLimits(min_size=1, max_size=1)) as pool:
+        before = await pool.fetchval(session)
+        with pytest.raises(StorageUnavailable):
+            async with borrow(pool) as connection:
+                await connection.execute("SELECT pg_sleep(1)", timeout=0.05)
+        assert await pool.fetchval(session) != before
+
+
 async def test_a_lock_not_given_in_time_is_unavailable_storage(database_dsn: str) -> None:
     limits = PoolLimits(lock_timeout=0.05)
     async with open_pool(database_dsn, application="test", limits=limits) as pool, borrow(pool) as holder:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from libs.clock import SystemClock
 from libs.errors import (
     AccountAlreadyConnected,
     AuthorizationDenied,
@@ -40,12 +41,7 @@ def authorizing(house: House) -> Authorization:
         vault=house.vault,
         clock=QuickClock(),
     )
-    states = States(
-        secrets=[Secret("s" * 32)],
-        redirect_uri="http://127.0.0.1/back",
-        clock=QuickClock(),
-        lifetime=timedelta(minutes=10),
-    )
+    states = States(secrets=[Secret("s" * 32)], redirect_uri="http://127.0.0.1/back", lifetime=timedelta(minutes=10))
     return Authorization(parts, states)
 
 
@@ -65,6 +61,17 @@ async def test_a_consent_becomes_an_active_connection(authorizing: Authorization
         connection.owner,
         connection.scopes,
     )
+
+
+async def test_a_link_lives_by_the_databases_clock(
+    authorizing: Authorization, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QuickClock, "now", lambda clock: SystemClock.now(clock) - timedelta(hours=1))
+    invitation = await authorizing.start(store("shop-1"), 1, bind=True)
+
+    issued = await house.pool.fetchval("SELECT clock_timestamp() - $1::timestamptz", invitation.link.issued_at)
+    assert abs(issued) < timedelta(minutes=1)
+    assert (await authorizing.complete(redirect(invitation))).status is Status.ACTIVE
 
 
 async def test_a_link_works_once_however_many_use_it_at_once(authorizing: Authorization) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from libs.clock import SystemClock
 from libs.errors import ReauthRequired, StorageUnavailable
 from services.token.adapters.journal.journal import FileJournal, Mode, Place
 from services.token.adapters.restoring import PostgresReplay
@@ -81,6 +82,23 @@ async def test_a_restored_connection_still_says_that_it_may_do_less(house: House
 
     now = await found(house, connection)
     assert (now.reason, now.scopes) == ("scope_reduced", ("user.info.basic",))
+
+
+async def test_what_a_machine_with_a_wrong_clock_kept_ends_when_it_ends(
+    house: House, journal: FileJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QuickClock, "now", lambda clock: SystemClock.now(clock) + timedelta(minutes=10))
+    connection = await house.connect()
+    await yesterday(house)
+    replica = house.replica()
+    await replica.tokens.refresh(store("shop-1"), "one")
+    await replica.refresher.drain()
+    saved = await found(house, connection)
+    await back_to_yesterday(house)
+
+    assert await replay(await journal.entries(), rows(house)) == 1
+    restored = await found(house, connection)
+    assert abs(restored.access_expires_at - saved.access_expires_at) < MINUTE
 
 
 async def test_replaying_again_changes_nothing(house: House, journal: FileJournal) -> None:

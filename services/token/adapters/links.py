@@ -1,5 +1,6 @@
 """Which consent links were used and which were ended, in PostgreSQL."""
 
+from datetime import datetime
 from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
@@ -22,6 +23,12 @@ class PostgresLinks:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def now(self) -> datetime:
+        """Return the database's time."""
+        async with borrow(self._pool) as database:
+            now: datetime = await database.fetchval("SELECT clock_timestamp()")
+        return now
 
     async def issue(self, link: Link) -> None:
         """Remember a new link, and forget old ones."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -51,6 +52,10 @@ log = structlog.get_logger()
 
 class LinksPort(Protocol):
     """Remembers which links were used. Methods raise StorageUnavailable when the database cannot be used."""
+
+    async def now(self) -> datetime:
+        """Return the time by the one clock that all replicas share."""
+        ...
 
     async def issue(self, link: Link) -> None:
         """Remember a new link."""
@@ -115,7 +120,7 @@ class Authorization:
         """Return a link to the consent page, bound to a new browser nonce or to nobody."""
         port = port_of(self._providers, target.provider)
         nonce = new_nonce() if bind else ""
-        link = self._states.new(target, team_id, nonce, terms)
+        link = self._states.new(target, team_id, nonce, await self._links.now(), terms)
         await self._links.issue(link)
         state = self._states.write(link)
         url = port.authorize_url(state, link.verifier)
@@ -148,12 +153,14 @@ class Authorization:
 
     async def _link_of(self, redirect: Redirect) -> Link:
         try:
-            return self._states.read(redirect.state, redirect.nonce)
+            link = self._states.read(redirect.state, redirect.nonce)
         except AnotherBrowser as error:
             # The page after a success, loaded again: the browser has given its nonce away by then.
             if await self._links.is_spent(error.link_id):
                 raise StateReused from None
             raise
+        link.require_live(await self._links.now())
+        return link
 
     async def _store(self, link: Link, grant: Grant) -> Connection:
         def seal(connection_id: UUID, version: Version) -> SealedTokens:
@@ -172,7 +179,8 @@ class Authorization:
             except Exception:
                 await self._return_unwanted(grant)
                 raise
-        await self._journal.keep(Entry.of(connection, connection.version, grant, self._clock.now()))
+        received_at = connection.read_at - timedelta(seconds=grant.age)
+        await self._journal.keep(Entry.of(connection, connection.version, grant, received_at))
         log.info("connected", connection=str(connection.id), number=connection.number, epoch=connection.version.epoch)
         return connection
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import structlog
 
-from libs.clock import Clock
 from libs.errors import ConnectionNotFound, StorageUnavailable
 from libs.vault.ring import CannotOpen
 from services.token.core.journal import Entry, JournalPort
@@ -82,7 +81,6 @@ class Parts:
     providers: Providers
     journal: JournalPort
     vault: Vault
-    clock: Clock
 
 
 class Disconnection:
@@ -93,7 +91,6 @@ class Disconnection:
         self._providers = parts.providers
         self._journal = parts.journal
         self._vault = parts.vault
-        self._clock = parts.clock
         self._revoking: set[asyncio.Task[None]] = set()
 
     async def disconnect(self, reference: Reference) -> tuple[Connection, Revocation]:
@@ -122,7 +119,7 @@ class Disconnection:
             await self._try(pending)
 
     async def _finish(self, connection: Connection) -> None:
-        await self._journal.keep(Entry.of(connection, connection.version, None, self._clock.now()))
+        await self._journal.keep(Entry.of(connection, connection.version, None, connection.read_at))
         try:
             for pending in await self._rows.take(connection.id, AT_ONCE):
                 await self._try(pending)

@@ -193,7 +193,8 @@ class Exchange:
 
     async def _store(self, lease: Lease, grant: Grant, answer: Answer) -> None:
         """Journal, answer, save: nothing that can fail stands before the journal."""
-        entry = Entry.of(lease.connection, lease.version.refreshed(), grant, self._clock.now())
+        # What TikTok gave was asked for after the lease was read; a machine whose clock is wrong cannot say when.
+        entry = Entry.of(lease.connection, lease.version.refreshed(), grant, lease.connection.read_at)
         kept = await self._journal.keep(entry)
         sealed = self._vault.seal(grant, lease.id, entry.version)
         if kept:

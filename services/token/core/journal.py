@@ -5,7 +5,7 @@ The database may be down, failed over or restored to yesterday; an entry says ev
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -31,8 +31,8 @@ class Entry:
     received_at: datetime
 
     @classmethod
-    def of(cls, connection: Connection, version: Version, grant: Grant | None, now: datetime) -> "Entry":
-        """Return the entry of a connection's version; now is the wall clock's."""
+    def of(cls, connection: Connection, version: Version, grant: Grant | None, received_at: datetime) -> "Entry":
+        """Return the entry of a connection's version; received_at is by the database's clock, as rows are."""
         return cls(
             connection_id=connection.id,
             provider=connection.provider,
@@ -41,7 +41,7 @@ class Entry:
             account_id=connection.account_id,
             version=version,
             grant=grant,
-            received_at=now - timedelta(seconds=grant.age) if grant else now,
+            received_at=received_at,
         )
 
     @property

@@ -12,13 +12,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from libs.clock import Clock
 from libs.errors import StateExpired, StateInvalid
 from libs.secret import Secret
 from services.token.domain.connection import ByOwner, Owner, OwnerKind, Provider
 
 VERSION = 1
-SKEW = timedelta(seconds=60)  # between the clocks of two replicas
+SKEW = timedelta(seconds=60)  # a fail-over may set the database's clock back or forth
 LONGEST_LIFETIME = timedelta(days=7)
 
 
@@ -43,7 +42,7 @@ PURPOSES = frozenset(Purpose)
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """What a state says; nonce_hash is empty when no browser is bound to it.
+    """What a state says, its times by the database's clock; nonce_hash is empty when no browser is bound to it.
 
     verifier is the link's for PKCE: 43 characters, the same on every replica, stored nowhere.
     """
@@ -53,8 +52,16 @@ class Link:
     target: ByOwner
     team_id: int
     nonce_hash: str
+    issued_at: datetime
     expires_at: datetime
     verifier: str = field(repr=False)
+
+    def require_live(self, now: datetime) -> None:
+        """Raise StateExpired after the link's end, StateInvalid before it was issued; now is the database's time."""
+        if now + SKEW < self.issued_at:
+            raise StateInvalid
+        if self.expires_at + SKEW < now:
+            raise StateExpired
 
 
 class AnotherBrowser(StateInvalid):
@@ -90,15 +97,14 @@ class Keys:
 class States:
     """Writes states with the first of its secrets and reads those of all, for one redirect."""
 
-    def __init__(self, *, secrets: Sequence[Secret], redirect_uri: str, clock: Clock, lifetime: timedelta) -> None:
+    def __init__(self, *, secrets: Sequence[Secret], redirect_uri: str, lifetime: timedelta) -> None:
         self._ring = [Keys.of(secret, redirect_uri) for secret in secrets]
-        self._clock = clock
         self._lifetime = lifetime
 
-    def new(self, target: ByOwner, team_id: int, nonce: str, terms: Terms = USUAL) -> Link:
-        """Return a link that lives from now on; an empty nonce binds it to no browser."""
+    def new(self, target: ByOwner, team_id: int, nonce: str, now: datetime, terms: Terms = USUAL) -> Link:
+        """Return a link that lives from now on, by the database's clock; an empty nonce binds it to no browser."""
         lifetime = min(terms.lifetime or self._lifetime, LONGEST_LIFETIME)
-        expires_at = (self._clock.now() + lifetime).replace(microsecond=0)
+        issued_at = now.replace(microsecond=0)
         link_id = uuid4()
         return Link(
             id=link_id,
@@ -106,7 +112,8 @@ class States:
             target=target,
             team_id=team_id,
             nonce_hash=hash_nonce(nonce) if nonce else "",
-            expires_at=expires_at,
+            issued_at=issued_at,
+            expires_at=issued_at + lifetime,
             verifier=self._ring[0].verifier(link_id),
         )
 
@@ -121,19 +128,18 @@ class States:
             "owner": link.target.owner.id,
             "team": link.team_id,
             "nonce": link.nonce_hash,
+            "iat": int(link.issued_at.timestamp()),
             "exp": int(link.expires_at.timestamp()),
         }
         payload = encode(json.dumps(body, separators=(",", ":")).encode())
         return f"{payload}.{self._ring[0].sign(payload)}"
 
     def read(self, state: str, nonce: str) -> Link:
-        """Return what a state says; raise StateInvalid when it is not ours or another browser's, StateExpired."""
+        """Return what a state says, however old; raise StateInvalid when it is not ours or another browser's."""
         payload, _, signature = state.partition(".")
         link = parse(payload, self._signer(payload, signature))
         if link.nonce_hash and not hmac.compare_digest(link.nonce_hash, hash_nonce(nonce)):
             raise AnotherBrowser(link.id)
-        if link.expires_at + SKEW < self._clock.now():
-            raise StateExpired
         return link
 
     def _signer(self, payload: str, signature: str) -> Keys:
@@ -156,6 +162,8 @@ def parse(payload: str, keys: Keys) -> Link:
         target=ByOwner(provider=Provider(body["provider"]), owner=owner),
         team_id=body["team"],
         nonce_hash=body["nonce"],
+        # The releases before did not say when.
+        issued_at=datetime.fromtimestamp(body.get("iat", 0), UTC),
         expires_at=datetime.fromtimestamp(body["exp"], UTC),
         verifier=keys.verifier(link_id),
     )

@@ -1,7 +1,7 @@
 """A connection: one grant of one TikTok account to one owner, without its secrets."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -118,6 +118,11 @@ class Connection:
     connected_at: datetime
     updated_at: datetime
     shops: tuple[Shop, ...] = ()
+
+    @property
+    def read_at(self) -> datetime:
+        """Return when it was read, by the database's clock."""
+        return self.access_expires_at - timedelta(seconds=self.seconds_left)
 
     @property
     def can_refresh(self) -> bool:
