@@ -220,7 +220,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         disconnecting=disconnecting,
         importing=importing,
         explainer=Explainer(directory=directory, timeline=timeline),
-        events=ProviderEvents(readers=event_readers(settings, clock), rows=event_rows),
+        events=ProviderEvents(readers=event_readers(settings, clock), rows=event_rows, journal=journal, clock=clock),
         retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
         vaulting=build_vaulting(grounds),
         chores=chores,

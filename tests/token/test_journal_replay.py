@@ -11,12 +11,18 @@ import pytest
 
 from libs.clock import SystemClock
 from libs.errors import ReauthRequired, StorageUnavailable
+from libs.secret import Secret
 from services.token.adapters.journal.journal import FileJournal, Mode, Place
+from services.token.adapters.login_kit_events import LoginKitEvents
+from services.token.adapters.provider_events import PostgresProviderEvents
 from services.token.adapters.restoring import PostgresReplay
 from services.token.core.journal import Entry, replay, settle
-from services.token.domain.connection import ById, Connection, Status
+from services.token.core.provider_events import ProviderEvents
+from services.token.domain.connection import ById, Connection, Provider, Status
+from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import House, store
 from tests.token.counting_provider import QuickClock
+from tests.token.event_sender import login_header, removed
 
 MINUTE = timedelta(seconds=60)
 
@@ -134,6 +140,23 @@ async def test_a_journaled_disconnect_is_carried_out_again(house: House) -> None
 
     assert await replay([gone], rows(house)) == 1
     assert (await found(house, connection)).status is Status.DISCONNECTED
+
+
+async def test_a_removal_that_tiktok_told_outlives_a_restored_database(house: House, journal: FileJournal) -> None:
+    connection = await house.connect()
+    await yesterday(house)
+    reader = LoginKitEvents(secret=Secret(SandboxProcess.client_secret), clock=SystemClock())
+    rows_of_events = PostgresProviderEvents(pool=house.pool, replica="replica-1")
+    events = ProviderEvents(
+        readers={Provider.LOGIN_KIT: reader}, rows=rows_of_events, journal=journal, clock=SystemClock()
+    )
+    body = removed(connection.account_id)
+    await events.handle(Provider.LOGIN_KIT, body, login_header(body))
+    await back_to_yesterday(house)
+
+    await replay(await journal.entries(), rows(house))
+
+    assert (await found(house, connection)).status == Status.DISCONNECTED
 
 
 async def test_an_entry_whose_account_has_moved_is_left_out(house: House, journal: FileJournal) -> None:

@@ -5,8 +5,10 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
+from services.token.adapters.connections import FIND_BY_ID
+from services.token.adapters.rows import connection_of
 from services.token.adapters.timeline import author, recorded
-from services.token.domain.connection import Provider, Why
+from services.token.domain.connection import Connection, Provider, Why
 from services.token.domain.provider_event import (
     AccountRemoved,
     Change,
@@ -87,15 +89,15 @@ class PostgresProviderEvents:
             if not await database.fetchval(NOTE, event.provider, event.key):
                 return Effect(outcome=EventOutcome.REPEATED)
             changed = await self._change(database, event.provider, event.at, event.change) if event.change else None
-        return Effect(outcome=EventOutcome.APPLIED if changed else EventOutcome.IGNORED, connection_id=changed)
+        return Effect(outcome=EventOutcome.APPLIED if changed else EventOutcome.IGNORED, connection=changed)
 
     async def forget(self, age: timedelta, most: int) -> int:
         """Delete up to so many of the events older than age; return how many."""
         async with borrow(self._pool) as database:
             return int((await database.execute(FORGET, age, most)).removeprefix("DELETE "))
 
-    async def _change(self, database: Borrowed, provider: Provider, at: datetime, change: Change) -> UUID | None:
-        """Return the connection that was changed."""
+    async def _change(self, database: Borrowed, provider: Provider, at: datetime, change: Change) -> Connection | None:
+        """Return the connection that was changed, as it is now."""
         about, find = (
             (change.account_id, BY_ACCOUNT) if isinstance(change, AccountRemoved) else (change.shop_id, BY_SHOP)
         )
@@ -111,7 +113,7 @@ class PostgresProviderEvents:
                 await self._record(database, ANNOUNCE, connection, change.ends_at)
             case _:
                 assert_never(change)
-        return connection
+        return connection_of(await database.fetchrow(FIND_BY_ID, connection))
 
     async def _remove_shop(self, database: Borrowed, connection: UUID, shop_id: str) -> None:
         """Take a shop out of its grant; without any other the grant is over."""

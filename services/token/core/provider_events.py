@@ -5,8 +5,10 @@ from typing import Protocol
 
 import structlog
 
+from libs.clock import Clock
 from libs.errors import Unauthenticated
-from services.token.domain.connection import Provider
+from services.token.core.journal import Entry, JournalPort
+from services.token.domain.connection import Connection, Provider, Status
 from services.token.domain.provider_event import Effect, EventOutcome, ProviderEvent
 
 log = structlog.get_logger()
@@ -34,9 +36,18 @@ class ProviderEventsPort(Protocol):
 class ProviderEvents:
     """What the gateway hands in."""
 
-    def __init__(self, *, readers: Mapping[Provider, EventReader], rows: ProviderEventsPort) -> None:
+    def __init__(
+        self,
+        *,
+        readers: Mapping[Provider, EventReader],
+        rows: ProviderEventsPort,
+        journal: JournalPort,
+        clock: Clock,
+    ) -> None:
         self._readers = readers
         self._rows = rows
+        self._journal = journal
+        self._clock = clock
 
     async def handle(self, provider: Provider, body: bytes, signature: str) -> EventOutcome:
         """Verify an event and act upon it; raise Unauthenticated, InvalidField or StorageUnavailable."""
@@ -45,6 +56,12 @@ class ProviderEvents:
             raise Unauthenticated(f"No app is set up for {provider}: what it sends cannot be verified.")
         event = reader.read(body, signature)
         effect = await self._rows.apply(event) if event.change else Effect(outcome=EventOutcome.IGNORED)
-        changed = {"connection": str(effect.connection_id)} if effect.connection_id else {}
+        changed = {"connection": str(effect.connection.id)} if effect.connection else {}
         log.info("provider event", provider=provider, name=event.name, outcome=effect.outcome, **changed)
+        if effect.connection and effect.connection.status is Status.DISCONNECTED:
+            await self._keep_ended(effect.connection)
         return effect.outcome
+
+    async def _keep_ended(self, connection: Connection) -> None:
+        """Let a database that goes back in time not bring the connection back to life."""
+        await self._journal.keep(Entry.of(connection, connection.version, None, self._clock.now()))

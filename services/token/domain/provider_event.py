@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID
 
-from services.token.domain.connection import Provider, Why
+from services.token.domain.connection import Connection, Provider, Why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ class EventOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What an event did, and to which connection."""
+    """What an event did, and the connection as it left it."""
 
     outcome: EventOutcome
-    connection_id: UUID | None = None
+    connection: Connection | None = None
