@@ -29,12 +29,11 @@ from services.token.adapters.due import PostgresDue
 from services.token.adapters.events import PostgresEvents
 from services.token.adapters.identity import identify
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
-from services.token.adapters.journal.records import JournalCorrupt
 from services.token.adapters.metered import MeteredRefresh
 from services.token.adapters.timeline import CHANNEL
 from services.token.composition import Core, Grounds, build_core, proto_services
 from services.token.core.ahead import RefreshAhead
-from services.token.core.journal import OwnJournal, settle
+from services.token.core.journal import JournalCorrupt, OwnJournal
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
 from services.token.core.upkeep import upkeep
@@ -75,7 +74,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         core = build_core(settings, grounds)
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
         member = await stack.enter_async_context(core.vaulting.member)
-        await stack.enter_async_context(following(core, grounds, dsn))
+        keeper = await stack.enter_async_context(following(core, grounds, dsn))
         stack.callback(asyncio.create_task(core.retention.keep()).cancel)
         stack.push_async_callback(core.refresher.drain)
         ahead = RefreshAhead(
@@ -94,7 +93,13 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
             listen=settings.token_listen,
             services=proto_services(core),
             registry=registry,
-            readiness=Readiness(checks={"database": lambda: answers(pool), "encryption": lambda: in_step(member)}),
+            readiness=Readiness(
+                checks={
+                    "database": lambda: answers(pool),
+                    "encryption": lambda: in_step(member),
+                    "journal": lambda: opens(keeper),
+                }
+            ),
         )
         await stack.enter_async_context(server)
         # The server waits for streams that end by themselves; these would not.
@@ -118,13 +123,16 @@ async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, repli
 
 
 @asynccontextmanager
-async def following(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[None]:
+async def following(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[JournalKeeper]:
     """Settle what ended processes left, then hear what others change, and replay when the database comes back."""
-    journal = grounds.journal
-    inheritance = await journal.inherit()
-    await settle(inheritance, core.replay)
-    await core.double_spends.inherited(inheritance)
-    keeper = JournalKeeper(journal=journal, rows=core.replay, sight=grounds.sight, clock=SystemClock())
+    keeper = JournalKeeper(
+        journal=grounds.journal,
+        rows=core.replay,
+        watch=core.double_spends,
+        sight=grounds.sight,
+        clock=SystemClock(),
+    )
+    await keeper.take_over()
 
     def on_gap() -> None:
         core.cache.clear()
@@ -141,7 +149,7 @@ async def following(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[Non
     )
     core.cache.listen_to(listener)
     async with listener, keeper:
-        yield
+        yield keeper
 
 
 async def answers(pool: Pool) -> bool:
@@ -153,6 +161,11 @@ async def answers(pool: Pool) -> bool:
 async def in_step(member: RingMember) -> bool:
     """Return whether this replica has the key that seals."""
     return member.in_step
+
+
+async def opens(keeper: JournalKeeper) -> bool:
+    """Return whether the journal could be read when it last had to be."""
+    return keeper.intact
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from services.token import __main__ as service
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import FileJournal
 from services.token.adapters.login_kit import LoginKitProvider
+from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.tiktok_shop import TiktokShopProvider
 
@@ -31,6 +32,7 @@ POINTS = (
     "before_commit",
     "after_commit",
     "in_batch",
+    "in_replay",
 )
 LOOK_EVERY = 0.01  # seconds
 
@@ -137,6 +139,14 @@ class FailingRows(PostgresSealedRows):
         return swapped
 
 
+class FailingReplay(PostgresReplay):
+    """A replay, with a point before each row."""
+
+    async def restore(self, entry: Any) -> bool:
+        await FAIL.at("in_replay")
+        return await super().restore(entry)
+
+
 class MovedClock(SystemClock):
     """A wall clock that is wrong."""
 
@@ -152,6 +162,7 @@ REPLACED = {
     "LoginKitProvider": FailingLoginKit,
     "TiktokShopProvider": FailingShop,
     "PostgresSealedRows": FailingRows,
+    "PostgresReplay": FailingReplay,
     "SystemClock": MovedClock,
 }
 

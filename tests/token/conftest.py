@@ -66,7 +66,6 @@ class House:
 
     def replica(self, name: str = "replica-1") -> Replica:
         connections = PostgresConnections(pool=self.pool, replica=name)
-        alarm = Alarm(pool=self.pool, replica=name, registry=CollectorRegistry())
         parts = exchange.Parts(
             connections=connections,
             providers={Provider.LOGIN_KIT: self.provider},
@@ -74,13 +73,18 @@ class House:
             breaker=self.breaker,
             replay=PostgresReplay(pool=self.pool, vault=self.vault),
             vault=self.vault,
-            watch=DoubleSpendWatch(rows=connections, vault=self.vault, alarm=alarm),
+            watch=self.watch(name),
             clock=QuickClock(),
         )
         refresher = Refresher(connections=connections, exchange=Exchange(parts), sight=self.sight, clock=QuickClock())
         cache = ReadCache(clock=QuickClock())
         tokens = Tokens(connections=connections, cache=cache, refresher=refresher, vault=self.vault)
         return Replica(connections=connections, cache=cache, refresher=refresher, tokens=tokens)
+
+    def watch(self, name: str) -> DoubleSpendWatch:
+        alarm = Alarm(pool=self.pool, replica=name, registry=CollectorRegistry())
+        connections = PostgresConnections(pool=self.pool, replica=name)
+        return DoubleSpendWatch(rows=connections, vault=self.vault, alarm=alarm)
 
     async def connect(self, code: str = "shop-1", *, account: str | None = None, life: int = 7200) -> Connection:
         grant = replace(self.provider.mint(account or f"account of {code}"), access_seconds=life)

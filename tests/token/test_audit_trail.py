@@ -274,8 +274,8 @@ async def test_a_process_that_died_waiting_for_its_row_is_made_up_for(house: Hou
             await asyncio.gather(flight.task, return_exceptions=True)
     await permit(house.pool)
 
-    async with open_journal(house, tmp_path, "heir") as journal:
-        await settle(await journal.inherit(), PostgresReplay(pool=house.pool, vault=house.vault))
+    async with open_journal(house, tmp_path, "heir") as journal, journal.taking_over() as inheritance:
+        await settle(inheritance, PostgresReplay(pool=house.pool, vault=house.vault))
 
     assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
     assert (await trail(house.pool, "kind, reason, actor"))[-1] == ("REFRESHED", "restored", "journal")

@@ -162,8 +162,8 @@ async def inherit(house: House, directory: Path) -> None:
     alarm = Alarm(pool=house.pool, replica="heir", registry=CollectorRegistry())
     watch = DoubleSpendWatch(rows=house.replica().connections, vault=house.vault, alarm=alarm)
     async with open_journal(house, directory, "heir") as journal:
-        inheritance = await journal.inherit()
-        await settle(inheritance, rows)
+        async with journal.taking_over() as inheritance:
+            await settle(inheritance, rows)
         await watch.inherited(inheritance)
 
 

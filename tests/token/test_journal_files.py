@@ -11,12 +11,13 @@ from uuid import UUID
 
 import pytest
 
+from libs.errors import StorageUnavailable
 from libs.secret import Secret
 from libs.vault.ring import KeyRing
 from services.token.adapters.journal.file import JournalFile, Record
 from services.token.adapters.journal.journal import KEPT, FileJournal, Mode, Place
-from services.token.adapters.journal.records import HEADER_BYTES, JournalCorrupt, read_bodies
-from services.token.core.journal import Entry, VerifiedJournal
+from services.token.adapters.journal.records import HEADER_BYTES, read_bodies
+from services.token.core.journal import Entry, JournalCorrupt, VerifiedJournal
 from services.token.domain.connection import Owner, OwnerKind, Provider, Version
 from services.token.domain.grant import Grant
 from tests.token.counting_provider import QuickClock
@@ -59,8 +60,8 @@ async def test_what_one_process_kept_the_next_inherits(tmp_path: Path) -> None:
     async with journal(tmp_path) as first:
         assert await asyncio.gather(*(first.keep(one) for one in kept)) == [True] * 3
 
-    async with journal(tmp_path, "two") as second:
-        inheritance = await second.inherit()
+    async with journal(tmp_path, "two") as second, second.taking_over() as inheritance:
+        pass
 
     assert (list(inheritance.entries), list(inheritance.dead)) == (kept, ["one"])
 
@@ -68,11 +69,12 @@ async def test_what_one_process_kept_the_next_inherits(tmp_path: Path) -> None:
 async def test_an_inheritance_is_handed_on(tmp_path: Path) -> None:
     async with journal(tmp_path) as first:
         await first.keep(entry())
-    async with journal(tmp_path, "two") as second:
-        await second.inherit()
+    async with journal(tmp_path, "two") as second, second.taking_over():
+        pass
 
     async with journal(tmp_path, "three") as third:
-        await third.inherit()
+        async with third.taking_over():
+            pass
         assert [one.connection_id for one in await third.entries()] == [UUID(int=1)]
 
 
@@ -88,7 +90,36 @@ async def test_the_file_of_a_living_process_is_left_alone(tmp_path: Path) -> Non
     async with journal(tmp_path) as living, journal(tmp_path, "two") as other:
         await living.keep(entry())
 
-        assert not (await other.inherit()).entries
+        async with other.taking_over() as inheritance:
+            assert not inheritance.entries
+
+
+async def test_who_comes_second_waits_until_the_first_has_settled(tmp_path: Path) -> None:
+    order = []
+
+    async def second_takes_over() -> None:
+        async with journal(tmp_path, "two") as two, two.taking_over():
+            order.append("second")
+
+    async with journal(tmp_path) as one, one.taking_over():
+        waiting = asyncio.create_task(second_takes_over())
+        await asyncio.sleep(0.2)
+        order.append("first")
+    await waiting
+
+    assert order == ["first", "second"]
+
+
+async def test_an_inheritance_that_could_not_be_settled_is_left_for_another_try(tmp_path: Path) -> None:
+    async with journal(tmp_path) as first:
+        await first.keep(entry())
+    async with journal(tmp_path, "two") as second:
+        with pytest.raises(StorageUnavailable):
+            async with second.taking_over():
+                raise StorageUnavailable
+
+        async with second.taking_over() as inheritance:
+            assert list(inheritance.dead) == ["one"]
 
 
 def contents(path: Path) -> bytes:
@@ -259,7 +290,8 @@ async def test_a_journal_written_anew_still_knows_its_connections(tmp_path: Path
     async with journal(tmp_path) as first:
         await first.keep(entry(5))
     async with journal(tmp_path, "two") as heir:
-        await heir.inherit()
+        async with heir.taking_over():
+            pass
         flip(tmp_path / "two.journal", HEADER_BYTES)
         verified = await heir.verify()
 

@@ -201,8 +201,8 @@ async def test_a_process_that_died_before_its_save_is_made_up_for(house: House, 
     async with open_journal(house, tmp_path, "died") as died:
         await died.keep(Entry.of(connection, connection.version.refreshed(), grant, QuickClock().now()))
 
-    async with open_journal(house, tmp_path, "heir") as heir:
-        await settle(await heir.inherit(), rows(house))
+    async with open_journal(house, tmp_path, "heir") as heir, heir.taking_over() as inheritance:
+        await settle(inheritance, rows(house))
 
     assert grant.refresh_token == await house.stored_refresh_token(connection.id)
 

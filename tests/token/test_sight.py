@@ -36,8 +36,14 @@ async def keeping(house: House, directory: Path) -> AsyncIterator[JournalKeeper]
     """Journal what this house is given, and hold it against the rows when woken."""
     async with open_journal(house, directory, "replica-1") as journal:
         house.journal = journal
-        rows = PostgresReplay(pool=house.pool, vault=house.vault)
-        async with JournalKeeper(journal=journal, rows=rows, sight=house.sight, clock=QuickClock()) as keeper:
+        keeper = JournalKeeper(
+            journal=journal,
+            rows=PostgresReplay(pool=house.pool, vault=house.vault),
+            watch=house.watch("replica-1"),
+            sight=house.sight,
+            clock=QuickClock(),
+        )
+        async with keeper:
             yield keeper
 
 

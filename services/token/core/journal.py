@@ -4,6 +4,7 @@ The database may be down, failed over or restored to yesterday; an entry says ev
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +16,10 @@ from services.token.domain.connection import Connection, Owner, Provider, Versio
 from services.token.domain.grant import Grant
 
 log = structlog.get_logger()
+
+
+class JournalCorrupt(Exception):
+    """A journal file is damaged in its middle, or sealed with a key that is not in the ring."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +96,19 @@ class VerifiedJournal:
 class OwnJournal(JournalPort, Protocol):
     """All of this process's journal."""
 
-    async def inherit(self) -> "Inheritance":
-        """Take over what ended processes left."""
+    def taking_over(self) -> "AbstractAsyncContextManager[Inheritance]":
+        """Take over what ended processes left while the context is open: one process at a time.
+
+        It is this process's for good when the context ends well, and left for another try else. Raises JournalCorrupt.
+        """
         ...
 
     async def entries(self) -> Sequence[Entry]:
-        """Return the newest entry of each connection."""
+        """Return the newest entry of each connection; raise JournalCorrupt."""
         ...
 
     async def compact(self) -> None:
-        """Drop what is history."""
+        """Drop what is history; raise JournalCorrupt."""
         ...
 
     async def verify(self) -> VerifiedJournal:

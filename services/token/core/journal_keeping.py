@@ -8,11 +8,13 @@ import structlog
 
 from libs.clock import Clock
 from libs.errors import StorageUnavailable
-from services.token.core.journal import OwnJournal, ReplayPort, replay
+from services.token.core.double_spend import DoubleSpendWatch
+from services.token.core.journal import JournalCorrupt, OwnJournal, ReplayPort, replay, settle
 from services.token.core.sight import Sight
 
 COMPACT_EVERY = 3600.0  # seconds
 TRY_AGAIN = 1.0  # seconds
+LOOK_AGAIN = 15.0  # seconds, at a journal that only a person can mend
 OTHERS = 2.0  # seconds for other replicas to replay theirs, before anything is refreshed
 
 log = structlog.get_logger()
@@ -25,12 +27,16 @@ class JournalKeeper:
     back in time, and whatever this process has journaled is held against them.
     """
 
-    def __init__(self, *, journal: OwnJournal, rows: ReplayPort, sight: Sight, clock: Clock) -> None:
+    def __init__(
+        self, *, journal: OwnJournal, rows: ReplayPort, watch: DoubleSpendWatch, sight: Sight, clock: Clock
+    ) -> None:
         self._journal = journal
         self._rows = rows
+        self._watch = watch
         self._sight = sight
         self._clock = clock
         self._woken = asyncio.Event()
+        self._intact = True
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._replay_when_woken()), asyncio.create_task(self._compact_hourly())]
@@ -43,6 +49,17 @@ class JournalKeeper:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def intact(self) -> bool:
+        """Whether the journal could be held against the rows when it last had to be."""
+        return self._intact
+
+    async def take_over(self) -> None:
+        """Give back what ended processes had been given; raise JournalCorrupt or StorageUnavailable."""
+        async with self._journal.taking_over() as inheritance:
+            await settle(inheritance, self._rows)
+        await self._watch.inherited(inheritance)
+
     def wake(self) -> None:
         """Say that the database was out of sight."""
         self._woken.set()
@@ -53,17 +70,32 @@ class JournalKeeper:
             self._woken.clear()
             mark = self._sight.mark
             try:
-                behind = await replay(await self._journal.entries(), self._rows)
+                await self._heal()
             except StorageUnavailable:
                 await self._clock.sleep(TRY_AGAIN)
                 self._woken.set()
-                continue
-            if behind:
-                log.warning("the database had gone back in time: connections restored from the journal", count=behind)
-            if mark:
-                # They come back a moment apart, and each has tokens that only it knows of.
-                await self._clock.sleep(OTHERS)
-            self._sight.regain(mark)
+            except Exception as error:  # noqa: BLE001 - whatever it is: a task that ends here is missed by nobody
+                self._tell(error)
+                await self._clock.sleep(LOOK_AGAIN)
+                self._woken.set()
+            else:
+                self._intact = True
+                if mark:
+                    # They come back a moment apart, and each has tokens that only it knows of.
+                    await self._clock.sleep(OTHERS)
+                self._sight.regain(mark)
+
+    async def _heal(self) -> None:
+        """Bring the rows up to this journal, and to those of processes that have ended since."""
+        await self.take_over()
+        behind = await replay(await self._journal.entries(), self._rows)
+        if behind:
+            log.warning("the database had gone back in time: connections restored from the journal", count=behind)
+
+    def _tell(self, error: Exception) -> None:
+        self._intact = False
+        why = str(error) if isinstance(error, JournalCorrupt) else type(error).__name__
+        log.error("the journal does not open: refreshes may have to wait until it does", why=why)
 
     async def _compact_hourly(self) -> None:
         while True:
@@ -72,3 +104,5 @@ class JournalKeeper:
                 await self._journal.compact()
             except OSError as error:
                 log.warning("the journal could not be compacted", error=type(error).__name__)
+            except JournalCorrupt:
+                self.wake()

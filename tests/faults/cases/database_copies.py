@@ -156,6 +156,67 @@ async def start_and_ask(replica: Replica, codes: Sequence[str]) -> float:
 
 
 @case(
+    "D04 second",
+    fault="the same, and the first of two replicas that start is held before it has replayed anything",
+    expected="the second does not serve before the first is done; no dead token is presented",
+)
+async def started_during_a_replay(lab: Lab) -> str:
+    before = await lab.replica("before")
+    codes = await stores(lab, before, 5)
+    await lab.expire()
+    await copy_data(lab)
+    await until("ready again", before.serving)
+    await rotate(lab, [before], codes)
+    await before.kill()
+    await restore_data(lab)
+    first, second = lab.prepared("first", fail="in_replay=hold"), lab.prepared("second")
+    starting = asyncio.create_task(first.start())
+    await first.reached("in_replay")
+    following = asyncio.create_task(start_and_ask(second, codes))
+    await until("the second waits or serves", lambda: has_said(second, "another process takes over", "serving"))
+    waited = not has_told(second, "serving")
+    first.let_go("in_replay")
+    await asyncio.gather(starting, following)
+    again = await reconnects(lab)
+    seen = f"the second {'waited' if waited else 'served at once'}; {len(again)} of {len(codes)} need reconnect"
+    expect(waited and not again, seen)
+    return seen
+
+
+async def has_said(replica: Replica, *starts: str) -> bool:
+    """Return whether a replica has logged a line that begins with one of these."""
+    return any(has_told(replica, start) for start in starts)
+
+
+def has_told(replica: Replica, start: str) -> bool:
+    """Return whether a replica has logged a line that begins so."""
+    return replica.log.exists() and any(event["msg"].startswith(start) for event in replica.events())
+
+
+@case(
+    "D04 orphan",
+    fault="failover to a standby that lags; the replica that made half of the rotations has died before",
+    expected="the one that lives heals the rows from the dead one's journal too; 0 stores need reconnect",
+)
+async def failover_after_a_death(lab: Lab) -> str:
+    standby = await taken_over(lab)
+    replicas = list(await asyncio.gather(lab.replica("lives"), lab.replica("dies")))
+    codes = await stores(lab, replicas[0], 20)
+    await lab.expire()
+    await standby.stop()
+    rotations = await rotate(lab, replicas, codes)
+    await replicas[1].kill()
+    await crash(lab.postgres)
+    await standby.start()
+    await standby.promote()
+    took = await served_again(replicas[:1], codes)
+    again = await reconnects(lab)
+    seen = f"{rotations} rotations since, 20 stores served after {took:.1f} s, {len(again)} need reconnect"
+    expect(not again, seen)
+    return seen
+
+
+@case(
     "D04 running",
     fault="the same while the services run",
     expected="the same: what a process has journaled is held against the rows before it refreshes again",

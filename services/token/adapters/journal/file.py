@@ -12,6 +12,7 @@ from services.token.adapters.journal.records import faults, header, record
 from services.token.core.journal import UnreadableRecord
 
 SUFFIX = ".journal"
+TURN = "taking-over.lock"
 PROBE_BYTES = 4096
 UUID_BYTES = 16
 
@@ -98,6 +99,32 @@ class AbandonedFile:
     def remove(self) -> None:
         """Delete it; its entries must be safe elsewhere."""
         self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let it go; if it is still there, another process may take it over."""
+        os.close(self._descriptor)
+
+
+class Turn:
+    """What the processes of a directory have one after the other; the death of one passes it on."""
+
+    def __init__(self, directory: Path) -> None:
+        self._descriptor = os.open(directory / TURN, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def take(self) -> bool:
+        """Return whether it is this process's now."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def pass_on(self) -> None:
+        """Let the next have it."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let it go."""
         os.close(self._descriptor)
 
 

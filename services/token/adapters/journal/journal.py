@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -18,11 +19,20 @@ from libs.clock import Clock
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.vault.ring import KeyRing
 from services.token.adapters.journal.entries import read_entry, write_entry
-from services.token.adapters.journal.file import SUFFIX, JournalFile, Record, abandoned, flush_directory
+from services.token.adapters.journal.file import (
+    SUFFIX,
+    AbandonedFile,
+    JournalFile,
+    Record,
+    Turn,
+    abandoned,
+    flush_directory,
+)
 from services.token.adapters.journal.records import database_of, read_bodies
 from services.token.core.journal import Entry, Inheritance, JournalSize, VerifiedJournal, contradictory, newest
 
 KEPT = timedelta(days=7)  # a database restored from an older copy than this needs more than the journal
+LOOK_EVERY = 0.1  # seconds, while another process takes over
 SLACK = 1_000  # records beyond twice the connections before a file is written anew
 
 Result = TypeVar("Result")
@@ -50,9 +60,10 @@ class NoJournal:
         """Return True."""
         return True
 
-    async def inherit(self) -> Inheritance:
-        """Return nothing."""
-        return Inheritance(entries=(), dead=())
+    @asynccontextmanager
+    async def taking_over(self) -> AsyncIterator[Inheritance]:
+        """Yield nothing."""
+        yield Inheritance(entries=(), dead=())
 
     async def entries(self) -> Sequence[Entry]:
         """Return nothing."""
@@ -113,6 +124,7 @@ class FileJournal:
         if self._flushing:
             await self._flushing
         await self._in_thread(self._file.close)
+        self._turn.close()
         self._worker.shutdown()
 
     async def keep(self, entry: Entry) -> bool:
@@ -129,12 +141,24 @@ class FileJournal:
             self._works = await self._in_thread(self._probe)
         return self._works or not self._required
 
-    async def inherit(self) -> Inheritance:
-        """Return what processes before this one left, their entries now kept in its own file.
+    @asynccontextmanager
+    async def taking_over(self) -> AsyncIterator[Inheritance]:
+        """Yield what ended processes left, their entries now kept in this one's file; theirs go when all went well.
 
-        Raises JournalCorrupt for a file that is damaged elsewhere than at its end.
+        Raises JournalCorrupt for a file that is damaged elsewhere than at its end. Processes of one directory take
+        turns: who gets here second must not serve before what the first has found is in the rows.
         """
-        return await self._in_thread(self._inherit)
+        await self._own_turn()
+        try:
+            left = await self._in_thread(self._left)
+            try:
+                yield await self._in_thread(self._inherit, left)
+                await self._in_thread(self._remove, left)
+            finally:
+                for file in left:
+                    file.close()
+        finally:
+            self._turn.pass_on()
 
     async def entries(self) -> Sequence[Entry]:
         """Return the newest entry of each connection in this process's file."""
@@ -152,6 +176,13 @@ class FileJournal:
         """Return how large this process's file is."""
         return JournalSize(bytes=self._file.bytes, records=self._file.records, pending=len(self._waiting))
 
+    async def _own_turn(self) -> None:
+        if self._turn.take():
+            return
+        log.warning("another process takes over journals: waiting for it", directory=str(self._directory))
+        while not self._turn.take():
+            await self._clock.sleep(LOOK_EVERY)
+
     async def _flush(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
@@ -167,6 +198,7 @@ class FileJournal:
 
     def _open(self) -> JournalFile:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._turn = Turn(self._directory)
         return self._new_file()
 
     def _new_file(self) -> JournalFile:
@@ -195,15 +227,19 @@ class FileJournal:
         log.info("journal can be written again", directory=str(self._directory))
         return True
 
-    def _inherit(self) -> Inheritance:
-        left = [file for file in abandoned(self._directory) if file.path != self._file.path]
+    def _left(self) -> Sequence[AbandonedFile]:
+        return [file for file in abandoned(self._directory) if file.path != self._file.path]
+
+    def _inherit(self, left: Sequence[AbandonedFile]) -> Inheritance:
         read = [entry for file in left for entry in self._read(file.path)]
         entries = newest(read)
         self._file.append([record_of(entry) for entry in entries])
+        return Inheritance(entries=entries, dead=[file.name for file in left], contradictory=contradictory(read))
+
+    def _remove(self, left: Sequence[AbandonedFile]) -> None:
         for file in left:
             file.remove()
         flush_directory(self._directory)
-        return Inheritance(entries=entries, dead=[file.name for file in left], contradictory=contradictory(read))
 
     def _compact(self) -> None:
         entries = newest(self._read(self._file.path))

@@ -13,16 +13,13 @@ from pathlib import Path
 from uuid import UUID
 
 from libs.vault.ring import CannotOpen, KeyRing, UnknownKey
+from services.token.core.journal import JournalCorrupt
 
 MAGIC = b"tokhubj1"
 HEADER = struct.Struct(">8s16s16s")
 HEADER_BYTES = HEADER.size
 FRAME = struct.Struct(">II")
 PURPOSE = "tokhub/journal/v1"
-
-
-class JournalCorrupt(Exception):
-    """A journal file is damaged in its middle, or sealed with a key that is not in the ring."""
 
 
 def header(file_id: UUID, database: UUID) -> bytes:
