@@ -12,6 +12,7 @@ import asyncpg
 from deploy.local.secret_files import SecretFiles
 from libs.database.dsn import Dsn
 from libs.database.embedded import EmbeddedPostgres
+from libs.database.report_role import ROLE
 from libs.database.roles import ServiceRole, ensure_roles
 from libs.errors import StorageUnavailable
 from libs.secret import Secret
@@ -45,14 +46,20 @@ def administered_database(given: Secret | None, directory: Path) -> Iterator[Dat
 
 
 async def service_addresses(admin: str, files: SecretFiles) -> DatabaseFiles:
-    """Give each service its role and return where their addresses lie; the administrator's lies beside them."""
+    """Give each service its role and return where their addresses lie.
+
+    The administrator's lies beside them, and that of the role to report with.
+    """
     roles = [
-        ServiceRole(name="tokhub_token", schema="credentials", password=secret(files, "TOKEN_ROLE_PASSWORD")),
-        ServiceRole(name="tokhub_sync", schema="reporting", password=secret(files, "SYNC_ROLE_PASSWORD")),
+        ServiceRole(name="tokhub_token", schemas=("credentials",), password=secret(files, "TOKEN_ROLE_PASSWORD")),
+        ServiceRole(name="tokhub_sync", schemas=("reporting", ROLE), password=secret(files, "SYNC_ROLE_PASSWORD")),
+        ServiceRole(name=ROLE, schemas=(), password=secret(files, "REPORT_ROLE_PASSWORD")),
     ]
     with database_named(Dsn.parse(admin)):
         addresses = await ensure_roles(admin, roles)
     files.derived("DATABASE_URL", admin)
+    if addresses[ROLE] != admin:
+        files.derived("REPORT_DATABASE_URL", addresses[ROLE])
     return DatabaseFiles(
         token=files.derived("TOKEN_DATABASE_URL", addresses["tokhub_token"]),
         sync=files.derived("SYNC_DATABASE_URL", addresses["tokhub_sync"]),

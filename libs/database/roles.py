@@ -1,4 +1,4 @@
-"""Gives each service a role that owns its schema and nothing else, where the server lets us."""
+"""Gives each service a role that owns its schemas and nothing else, where the server lets us."""
 
 import asyncio
 import base64
@@ -32,10 +32,10 @@ _OWNER = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = $1"
 
 @dataclass(frozen=True)
 class ServiceRole:
-    """A role to log in as, and the schema that it owns."""
+    """A role to log in as, and the schemas that it owns; one without any is there to read what it is shown."""
 
     name: str
-    schema: str
+    schemas: tuple[str, ...]
     password: Secret
 
 
@@ -83,7 +83,7 @@ async def _create_all(connection: "asyncpg.Connection[asyncpg.Record]", roles: S
 
 
 async def _create(connection: "asyncpg.Connection[asyncpg.Record]", role: ServiceRole) -> None:
-    name, schema, verifier = _quoted(role.name), _quoted(role.schema), _scram_verifier(role.password.reveal())
+    name, verifier = _quoted(role.name), _scram_verifier(role.password.reveal())
     if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role.name):
         await connection.execute(f"ALTER ROLE {name} LOGIN PASSWORD '{verifier}'")
     else:
@@ -93,21 +93,26 @@ async def _create(connection: "asyncpg.Connection[asyncpg.Record]", role: Servic
     if not await connection.fetchval("SELECT pg_has_role($1, 'USAGE')", role.name):
         # Only a member may hand a schema to a role; a superuser counts as a member of all.
         await connection.execute(f"GRANT {name} TO CURRENT_USER")
-    if await connection.fetchval(_OWNER, role.schema) is None:
-        await connection.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {name}")
+    if not role.schemas:
+        await connection.execute(f"ALTER ROLE {name} SET default_transaction_read_only = on")
+    for schema in role.schemas:
+        if await connection.fetchval(_OWNER, schema) is None:
+            await connection.execute(f"CREATE SCHEMA {_quoted(schema)} AUTHORIZATION {name}")
 
 
 async def _dsn_for(connection: "asyncpg.Connection[asyncpg.Record]", admin: Dsn, role: ServiceRole) -> str:
-    owner = await connection.fetchval(_OWNER, role.schema)
-    if owner == role.name:
-        return admin.as_role(role.name, role.password.reveal()).reveal()
-    log.warning(
-        "a schema keeps its owner, so its service uses the administrator's role: hand over the schema and all in it",
-        schema=role.schema,
-        owner=owner,
-        role=role.name,
-    )
-    return admin.reveal()
+    for schema in role.schemas:
+        owner = await connection.fetchval(_OWNER, schema)
+        if owner != role.name:
+            log.warning(
+                "a schema keeps its owner, so its service uses the administrator's role: hand over the schema and all "
+                "in it",
+                schema=schema,
+                owner=owner,
+                role=role.name,
+            )
+            return admin.reveal()
+    return admin.as_role(role.name, role.password.reveal()).reveal()
 
 
 def _quoted(name: str) -> str:

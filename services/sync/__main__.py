@@ -37,6 +37,7 @@ from services.sync.adapters.postgres.item_rows import ItemRows
 from services.sync.adapters.postgres.log_rows import LogRows
 from services.sync.adapters.postgres.partitions import Partitions
 from services.sync.adapters.postgres.report_rows import ReportRows
+from services.sync.adapters.postgres.report_views import install_report_views
 from services.sync.adapters.postgres.run_cancelling import RunCancelling
 from services.sync.adapters.postgres.run_creation import RunCreation
 from services.sync.adapters.postgres.run_rows import RunRows
@@ -207,6 +208,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
     """Serve and work while the context is open; set stop before leaving it, so that the pages in hand are stored."""
     dsn = settings.database_url.reveal()
     await migrate(dsn, MIGRATIONS, SCHEMA)
+    await install_report_views(dsn)
     async with AsyncExitStack() as stack:
         registry = CollectorRegistry()
         stack.enter_context(serve_metrics(settings.sync_metrics_port, registry))

@@ -16,6 +16,7 @@ from libs.clock import SystemClock
 from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
 from libs.database.pool import Pool, PoolLimits, borrow, open_pool
+from libs.database.report_role import show_to_reports
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
 from libs.metrics import serve_metrics
@@ -41,6 +42,8 @@ from services.token.settings import TokenSettings
 
 SCHEMA = "credentials"
 MIGRATIONS = Path(__file__).parent / "migrations"
+# What people may read of this schema with SQL.
+SHOWN = ("credentials.connection_facts", "credentials.shop_facts", "credentials.refresh_tiktokshops_token")
 UPKEEP_EVERY = 15.0  # seconds
 
 log = structlog.get_logger()
@@ -57,6 +60,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
     ring = parse_keys(settings.token_enc_key, settings.token_enc_keys)
     limits = PoolLimits(min_size=settings.db_pool_min, max_size=settings.db_pool_size)
     await migrate(dsn, MIGRATIONS, SCHEMA)
+    await show_to_reports(dsn, SHOWN)
     async with AsyncExitStack() as stack:
         # PostgreSQL knows a replica by the name of its sessions: without any it is dead (adapters/refresh_runs.py).
         replica = replica_name()

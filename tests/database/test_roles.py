@@ -15,8 +15,8 @@ def roles() -> list[ServiceRole]:
     """Two services; roles belong to the whole server, so that each test has its own."""
     run = uuid4().hex[:8]
     return [
-        ServiceRole(name=f"tokhub_token_{run}", schema="credentials", password=Secret("token's pass/word")),
-        ServiceRole(name=f"tokhub_sync_{run}", schema="reporting", password=Secret("sync's pass/word")),
+        ServiceRole(name=f"tokhub_token_{run}", schemas=("credentials",), password=Secret("token's pass/word")),
+        ServiceRole(name=f"tokhub_sync_{run}", schemas=("reporting",), password=Secret("sync's pass/word")),
     ]
 
 
@@ -47,9 +47,9 @@ async def test_a_service_works_in_its_own_schema(database_dsn: str, roles: list[
 async def test_a_service_cannot_read_the_other_schema(database_dsn: str, roles: list[ServiceRole]) -> None:
     dsns = await ensure_roles(database_dsn, roles)
     for reader, owner in ((roles[0], roles[1]), (roles[1], roles[0])):
-        await execute(dsns[owner.name], f"CREATE TABLE {owner.schema}.own ()")
+        await execute(dsns[owner.name], f"CREATE TABLE {owner.schemas[0]}.own ()")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await execute(dsns[reader.name], f"TABLE {owner.schema}.own")
+            await execute(dsns[reader.name], f"TABLE {owner.schemas[0]}.own")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await execute(dsns[reader.name], f"SET ROLE {owner.name}")
 
@@ -61,7 +61,7 @@ async def test_roles_set_up_at_the_same_moment_are_fine(fresh_databases: Databas
 
 async def test_a_new_password_replaces_the_old(database_dsn: str, roles: list[ServiceRole]) -> None:
     old = await ensure_roles(database_dsn, roles[:1])
-    renewed = ServiceRole(name=roles[0].name, schema=roles[0].schema, password=Secret("renewed"))
+    renewed = ServiceRole(name=roles[0].name, schemas=roles[0].schemas, password=Secret("renewed"))
     new = await ensure_roles(database_dsn, [renewed])
     await execute(new[renewed.name], "SELECT 1")
     with pytest.raises(asyncpg.InvalidPasswordError):

@@ -31,9 +31,10 @@ JOB_ALL, JOB_USER, JOB_VIDEO = sync_pb2.JOB_ALL, sync_pb2.JOB_USER, sync_pb2.JOB
 JOB_REFRESH = sync_pb2.JOB_REFRESH_TOKENS
 
 
-async def migrate_both(dsn: str) -> None:
+async def migrate_both(dsn: str, sync_dsn: str | None = None) -> None:
+    """Create the tables of both services; the sync service may have a role of its own."""
     await migrate(dsn, token_service.MIGRATIONS, token_service.SCHEMA)
-    await migrate(dsn, sync_service.MIGRATIONS, sync_service.SCHEMA)
+    await migrate(sync_dsn or dsn, sync_service.MIGRATIONS, sync_service.SCHEMA)
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""The schema tokhub_report, migrated after the tables that its views read."""
