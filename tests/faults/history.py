@@ -34,7 +34,7 @@ class Outcome:
         return bool(self.token)
 
     def __str__(self) -> str:
-        if self.served:
+        if self.freshness:
             return f"{self.freshness} {self.generation}"
         return f"{self.reason} {self.why}".strip()
 
@@ -43,6 +43,11 @@ def answered(response: token_pb2.GetValidTokenResponse, took: float) -> Outcome:
     """Return the outcome of a call that brought a token."""
     freshness = token_pb2.Freshness.Name(response.freshness).removeprefix("FRESHNESS_")
     return Outcome(token=response.access_token, generation=response.generation, freshness=freshness, took=took)
+
+
+def connected(connection: token_pb2.Connection, took: float) -> Outcome:
+    """Return the outcome of a consent that made a connection."""
+    return Outcome(generation=connection.generation, freshness="CONNECTED", took=took)
 
 
 def refused(error: TokhubError, took: float) -> Outcome:

@@ -17,7 +17,7 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2_grpc
 from libs.clock import SystemClock
 from libs.errors import TokhubError
 from libs.rpc.client import open_channel
-from tests.faults.history import History, Outcome, answered, refused
+from tests.faults.history import History, Outcome, answered, connected, refused
 from tests.faults.products import reference
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def with_secret_files(environ: Mapping[str, str], directory: Path) -> dict[str, 
     """Return the environment with secrets moved to files, as they go to a shipped process."""
     directory.mkdir(parents=True, exist_ok=True)
     told = dict(environ)
-    for name in (*SECRETS, "STATE_SECRET"):
+    for name in (*SECRETS, "STATE_SECRET", "STATE_SECRETS_ACCEPTED"):
         if value := told.pop(name, ""):
             (directory / name).write_text(value, encoding="utf-8")
             told[f"{name}_FILE"] = str(directory / name)
@@ -172,6 +172,20 @@ class Replica:
         else:
             outcome = answered(response, time.monotonic() - began)
         return self._history.note(self.name, f"GetValidToken {code}", outcome)
+
+    async def complete(self, came_back: Mapping[str, str], nonce: str = "") -> Outcome:
+        """Take what TikTok appended to a redirect, as the gateway does; the outcome is noted, an error is one too."""
+        request = token_pb2.CompleteAuthorizationRequest(
+            state=came_back["state"], code=came_back["code"], browser_nonce=nonce
+        )
+        began = time.monotonic()
+        try:
+            done = await self.connections.CompleteAuthorization(request, timeout=60)
+        except TokhubError as error:
+            outcome = refused(error, time.monotonic() - began)
+        else:
+            outcome = connected(done.connection, time.monotonic() - began)
+        return self._history.note(self.name, "CompleteAuthorization", outcome)
 
     async def stampede(self, code: str, callers: int) -> list[Outcome]:
         """Ask as often at once."""
