@@ -8,10 +8,11 @@ from typing import Self
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from libs.rpc.health import Health
 from libs.rpc.interceptor import CallInterceptor, RpcMetrics
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -21,18 +22,21 @@ CHECK_TIMEOUT = 2.0  # seconds
 GRACE = 10.0  # seconds that calls in flight have to end
 
 Check = Callable[[], Awaitable[bool]]
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 log = structlog.get_logger()
 
 
+def no_streams() -> None:
+    """End nothing: every method ends by itself."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RpcService:
-    """One proto service: its full name, and how its servicer is added to a server."""
+    """One proto service: its full name, how its servicer is added to a server, and what ends its endless streams."""
 
     name: str
     register: Callable[[grpc.aio.Server], None]
+    end_streams: Callable[[], None] = no_streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,7 @@ class Readiness:
 
 
 class RpcServer:
-    """Serves while its context is open; health says NOT_SERVING before the first call is turned away."""
+    """Serves while its context is open; health says NOT_SERVING before a stream ends or a call is turned away."""
 
     def __init__(
         self, *, listen: str, services: Sequence[RpcService], registry: CollectorRegistry, readiness: Readiness
@@ -52,7 +56,7 @@ class RpcServer:
         self._listen = listen
         self._services = services
         self._checks = readiness.checks
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(RpcMetrics(registry))],
             options=[
@@ -79,7 +83,11 @@ class RpcServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._looking.cancel()
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
+        # Watchers of health have its word on the wire before a stream breaks off under them.
+        await asyncio.sleep(0)
+        for service in self._services:
+            service.end_streams()
         await self._server.stop(GRACE)
         log.info("stopped", listen=self._listen)
 
@@ -91,9 +99,7 @@ class RpcServer:
     async def _look(self) -> None:
         usable = {name: await passes(check) for name, check in self._checks.items()}
         overall = all(usable.values())
-        states = {"": overall} | dict.fromkeys((service.name for service in self._services), overall) | usable
-        for name, serving in states.items():
-            await self._health.set(name, SERVING if serving else NOT_SERVING)
+        self._health.tell({"": overall} | dict.fromkeys((service.name for service in self._services), overall) | usable)
 
 
 async def passes(check: Check) -> bool:

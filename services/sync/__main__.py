@@ -242,8 +242,6 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
         )
         await stack.enter_async_context(server)
         stack.callback(outside.budget.stop)
-        # A watch may last for hours: the server would wait for it in vain.
-        stack.callback(core.runs.watch.close)
         yield server
 
 
@@ -283,6 +281,7 @@ def proto_services(core: Core) -> list[RpcService]:
         RpcService(
             name=names["SyncService"].full_name,
             register=lambda server: sync_pb2_grpc.add_SyncServiceServicer_to_server(sync, server),
+            end_streams=core.runs.watch.close,
         ),
     ]
 

@@ -106,9 +106,6 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
             ),
         )
         await stack.enter_async_context(server)
-        # The server waits for streams that end by themselves; these would not.
-        stack.callback(core.refresh_all.close)
-        stack.callback(core.watch.close)
         await stop.wait()
 
 

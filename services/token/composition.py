@@ -240,6 +240,11 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
 
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
+
+    def end_token_streams() -> None:
+        core.refresh_all.close()
+        core.watch.close()
+
     token = TokenServicer(tokens=core.tokens, batch=core.batch, refresh_all=core.refresh_all, watch=core.watch)
     connection = ConnectionServicer(
         connection_service.Parts(
@@ -259,6 +264,7 @@ def proto_services(core: Core) -> list[RpcService]:
         RpcService(
             name=names["TokenService"].full_name,
             register=lambda server: token_pb2_grpc.add_TokenServiceServicer_to_server(token, server),
+            end_streams=end_token_streams,
         ),
         RpcService(
             name=names["ConnectionService"].full_name,
