@@ -36,6 +36,8 @@ from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_rows import ItemRows
 from services.sync.adapters.postgres.log_rows import LogRows
 from services.sync.adapters.postgres.partitions import Partitions
+from services.sync.adapters.postgres.report_database import LIMITS as REPORT_LIMITS
+from services.sync.adapters.postgres.report_database import ReportDatabase
 from services.sync.adapters.postgres.report_rows import ReportRows
 from services.sync.adapters.postgres.report_views import install_report_views
 from services.sync.adapters.postgres.run_cancelling import RunCancelling
@@ -87,6 +89,7 @@ class Outside:
     """What the core reaches the world through."""
 
     database: Database
+    reports: ReportDatabase
     tokens: TokenClient
     connections: ConnectionClient
     display: MeteredDisplay
@@ -120,7 +123,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
     return Core(
         stores=Stores(rows=store_rows, accounts=outside.connections),
         stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
-        reports=Reports(rows=ReportRows(database), calendar=calendar),
+        reports=Reports(rows=ReportRows(outside.reports), calendar=calendar),
         runs=Runs(
             starter=starter,
             watch=RunWatch(rows=run_rows, hints=outside.hints, clock=clock),
@@ -181,6 +184,9 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
         lock_timeout=10.0,
     )
     pool = await stack.enter_async_context(open_pool(dsn, application="tokhub-sync", schema=SCHEMA, limits=limits))
+    readers = await stack.enter_async_context(
+        open_pool(dsn, application="tokhub-sync-reports", schema=SCHEMA, limits=REPORT_LIMITS)
+    )
     hints = RunHints()
     listener = NotificationListener(
         dsn, handlers={CHANNEL: hints.announce}, on_gap=hints.announce_all, clock=SystemClock()
@@ -193,6 +199,7 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
     stack.push_async_callback(budget.close)
     return Outside(
         database=database,
+        reports=ReportDatabase(readers),
         tokens=TokenClient(channel),
         connections=ConnectionClient(channel),
         display=MeteredDisplay(

@@ -5,10 +5,11 @@ import pytest
 from tokhub.sync.v1 import sync_pb2
 
 from libs.errors import InvalidField, StoreExists, StoreNotFound
-from libs.tiktok.display_objects import LONGEST_ID
+from libs.tiktok.display_objects import LARGEST_COUNT, LONGEST_ID
 from services.sync.core.calendar import Calendar
 from services.sync.servicers.page_tokens import store_behind, store_token, video_position
 from tests.sync.living_suite import JOB_USER, LivingSuite, Replica
+from tests.sync.snapshot_rows import video
 
 INSERT_VIDEO = """
 INSERT INTO reporting.tiktok_video_daily (subject_kind, subject_id, snapshot_date, video_id, view_count, fetched_at)
@@ -119,6 +120,14 @@ async def test_the_newest_day_of_videos_is_added_up(suite: LivingSuite, replica:
     store = (await replica.stores.ListStores(sync_pb2.ListStoresRequest())).stores[0]
     assert (store.latest_video_stats.total_videos, store.latest_video_stats.total_views) == (2, 10)
     assert not store.HasField("latest_user_stats")
+
+
+async def test_views_beyond_any_number_leave_the_store_readable(suite: LivingSuite, replica: Replica) -> None:
+    await suite.add_store("shop")
+    for name in ("v1", "v2"):
+        await video(suite, "shop", 0, name, LARGEST_COUNT)
+    store = (await replica.stores.GetStore(sync_pb2.GetStoreRequest(store_code="shop"))).store
+    assert store.latest_video_stats.total_views == LARGEST_COUNT
 
 
 async def test_statistics_of_an_unknown_store_are_not_found(replica: Replica) -> None:

@@ -1,20 +1,15 @@
 """Reports, each made by one statement over all stores."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
 import asyncpg
 
-from libs.database.pool import Borrowed
-from services.sync.adapters.postgres.database import Database
+from services.sync.adapters.postgres.report_database import ReportDatabase
+from services.sync.adapters.postgres.sums import bounded_sum
 from services.sync.domain.reports import Completeness, DailyTotals, Missing, Period, StoreGrowth, TopVideo
-
-LARGEST = (1 << 63) - 1  # PostgreSQL's bigint
-# A year of many stores is a scan of many gigabytes, wanted by a person who waits for it.
-TIMEOUT = 120.0  # seconds
 
 # The first snapshot is one of the account that the last one shows; rows of unknown account count as that one's.
 GROWTH = """
@@ -73,9 +68,8 @@ ORDER BY top.views_gained DESC, top.view_count DESC, top.subject_id, top.video_i
 
 
 def total(expression: str) -> str:
-    """Return SQL for a sum that stops at the ends of bigint: one absurd count must not cost the report."""
-    bounded = f"greatest(least(sum({expression}), {LARGEST}), {-LARGEST})::bigint"
-    return f"CASE WHEN count({expression}) > 0 THEN {bounded} END"
+    """Return SQL for a sum that is NULL when nothing was said."""
+    return f"CASE WHEN count({expression}) > 0 THEN {bounded_sum(expression)} END"
 
 
 DAILY_TOTALS = f"""
@@ -152,9 +146,9 @@ GROUP BY days.day, parts.job, why ORDER BY days.day, parts.job, stores DESC, why
 
 
 class ReportRows:
-    """Reads reports; StorageUnavailable when one takes longer than TIMEOUT."""
+    """Reads reports; StorageUnavailable when one takes too long."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ReportDatabase) -> None:
         self._database = database
 
     async def growth(self, period: Period, *, after: str, limit: int) -> list[StoreGrowth]:
@@ -178,16 +172,8 @@ class ReportRows:
         return [to_completeness(day, job, list(group)) for (day, job), group in groups]
 
     async def _fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
-        async with patient(self._database) as connection:
-            return await connection.fetch(statement, *values, timeout=TIMEOUT + 1)
-
-
-@asynccontextmanager
-async def patient(database: Database) -> AsyncIterator[Borrowed]:
-    """Lend a connection whose statements may take TIMEOUT; it only reads."""
-    async with database.borrow() as connection, connection.transaction(readonly=True):
-        await connection.execute(f"SET LOCAL statement_timeout = {TIMEOUT * 1000:.0f}")
-        yield connection
+        async with self._database.read() as connection:
+            return await connection.fetch(statement, *values)
 
 
 def to_completeness(day: date, job: str, rows: list[asyncpg.Record]) -> Completeness:

@@ -6,6 +6,7 @@ import asyncpg
 
 from libs.errors import StoreExists
 from services.sync.adapters.postgres.database import Database
+from services.sync.adapters.postgres.sums import bounded_sum
 from services.sync.domain.stores import LatestUserStats, LatestVideoStats, Store, StoreChanges, StoreDraft
 
 CREATE = """
@@ -18,7 +19,7 @@ WHERE stores.archived_at IS NOT NULL
 RETURNING store_code
 """
 
-READ = """
+READ = f"""
 SELECT s.*, u.follower_count, u.likes_count, u.video_count, u.snapshot_date AS user_day,
        v.snapshot_date AS video_day, v.total_videos, v.total_views
 FROM stores s
@@ -28,7 +29,7 @@ LEFT JOIN LATERAL (
     ORDER BY snapshot_date DESC LIMIT 1
 ) u ON true
 LEFT JOIN LATERAL (
-    SELECT d.snapshot_date, count(*) AS total_videos, coalesce(sum(d.view_count), 0)::bigint AS total_views
+    SELECT d.snapshot_date, count(*) AS total_videos, coalesce({bounded_sum("d.view_count")}, 0) AS total_views
     FROM tiktok_video_daily d
     WHERE d.subject_kind = 'store' AND d.subject_id = s.store_code AND d.snapshot_date = (
         SELECT snapshot_date FROM tiktok_video_daily
