@@ -72,8 +72,8 @@ class SandboxProcess:
 
     def fault(self, kind: str, account: str, **more: object) -> None:
         """Script a fault for the next calls of one account."""
-        fault = {"kind": kind, "open_id": account, **more}
-        self.control.post("/sandbox/faults", json=fault).raise_for_status()
+        fault = json.dumps({"kind": kind, "open_id": account, **more})  # NaN included, which httpx would not send
+        self.control.post("/sandbox/faults", content=fault).raise_for_status()
 
     def ledger(self, account: str) -> dict[str, Any]:
         """Return the counters of one account, its grants and the refresh token that works now."""

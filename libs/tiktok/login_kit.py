@@ -21,6 +21,7 @@ from libs.tiktok.token_answers import (
 )
 from libs.tiktok.transport import Answer, Request, Transport
 
+OK = "ok"
 MAX_SECONDS = 200 * 365 * 86_400  # beyond this a lifetime is not a lifetime
 # Words that blame the app or TikTok, never the account.
 APP_ERRORS = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"})
@@ -118,12 +119,17 @@ class LoginKit:
 
 
 def raise_for_word(answer: Answer, body: dict[str, Any]) -> None:
-    """Raise what an answer's error says; it decides before the status, because TikTok refuses with 200 too."""
-    word = body.get("error")
-    if isinstance(word, str) and word and word not in PASSING_ERRORS:
-        raise (AppRefused if word in APP_ERRORS else Refused)(word[:64])
-    if word:
+    """Raise what an answer's error says; it decides before the status, because TikTok refuses with 200 too.
+
+    Neither the `ok` of TikTok's other products, bare or as the code of an object, nor what cannot be an error is one.
+    """
+    error = body.get("error")
+    word = error.get("code") if isinstance(error, dict) else error
+    if not isinstance(word, str) or word in ("", OK):
+        return
+    if isinstance(error, dict) or word in PASSING_ERRORS:
         raise Unusable(answer.status, answer.headers.get("retry-after"))
+    raise (AppRefused if word in APP_ERRORS else Refused)(word[:64])
 
 
 def read_tokens(answer: Answer) -> Tokens:

@@ -221,7 +221,12 @@ def test_an_unreadable_success_may_have_spent_the_token(body: Any) -> None:
         read_tokens(answer(body))
 
 
-def test_an_error_that_is_no_word_is_unusable() -> None:
+@pytest.mark.parametrize("error", [7, 1e308, True, ["x"], {}, {"code": "ok", "message": ""}, "ok"], ids=repr)
+def test_what_says_no_error_costs_no_token(error: Any) -> None:
+    assert read_tokens(changed(error=error)).refresh_token == Secret("rft.1*!")
+
+
+def test_an_error_of_another_product_is_unusable() -> None:
     with pytest.raises(Unusable):
         read_tokens(answer({**WHOLE, "error": {"code": "internal_error"}}))
 
