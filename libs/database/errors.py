@@ -25,6 +25,11 @@ def storage_errors() -> Iterator[None]:
         raise
 
 
+def was_cut(error: StorageUnavailable) -> bool:
+    """Return whether a connection ended in the middle of a statement: what that did is not known."""
+    return isinstance(error.__cause__, ConnectionError | asyncpg.PostgresConnectionError)
+
+
 def _is_unavailable(error: Exception) -> bool:
     if isinstance(error, OSError | TimeoutError):
         return True

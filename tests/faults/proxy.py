@@ -43,20 +43,24 @@ class CutAtCommit:
 
 @dataclass(eq=False)
 class Link:
-    """One client's connection through the proxy; named are the prepared statements that hold a text."""
+    """One client's connection through the proxy; prepared are the texts of its statements by name."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     swallowing: bool = False
-    named: set[bytes] = field(default_factory=set)
+    prepared: dict[bytes, bytes] = field(default_factory=dict)
 
     def commits(self, statement: bytes, chunk: bytes) -> bool:
         """Return whether a chunk makes the server execute the statement, prepared earlier or simple."""
-        kind, name = chunk[:1], chunk[5:].partition(b"\0")[0]
-        if kind == b"P" and statement in chunk:
-            self.named.add(name)
         bound = chunk[5:].partition(b"\0")[2].partition(b"\0")[0]
-        return (kind == b"Q" and statement in chunk) or (kind == b"B" and bound in self.named)
+        executed = {b"Q": chunk, b"B": self.prepared.get(bound, b"")}.get(chunk[:1], b"")
+        return statement in executed
+
+    def note(self, chunk: bytes) -> None:
+        """Remember a statement that is prepared, also long before anybody wants it cut."""
+        if chunk[:1] == b"P":
+            name, _, text = chunk[5:].partition(b"\0")
+            self.prepared[name] = text
 
     def reset(self) -> None:
         """End both halves with RST."""
@@ -111,6 +115,7 @@ class Proxy:
         with suppress(OSError):
             while chunk := await client.read(AT_ONCE):
                 await self._held_back()
+                link.note(chunk)
                 if self.cut and self.cut.hits(link, chunk):
                     if self.cut.side is Side.REQUEST:
                         return

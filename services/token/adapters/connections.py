@@ -8,6 +8,7 @@ import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.errors import AccountAlreadyConnected
+from services.token.adapters.leases import Leases
 from services.token.adapters.links import require_open
 from services.token.adapters.revocations import QUEUE_REVOCATION
 from services.token.adapters.rows import COLUMNS, connection_of, held_of, is_reduced
@@ -26,45 +27,6 @@ REQUESTS_KEPT = "7 days"
 
 FIND_BY_ID = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
 FIND_BY_OWNER = f"SELECT {COLUMNS} FROM connections WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3"
-
-# Asked only of a token whose last use has no known end; a failure that TikTok or the network named is an end.
-UNANSWERED = """
-    CASE WHEN foreign_at IS NULL AND status = 'ACTIVE' THEN 0 ELSE (
-        SELECT count(*) FILTER (WHERE kind = 'REFRESH_INTENT')
-            - count(*) FILTER (WHERE kind = 'REFRESH_FAILED' OR event.reason = 'unreadable')
-        FROM connection_events AS event
-        WHERE connection_id = $1 AND event.epoch = connections.epoch AND event.generation = connections.generation
-    ) END AS unanswered
-"""
-
-# One atomic statement: of all who are due, the row lets one in, and it notes whose call is on its way.
-# A token that another process presented without leaving word is left to it while the access token lasts: it may only
-# be paused, and presenting its token once more could end the grant. A live one leaves word well within two minutes.
-CLAIM = recorded(
-    f"""
-    UPDATE connections SET
-        lease_owner = $2, lease_number = lease_number + 1,
-        lease_until = clock_timestamp() + make_interval(secs => $3),
-        intent_generation = generation, intent_owner = $2, intent_at = clock_timestamp()
-    FROM (SELECT (
-        SELECT intent_at FROM connections
-        WHERE id = $1 AND intent_generation = generation AND intent_owner <> $2
-    ) AS foreign_at) AS before
-    WHERE id = $1
-      AND status IN ('ACTIVE', 'SUSPECT')
-      AND (generation = $4 OR access_expires_at < clock_timestamp() + least(
-              make_interval(secs => $5), (access_expires_at - received_at) / 2))
-      AND (lease_until IS NULL OR lease_until < clock_timestamp())
-      AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
-      AND (foreign_at IS NULL OR foreign_at < clock_timestamp() - interval '2 minutes'
-           OR access_expires_at < clock_timestamp() + interval '30 seconds')
-    RETURNING {COLUMNS}, refresh_token, failures,
-        extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for, {UNANSWERED}
-    """,
-    kind="'REFRESH_INTENT'",
-    reason="''",
-    by="$6",
-)
 
 MARK_CONNECTED = "INSERT INTO refresh_token_marks (mark, connection_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 
@@ -191,6 +153,7 @@ class PostgresConnections:
     def __init__(self, *, pool: Pool, replica: str) -> None:
         self._pool = pool
         self._replica = replica
+        self._leases = Leases(pool=pool, replica=replica)
 
     async def find(self, reference: Reference) -> Held | None:
         """Return a connection by id or owner."""
@@ -203,26 +166,7 @@ class PostgresConnections:
 
     async def claim(self, connection_id: UUID, need: Need, *, lease: float) -> Lease | None:
         """Take the lease when the need is unmet and nobody holds it."""
-        async with borrow(self._pool) as database:
-            row = await database.fetchrow(
-                CLAIM,
-                connection_id,
-                self._replica,
-                lease,
-                need.spent_generation,
-                need.min_ttl,
-                author(self._replica),
-            )
-        if row is None:
-            return None
-        return Lease(
-            connection=connection_of(row),
-            access=row["access_token"],
-            refresh=row["refresh_token"],
-            failures=row["failures"],
-            foreign_for=row["foreign_for"],
-            unanswered=row["unanswered"],
-        )
+        return await self._leases.take(connection_id, need, lease)
 
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
         """Store new tokens if the row still has the lease's version; a repeat of a save that worked says so."""

@@ -1,0 +1,118 @@
+"""The lease of a connection, also when nobody knows whether it was given: the answer was lost on the way."""
+
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from libs.database.errors import was_cut
+from libs.database.pool import Borrowed, Pool, borrow
+from libs.errors import StorageUnavailable
+from services.token.adapters.rows import COLUMNS, connection_of
+from services.token.adapters.timeline import author, recorded
+from services.token.core.connections import Lease
+from services.token.domain.connection import Need
+
+# Asked only of a token whose last use has no known end; a failure that TikTok or the network named is an end.
+UNANSWERED = """
+    CASE WHEN foreign_at IS NULL AND status = 'ACTIVE' THEN 0 ELSE (
+        SELECT count(*) FILTER (WHERE kind = 'REFRESH_INTENT')
+            - count(*) FILTER (WHERE kind = 'REFRESH_FAILED' OR event.reason = 'unreadable')
+        FROM connection_events AS event
+        WHERE connection_id = $1 AND event.epoch = connections.epoch AND event.generation = connections.generation
+    ) END
+"""
+
+# One atomic statement: of all who are due, the row lets one in, and it notes whose call is on its way.
+# A token that another process presented without leaving word is left to it while the access token lasts: it may only
+# be paused, and presenting its token once more could end the grant. A live one leaves word well within two minutes.
+CLAIM = recorded(
+    f"""
+    UPDATE connections SET
+        lease_owner = $7, lease_number = lease_number + 1,
+        lease_until = clock_timestamp() + make_interval(secs => $3),
+        intent_generation = generation, intent_owner = $2, intent_at = clock_timestamp()
+    FROM (SELECT (
+        SELECT intent_at FROM connections
+        WHERE id = $1 AND intent_generation = generation AND intent_owner <> $2
+    ) AS foreign_at) AS before
+    WHERE id = $1
+      AND status IN ('ACTIVE', 'SUSPECT')
+      AND (generation = $4 OR access_expires_at < clock_timestamp() + least(
+              make_interval(secs => $5), (access_expires_at - received_at) / 2))
+      AND (lease_until IS NULL OR lease_until < clock_timestamp())
+      AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
+      AND (foreign_at IS NULL OR foreign_at < clock_timestamp() - interval '2 minutes'
+           OR access_expires_at < clock_timestamp() + interval '30 seconds')
+    RETURNING {COLUMNS}, refresh_token, failures,
+        extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for,
+        {UNANSWERED} AS unanswered
+    """,
+    kind="'REFRESH_INTENT'",
+    reason="''",
+    by="$6",
+)
+
+# The very lease of a claim whose answer was lost. Its intent is on record and is not counted as another presentation;
+# whose intent it took the place of is found in the record too.
+RETAKE = f"""
+    UPDATE connections SET lease_until = clock_timestamp() + make_interval(secs => $3)
+    FROM (SELECT (
+        SELECT max(at) FROM connection_events AS event JOIN connections AS row ON row.id = event.connection_id
+        WHERE row.id = $1 AND event.epoch = row.epoch AND event.generation = row.generation
+          AND kind = 'REFRESH_INTENT' AND replica <> $4
+    ) AS foreign_at) AS before
+    WHERE id = $1 AND lease_owner = $2
+    RETURNING {COLUMNS}, refresh_token, failures,
+        extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for,
+        greatest({UNANSWERED} - 1, 0) AS unanswered
+"""
+
+
+class Leases:
+    """Takes leases; replica names this process, and every lease has a name of its own behind it."""
+
+    def __init__(self, *, pool: Pool, replica: str) -> None:
+        self._pool = pool
+        self._replica = replica
+        self._unsure: dict[UUID, str] = {}
+
+    async def take(self, connection_id: UUID, need: Need, seconds: float) -> Lease | None:
+        """Take the lease when the need is unmet and nobody holds it, or when an earlier try took it unawares."""
+        try:
+            return await self._take(connection_id, need, seconds)
+        except StorageUnavailable as error:
+            if not was_cut(error):
+                raise
+        return await self._take(connection_id, need, seconds)
+
+    async def _take(self, connection_id: UUID, need: Need, seconds: float) -> Lease | None:
+        async with borrow(self._pool) as database:
+            lease = await self._retake(database, connection_id, seconds)
+            return lease or await self._claim(database, connection_id, need, seconds)
+
+    async def _retake(self, database: Borrowed, connection_id: UUID, seconds: float) -> Lease | None:
+        name = self._unsure.get(connection_id)
+        if name is None:
+            return None
+        row = await database.fetchrow(RETAKE, connection_id, name, seconds, self._replica)
+        del self._unsure[connection_id]
+        return lease_of(row) if row else None
+
+    async def _claim(self, database: Borrowed, connection_id: UUID, need: Need, seconds: float) -> Lease | None:
+        name = self._unsure[connection_id] = f"{self._replica} {uuid4().hex[:8]}"
+        wanted = (seconds, need.spent_generation, need.min_ttl)
+        row = await database.fetchrow(CLAIM, connection_id, self._replica, *wanted, author(self._replica), name)
+        del self._unsure[connection_id]
+        return lease_of(row) if row else None
+
+
+def lease_of(row: asyncpg.Record) -> Lease:
+    """Return the lease that a row was returned with."""
+    return Lease(
+        connection=connection_of(row),
+        access=row["access_token"],
+        refresh=row["refresh_token"],
+        failures=row["failures"],
+        foreign_for=row["foreign_for"],
+        unanswered=row["unanswered"],
+    )
