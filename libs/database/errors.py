@@ -8,8 +8,9 @@ import asyncpg
 from libs.errors import StorageUnavailable
 
 # PostgreSQL's SQLSTATE classes: connection, authorization, missing database, rollback for concurrency, resources,
-# operator intervention (a timeout, a shutdown) and internal errors; https://www.postgresql.org/docs/current/errcodes-appendix.html
-_CLASSES = ("08", "28", "3D", "40", "53", "57", "58", "XX")
+# operator intervention (a timeout, a shutdown), a trigger that somebody put there (PL/pgSQL), and internal errors;
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_CLASSES = ("08", "28", "3D", "40", "53", "57", "58", "P0", "XX")
 # A server that became read-only by failover, and a lock that was not given in time.
 _STATES = ("25006", "55P03")
 

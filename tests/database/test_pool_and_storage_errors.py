@@ -89,6 +89,13 @@ async def test_a_read_only_server_is_unavailable_storage(database_dsn: str) -> N
                 await connection.execute("CREATE TABLE refused ()")
 
 
+async def test_a_row_that_a_trigger_refuses_is_unavailable_storage(database_dsn: str) -> None:
+    async with open_pool(database_dsn, application="test") as pool:
+        with pytest.raises(StorageUnavailable):
+            async with borrow(pool) as connection:
+                await connection.execute("DO $$ BEGIN RAISE EXCEPTION 'no'; END $$")
+
+
 async def test_a_closed_pool_is_unavailable_storage(database_dsn: str) -> None:
     async with open_pool(database_dsn, application="test") as pool:
         pass
