@@ -1,6 +1,7 @@
 """A ring of AES-256-GCM keys: seals with the active one, opens with any, and only in the place a value was sealed for.
 
-A sealed value is: version byte, length of the key id, key id, 12-byte nonce, ciphertext with its 16-byte tag.
+A place is bytes that say where a value belongs (place_of); it is the associated data of the cipher. A sealed value is:
+version byte, length of the key id, key id, 12-byte nonce, ciphertext with its 16-byte tag.
 """
 
 import os
@@ -58,18 +59,18 @@ class KeyRing:
             raise WrongKeys(f"key {key_id} seals the stored tokens now, and it is not set here")
         self.active = key_id
 
-    def seal(self, plaintext: bytes, place: Sequence[str]) -> bytes:
+    def seal(self, plaintext: bytes, place: bytes) -> bytes:
         """Return plaintext sealed with the active key for one place."""
         return self.seal_with(self.active, plaintext, place)
 
-    def seal_with(self, key_id: str, plaintext: bytes, place: Sequence[str]) -> bytes:
+    def seal_with(self, key_id: str, plaintext: bytes, place: bytes) -> bytes:
         """Return plaintext sealed with one of the keys for one place."""
         nonce = os.urandom(NONCE_BYTES)
-        sealed = self._ciphers[key_id].encrypt(nonce, plaintext, associated_data(place))
+        sealed = self._ciphers[key_id].encrypt(nonce, plaintext, place)
         self.usage.count(key_id)
         return header(key_id) + nonce + sealed
 
-    def open(self, sealed: bytes, place: Sequence[str]) -> bytes:
+    def open(self, sealed: bytes, place: bytes) -> bytes:
         """Return the plaintext of a value that was sealed for this place; raise CannotOpen."""
         cipher = self._ciphers.get(key_id_of(sealed))
         if cipher is None:
@@ -77,7 +78,7 @@ class KeyRing:
         start = 2 + sealed[1]
         nonce, body = sealed[start : start + NONCE_BYTES], sealed[start + NONCE_BYTES :]
         try:
-            return cipher.decrypt(nonce, body, associated_data(place))
+            return cipher.decrypt(nonce, body, place)
         except InvalidTag:
             raise CannotOpen("it is damaged or belongs to another place") from None
 
@@ -94,9 +95,9 @@ def key_id_of(sealed: bytes) -> str:
     return sealed[2 : 2 + sealed[1]].decode("ascii", errors="replace")
 
 
-def associated_data(place: Sequence[str]) -> bytes:
-    """Return the place as bytes, each part with its length, so that no two places look alike."""
-    return b"".join([len(part).to_bytes(4, "big") + part for part in map(str.encode, place)])
+def place_of(*parts: str) -> bytes:
+    """Return the place that parts name: each with its length, so that no two places look alike."""
+    return b"".join([len(part).to_bytes(4, "big") + part for part in map(str.encode, parts)])
 
 
 def parse_keys(key: Secret | None, keys: Secret | None) -> KeyRing:

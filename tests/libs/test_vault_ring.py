@@ -1,11 +1,12 @@
 import pytest
 
 from libs.secret import Secret
-from libs.vault.ring import CannotOpen, KeyRing, WrongKeys, associated_data, parse_keys
+from libs.vault.ring import CannotOpen, KeyRing, WrongKeys, parse_keys, place_of
 
 KEY = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
-PLACE = ("grant", "6f1c2f0e", "refresh", "3")
+PARTS = ("grant", "6f1c2f0e", "refresh", "3")
+PLACE = place_of(*PARTS)
 PLAINTEXT = b"rft.CNRYplaintext"
 
 
@@ -42,12 +43,12 @@ def test_a_shortened_or_lengthened_value_is_noticed(ring: KeyRing) -> None:
             ring.open(damaged, PLACE)
 
 
-@pytest.mark.parametrize("part", range(len(PLACE)))
+@pytest.mark.parametrize("part", range(len(PARTS)))
 def test_every_part_of_the_place_matters(ring: KeyRing, part: int) -> None:
-    elsewhere = [*PLACE]
+    elsewhere = [*PARTS]
     elsewhere[part] += "x"
     with pytest.raises(CannotOpen, match="another place"):
-        ring.open(ring.seal(PLAINTEXT, PLACE), elsewhere)
+        ring.open(ring.seal(PLAINTEXT, PLACE), place_of(*elsewhere))
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,9 @@ def test_every_part_of_the_place_matters(ring: KeyRing, part: int) -> None:
     ],
 )
 def test_no_two_places_look_alike(ring: KeyRing, one: tuple[str, ...], other: tuple[str, ...]) -> None:
-    assert associated_data(one) != associated_data(other)
+    assert place_of(*one) != place_of(*other)
     with pytest.raises(CannotOpen):
-        ring.open(ring.seal(PLAINTEXT, one), other)
+        ring.open(ring.seal(PLAINTEXT, place_of(*one)), place_of(*other))
 
 
 def test_a_value_of_an_unknown_key_stays_closed(ring: KeyRing) -> None:

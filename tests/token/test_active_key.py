@@ -90,7 +90,7 @@ async def test_sealed_values_of_all_replicas_are_counted_together(house: House) 
     one, two = await keyholder(house, "one", "k1"), await keyholder(house, "two", "k1")
     for keyed in (one, two):
         for _ in range(10):
-            keyed.ring.seal(b"x", ("place",))
+            keyed.ring.seal(b"x", b"place")
         await keyed.member.report()
 
     # Twenty, and the first one's canary.
@@ -105,7 +105,7 @@ async def test_a_key_that_sealed_too_often_starts_no_new_tokens(house: House) ->
 
     with pytest.raises(ServerMisconfig, match="put a new key first in TOKEN_ENC_KEYS"):
         one.vault.require_room()
-    assert one.ring.open(one.ring.seal(b"what TikTok gave", ("p",)), ("p",)) == b"what TikTok gave"
+    assert one.ring.open(one.ring.seal(b"what TikTok gave", b"p"), b"p") == b"what TikTok gave"
 
 
 async def test_no_token_is_presented_that_could_not_be_sealed_safely(house: House) -> None:

@@ -137,7 +137,7 @@ def written(directory: Path, bodies: list[bytes]) -> Path:
 def test_a_record_cut_off_anywhere_costs_only_itself(tmp_path: Path) -> None:
     whole = written(tmp_path, [b"first", b"second"])
     content = whole.read_bytes()
-    last = whole.stat().st_size - len(RING.seal(b"second", ())) - 8
+    last = whole.stat().st_size - len(RING.seal(b"second", b"")) - 8
 
     for length in range(last, len(content)):
         whole.write_bytes(content[:length])
@@ -154,7 +154,7 @@ def test_zeros_after_the_last_record_are_a_record_cut_off(tmp_path: Path) -> Non
 def test_damage_anywhere_but_in_the_last_record_is_noticed(tmp_path: Path) -> None:
     whole = written(tmp_path, [b"first", b"second", b"third"])
     content = whole.read_bytes()
-    last = len(content) - len(RING.seal(b"third", ())) - 8
+    last = len(content) - len(RING.seal(b"third", b"")) - 8
 
     for position in range(last):
         damaged = bytearray(content)
@@ -167,7 +167,7 @@ def test_damage_anywhere_but_in_the_last_record_is_noticed(tmp_path: Path) -> No
 def test_records_cannot_be_exchanged_or_left_out(tmp_path: Path) -> None:
     whole = written(tmp_path, [b"alike1", b"alike2", b"alike3"])
     content = whole.read_bytes()
-    size = len(RING.seal(b"alike1", ())) + 8
+    size = len(RING.seal(b"alike1", b"")) + 8
     head = content[: len(content) - 3 * size]
     one, two, three = (content[len(head) + number * size :][:size] for number in range(3))
 

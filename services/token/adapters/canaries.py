@@ -1,10 +1,10 @@
 """Checks the key ring against the database before anything is written with it."""
 
 from libs.database.pool import Borrowed, Pool, borrow
-from libs.vault.ring import CannotOpen, KeyRing, WrongKeys, header
+from libs.vault.ring import CannotOpen, KeyRing, WrongKeys, header, place_of
 from services.token.adapters.sealed_columns import SEALED_FIELDS, header_of
 
-PLACE = ("tokhub/canary/v1",)
+PLACE = place_of("tokhub/canary/v1")
 CANARY = b"this key opens what it sealed"
 
 # A header that belongs to no canary is a damaged row's: it must not stop the stores whose rows are whole.

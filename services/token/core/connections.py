@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 from uuid import UUID
 
-from services.token.core.vault import SealedTokens
+from services.token.core.vault import SealedTokens, access_place
 from services.token.domain.connection import (
     ByOwner,
     Connection,
@@ -27,6 +28,11 @@ class Held:
 
     connection: Connection
     access: bytes = field(repr=False)
+
+    @cached_property
+    def place(self) -> bytes:
+        """The only place in which the access token opens; a cached connection works it out once."""
+        return access_place(self.connection.id, self.connection.version)
 
 
 @dataclass(frozen=True, kw_only=True)

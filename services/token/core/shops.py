@@ -57,7 +57,7 @@ class ShopLearner:
         """Ask for the shops of a connection; return whether they are known now."""
         connection = held.connection
         try:
-            token = self._vault.open_access(held.access, connection.id, connection.version)
+            token = self._vault.open_at(held.access, held.place)
             shops = await self._source.shops(token)
             left_out = await self._rows.learn(connection, chosen(shops, connection, wanted))
         except (Outcome, TokhubError, CannotOpen) as error:

@@ -1,10 +1,9 @@
 """Hands out access tokens that work, and refreshes on request."""
 
 import contextlib
-from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -27,12 +26,11 @@ class Source(StrEnum):
     DATABASE = "database"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ValidToken:
+class ValidToken(NamedTuple):
     """An access token; fresh is False when it is shorter than asked for."""
 
     connection: Connection
-    access_token: Secret = field(repr=False)
+    access_token: Secret
     fresh: bool
     source: Source
 
@@ -129,12 +127,12 @@ class Tokens:
     async def _opened(self, held: Held, *, fresh: bool, source: Source = Source.DATABASE) -> ValidToken:
         connection = held.connection
         try:
-            token = self._vault.open_access(held.access, connection.id, connection.version)
+            token = self._vault.open_at(held.access, held.place)
         except CannotOpen as error:
             log.error("stored token does not open", connection=str(connection.id), why=str(error))
             await self._connections.suspect(connection.id, connection.version, self._vault.lacked_keys(held.access))
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
-        return ValidToken(connection=connection, access_token=token, fresh=fresh, source=source)
+        return ValidToken(connection, token, fresh, source)
 
 
 def outlives(error: Exception) -> bool:

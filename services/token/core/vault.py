@@ -8,7 +8,7 @@ from uuid import UUID
 
 from libs.errors import ServerMisconfig
 from libs.secret import Secret
-from libs.vault.ring import CannotOpen, KeyRing, header, key_id_of
+from libs.vault.ring import CannotOpen, KeyRing, header, key_id_of, place_of
 from libs.vault.usage import REFUSE_AT
 from services.token.domain.connection import Provider, Version
 from services.token.domain.grant import Grant
@@ -50,11 +50,15 @@ class Vault:
 
     def open_access(self, sealed: bytes, connection_id: UUID, version: Version) -> Secret:
         """Return the access token; raises libs.vault.ring.CannotOpen."""
-        return self._open(sealed, connection_id, version, "access")
+        return self.open_at(sealed, access_place(connection_id, version))
+
+    def open_at(self, sealed: bytes, place: bytes) -> Secret:
+        """Return the token that was sealed for a place; raises libs.vault.ring.CannotOpen."""
+        return Secret(self._ring.open(sealed, place).decode())
 
     def open_refresh(self, sealed: bytes, connection_id: UUID, version: Version) -> Secret:
         """Return the refresh token; raises libs.vault.ring.CannotOpen."""
-        return self._open(sealed, connection_id, version, "refresh")
+        return self.open_at(sealed, place(connection_id, version, "refresh"))
 
     @property
     def active_header(self) -> bytes:
@@ -80,7 +84,7 @@ class Vault:
         found = {}
         for name, value in (("access", sealed.access), ("refresh", sealed.refresh)):
             try:
-                self._open(value, connection_id, version, name)
+                self.open_at(value, place(connection_id, version, name))
             except CannotOpen as error:
                 found[name] = str(error)
         return found
@@ -109,10 +113,12 @@ class Vault:
     def _seal(self, token: Secret, connection_id: UUID, version: Version, name: str) -> bytes:
         return self._ring.seal(token.reveal().encode(), place(connection_id, version, name))
 
-    def _open(self, sealed: bytes, connection_id: UUID, version: Version, name: str) -> Secret:
-        return Secret(self._ring.open(sealed, place(connection_id, version, name)).decode())
+
+def place(connection_id: UUID, version: Version, name: str) -> bytes:
+    """Return the only place in which one token opens."""
+    return place_of(PURPOSE, str(connection_id), str(version.epoch), str(version.generation), name)
 
 
-def place(connection_id: UUID, version: Version, name: str) -> tuple[str, ...]:
-    """Return the associated data of one token."""
-    return (PURPOSE, str(connection_id), str(version.epoch), str(version.generation), name)
+def access_place(connection_id: UUID, version: Version) -> bytes:
+    """Return the only place in which an access token opens."""
+    return place(connection_id, version, "access")

@@ -1,6 +1,7 @@
 """The messages of BatchGetValidTokens, and those it shares with GetValidToken."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from tokhub.token.v1 import token_pb2
 
@@ -8,8 +9,9 @@ from libs.errors import InvalidField, TokhubError
 from libs.rpc.interceptor import validate
 from libs.rpc.status import to_status
 from services.token.core.batch import Answer, Want
+from services.token.core.cache import MOST
 from services.token.core.tokens import ValidToken
-from services.token.domain.connection import Need
+from services.token.domain.connection import Connection, Need
 from services.token.servicers.translate import PROVIDER_VALUES, reference_of, shop_message, timestamp
 
 DEFAULT_MIN_TTL = timedelta(seconds=60)
@@ -35,15 +37,39 @@ def want_of(request: token_pb2.GetValidTokenRequest) -> Want | InvalidField:
     return Want(reference=reference_of(request.connection), need=need)
 
 
-def token_message(valid: ValidToken) -> token_pb2.GetValidTokenResponse:
-    """Return a token's message."""
-    connection = valid.connection
+def token_message(valid: ValidToken, draft: token_pb2.GetValidTokenResponse) -> token_pb2.GetValidTokenResponse:
+    """Return a token's message, given what it says of the connection."""
+    message = token_pb2.GetValidTokenResponse()
+    message.CopyFrom(draft)
+    message.access_token = valid.access_token.reveal()
+    message.freshness = token_pb2.FRESHNESS_FRESH if valid.fresh else token_pb2.FRESHNESS_STALE_BUT_VALID
+    return message
+
+
+class Drafts:
+    """What token messages say of connections, written once for a connection that is handed out again and again."""
+
+    def __init__(self) -> None:
+        self._written: dict[UUID, tuple[Connection, token_pb2.GetValidTokenResponse]] = {}
+
+    def of(self, connection: Connection) -> token_pb2.GetValidTokenResponse:
+        """Return the draft for a connection as it was read."""
+        known = self._written.get(connection.id)
+        if known and known[0] is connection:
+            return known[1]
+        if len(self._written) >= MOST:
+            self._written.clear()
+        written = draft(connection)
+        self._written[connection.id] = (connection, written)
+        return written
+
+
+def draft(connection: Connection) -> token_pb2.GetValidTokenResponse:
+    """Return what a token's message says of its connection."""
     return token_pb2.GetValidTokenResponse(
-        access_token=valid.access_token.reveal(),
         token_type="Bearer",
         expire_time=timestamp(connection.access_expires_at),
         generation=connection.version.generation,
-        freshness=token_pb2.FRESHNESS_FRESH if valid.fresh else token_pb2.FRESHNESS_STALE_BUT_VALID,
         provider=PROVIDER_VALUES[connection.provider],
         account_id=connection.account_id,
         scopes=connection.scopes,
@@ -56,4 +82,4 @@ def item_message(answer: Answer) -> token_pb2.TokenResult:
     """Return an item's message."""
     if isinstance(answer, TokhubError):
         return token_pb2.TokenResult(status=to_status(answer))
-    return token_pb2.TokenResult(token=token_message(answer))
+    return token_pb2.TokenResult(token=token_message(answer, draft(answer.connection)))

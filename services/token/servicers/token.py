@@ -9,7 +9,7 @@ from services.token.core.batch import BatchTokens
 from services.token.core.refresh_all import RefreshAll
 from services.token.core.tokens import TokensPort
 from services.token.core.watch_tokens import TokenWatch
-from services.token.servicers.batching import item_message, min_ttl_of, rejected_of, token_message, want_of
+from services.token.servicers.batching import Drafts, item_message, min_ttl_of, rejected_of, token_message, want_of
 from services.token.servicers.refreshing import news_message, scope_of
 from services.token.servicers.translate import connection_message, reference_of
 from services.token.servicers.watching import chosen_of, watch_message
@@ -25,13 +25,15 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         self._batch = batch
         self._refresh_all = refresh_all
         self._watch = watch
+        self._drafts = Drafts()
 
     async def GetValidToken(
         self, request: token_pb2.GetValidTokenRequest, context: Context
     ) -> token_pb2.GetValidTokenResponse:
         """Return an access token that works."""
         reference, rejected = reference_of(request.connection), rejected_of(request)
-        return token_message(await self._tokens.get_valid(reference, min_ttl_of(request), rejected))
+        valid = await self._tokens.get_valid(reference, min_ttl_of(request), rejected)
+        return token_message(valid, self._drafts.of(valid.connection))
 
     async def BatchGetValidTokens(
         self, request: token_pb2.BatchGetValidTokensRequest, context: Context

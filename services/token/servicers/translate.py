@@ -1,6 +1,7 @@
 """Between the messages of token.proto and the core's values."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -65,9 +66,15 @@ STATUS_VALUES = {status: value for value, status in STATUSES.items()}
 def reference_of(message: token_pb2.ConnectionReference) -> Reference:
     """Return what names a connection."""
     if message.WhichOneof("reference") == "connection_id":
-        return ById(id=UUID(message.connection_id))
+        return by_id(message.connection_id)
     named = message.owner_connection
     return ByOwner(provider=PROVIDERS[named.provider], owner=owner_of(named.owner))
+
+
+@lru_cache(maxsize=65_536)
+def by_id(text: str) -> ById:
+    """Return what names a connection by its UUID; callers ask for the same ones again and again."""
+    return ById(id=UUID(text))
 
 
 def owner_of(message: token_pb2.Owner) -> Owner:

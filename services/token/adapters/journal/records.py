@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from libs.vault.ring import CannotOpen, KeyRing, UnknownKey
+from libs.vault.ring import CannotOpen, KeyRing, UnknownKey, place_of
 from services.token.core.journal import JournalCorrupt
 
 MAGIC = b"tokhubj1"
@@ -46,9 +46,9 @@ def record(ring: KeyRing, head: bytes, number: int, body: bytes) -> bytes:
     return FRAME.pack(len(sealed), zlib.crc32(length)) + sealed
 
 
-def place(head: bytes, number: int) -> tuple[str, ...]:
+def place(head: bytes, number: int) -> bytes:
     """Return what a record is bound to."""
-    return (PURPOSE, head.hex(), str(number))
+    return place_of(PURPOSE, head.hex(), str(number))
 
 
 def read_bodies(path: Path, ring: KeyRing) -> Iterator[bytes]:
