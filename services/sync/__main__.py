@@ -153,12 +153,12 @@ def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) 
     """Put together what works on items."""
     clock, database = SystemClock(), outside.database
     gate = UpstreamGate(circuit=Circuit(clock), budget=outside.budget)
-    accounts = AccountCalls(tokens=outside.tokens, gate=gate, display=outside.display)
+    accounts = AccountCalls(tokens=outside.tokens, gate=gate, display=outside.display, clock=clock)
     snapshots = SnapshotWrites(database)
     return ItemWorker(
         items=ItemRows(database),
         jobs={
-            Job.USER: UserJob(accounts=accounts, snapshots=snapshots, clock=clock),
+            Job.USER: UserJob(accounts=accounts, snapshots=snapshots),
             Job.VIDEO: VideoJob(
                 accounts=accounts,
                 snapshots=snapshots,

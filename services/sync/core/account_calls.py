@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from libs.clock import Clock
 from libs.errors import ScopeMissing
 from libs.secret import Secret
 from libs.tiktok.display_objects import AccessTokenInvalid, Account, VideoPage
 from services.sync.domain.items import Claim
 from services.sync.domain.rate_limit import Lane
+from services.sync.domain.readings import Reading
 from services.sync.domain.subjects import Subject
 from services.sync.domain.tokens import AccessToken
 
@@ -62,34 +64,41 @@ class DisplayApi(Protocol):
 class AccountCalls:
     """The two calls that syncing needs; a token rejected by TikTok is replaced once and the call repeated."""
 
-    def __init__(self, *, tokens: Tokens, gate: Gate, display: DisplayApi) -> None:
+    def __init__(self, *, tokens: Tokens, gate: Gate, display: DisplayApi, clock: Clock) -> None:
         self._tokens = tokens
         self._gate = gate
         self._display = display
+        self._clock = clock
 
-    async def account(self, claim: Claim) -> Account:
+    async def account(self, claim: Claim) -> Reading[Account]:
         """Return the account of the claim's subject; ScopeMissing, and what Tokens, Gate and DisplayApi raise."""
 
-        async def call(token: AccessToken) -> Account:
+        async def call(token: AccessToken) -> Reading[Account]:
             require(token, USER_SCOPES)
-            return await self._gate.call(
-                Endpoint.USER_INFO,
-                claim.lane,
-                lambda: self._display.user_info(token.value, with_profile=PROFILE_SCOPE in token.scopes),
+            with_profile = PROFILE_SCOPE in token.scopes
+            return await self._read(
+                Endpoint.USER_INFO, claim, lambda: self._display.user_info(token.value, with_profile=with_profile)
             )
 
         return await self._with_token(claim.key.subject, call)
 
-    async def video_page(self, claim: Claim) -> VideoPage:
+    async def video_page(self, claim: Claim) -> Reading[VideoPage]:
         """Return the page of videos the claim has come to; ScopeMissing, and what Tokens, Gate and DisplayApi raise."""
 
-        async def call(token: AccessToken) -> VideoPage:
+        async def call(token: AccessToken) -> Reading[VideoPage]:
             require(token, VIDEO_SCOPES)
-            return await self._gate.call(
-                Endpoint.VIDEO_LIST, claim.lane, lambda: self._display.video_page(token.value, claim.cursor)
+            return await self._read(
+                Endpoint.VIDEO_LIST, claim, lambda: self._display.video_page(token.value, claim.cursor)
             )
 
         return await self._with_token(claim.key.subject, call)
+
+    async def _read(self, endpoint: Endpoint, claim: Claim, send: Callable[[], Awaitable[Answer]]) -> Reading[Answer]:
+        async def read() -> Reading[Answer]:
+            asked_at = self._clock.now()
+            return Reading(content=await send(), asked_at=asked_at)
+
+        return await self._gate.call(endpoint, claim.lane, read)
 
     async def _with_token(self, subject: Subject, call: Call[Answer]) -> Answer:
         token = await self._tokens.valid(subject)

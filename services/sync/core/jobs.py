@@ -11,6 +11,7 @@ from libs.tiktok.display_objects import Account, Video, VideoPage
 from services.sync.domain import wording
 from services.sync.domain.items import Claim, Ending, GaveBack
 from services.sync.domain.outcomes import Outcome
+from services.sync.domain.readings import Reading
 from services.sync.domain.subjects import Subject
 
 MOST_PAGES = 5_000  # 100,000 videos; TikTok's largest accounts are below
@@ -19,11 +20,11 @@ MOST_PAGES = 5_000  # 100,000 videos; TikTok's largest accounts are below
 class Accounts(Protocol):
     """TikTok, for the subject of a claim."""
 
-    async def account(self, claim: Claim) -> Account:
+    async def account(self, claim: Claim) -> Reading[Account]:
         """Return the account."""
         ...
 
-    async def video_page(self, claim: Claim) -> VideoPage:
+    async def video_page(self, claim: Claim) -> Reading[VideoPage]:
         """Return the page of videos that the claim has come to."""
         ...
 
@@ -53,23 +54,21 @@ class Refresher(Protocol):
 class UserJob:
     """Stores the account's snapshot of the day."""
 
-    def __init__(self, *, accounts: Accounts, snapshots: Snapshots, clock: Clock) -> None:
+    def __init__(self, *, accounts: Accounts, snapshots: Snapshots) -> None:
         self._accounts = accounts
         self._snapshots = snapshots
-        self._clock = clock
 
     async def perform(self, claim: Claim) -> Ending:
         """Return how it ended."""
-        fetched_at = self._clock.now()
-        account = await self._accounts.account(claim)
-        await self._snapshots.save_account(claim, account, fetched_at)
-        return Ending(outcome=Outcome.SUCCESS, message=wording.account_synced(account), records=1)
+        read = await self._accounts.account(claim)
+        await self._snapshots.save_account(claim, read.content, read.asked_at)
+        return Ending(outcome=Outcome.SUCCESS, message=wording.account_synced(read.content), records=1)
 
 
 class VideoJob:
     """Stores a snapshot of every video, page after page, from the page on that the item had come to.
 
-    Between two pages of an account page_spacing seconds pass at least.
+    Between two calls for an account page_spacing seconds pass at least, however long one had waited for its turn.
     """
 
     def __init__(
@@ -91,23 +90,29 @@ class VideoJob:
         """Return how it ended; GaveBack after the page in hand when the process stops."""
         has_more = claim.pages == 0 or claim.cursor is not None
         while has_more:
-            begun = self._clock.monotonic()
-            claim = await self._next_page(claim)
+            read = await self._next_page(claim)
+            claim = await self._save(claim, read)
             has_more = claim.cursor is not None
             if has_more and self._is_stopping():
                 raise GaveBack
-            early = begun + self._page_spacing - self._clock.monotonic()
-            if has_more and early > 0:
-                await self._clock.sleep(early)
+            if has_more:
+                await self._keep_apart(read.asked_at)
         return Ending(outcome=Outcome.SUCCESS, message=wording.videos_synced(claim.records), records=claim.records)
 
-    async def _next_page(self, claim: Claim) -> Claim:
+    async def _next_page(self, claim: Claim) -> Reading[VideoPage]:
         if claim.pages >= MOST_PAGES:
             raise UpstreamCursorLoop
-        fetched_at = self._clock.now()
-        page = await self._accounts.video_page(claim)
-        cursor = page.cursor_after(claim.cursor)
-        return await self._snapshots.save_videos(claim, page.videos, cursor=cursor, fetched_at=fetched_at)
+        return await self._accounts.video_page(claim)
+
+    async def _save(self, claim: Claim, read: Reading[VideoPage]) -> Claim:
+        cursor = read.content.cursor_after(claim.cursor)
+        return await self._snapshots.save_videos(claim, read.content.videos, cursor=cursor, fetched_at=read.asked_at)
+
+    async def _keep_apart(self, asked_at: datetime) -> None:
+        early = self._page_spacing - (self._clock.now() - asked_at).total_seconds()
+        if early > 0:
+            # No longer than that, wherever the clock has been set to since.
+            await self._clock.sleep(min(early, self._page_spacing))
 
 
 class RefreshJob:
