@@ -6,7 +6,16 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from benchmarks import journal, refresh_all, stampede, start_up, token_reads
+from benchmarks import (
+    journal,
+    refresh_all,
+    snapshot_writes,
+    stampede,
+    start_up,
+    sync_latency,
+    sync_window,
+    token_reads,
+)
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.processes import ROOT
@@ -20,6 +29,9 @@ MEASUREMENTS: Mapping[str, Measure] = {
     "stampede": stampede.measure,
     "journal": journal.measure,
     "start-up": start_up.measure,
+    "sync-window": sync_window.measure,
+    "sync-latency": sync_latency.measure,
+    "snapshot-writes": snapshot_writes.measure,
 }
 RESULT = ROOT / "build" / "bench.json"
 

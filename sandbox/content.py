@@ -36,14 +36,17 @@ class Habits:
         return FIRST_DAY + self.offset + ordinal * self.period
 
 
-def habits_of(seed: int, account: Account) -> Habits:
-    """Return how this account posts: 8 % show nothing, the rest 1 to 115 videos, on average 3.2 pages of 20."""
+def habits_of(seed: int, account: Account, videos: int | None = None) -> Habits:
+    """Return how this account posts; of itself 8 % show nothing, the rest 1 to 115 videos, on average 3.2 pages of 20.
+
+    With `videos` every account shows so many, as far as it has posted them.
+    """
     draws = Draws(seed, "habits", account.index)
     shown = 0 if draws.below(100) < NO_VIDEOS_PERCENT else draws.between(1, MOST_VIDEOS)
-    return Habits(shown=shown, period=draws.between(1, 6), offset=draws.below(6))
+    return Habits(shown=shown if videos is None else videos, period=draws.between(1, 6), offset=draws.below(6))
 
 
-def user_on(seed: int, account: Account, day: int) -> Json:
+def user_on(seed: int, account: Account, day: int, videos: int | None = None) -> Json:
     """Return every field of user/info for this account on this day."""
     draws = Draws(seed, "user", account.index)
     age = max(0, day - FIRST_DAY)
@@ -62,13 +65,13 @@ def user_on(seed: int, account: Account, day: int) -> Json:
         "follower_count": draws.between(20, 90_000) + draws.between(1, 400) * age,
         "following_count": draws.between(0, 900) + age // draws.between(5, 40),
         "likes_count": draws.between(100, 900_000) + draws.between(10, 9_000) * age,
-        "video_count": len(habits_of(seed, account).ordinals(day)),
+        "video_count": len(habits_of(seed, account, videos).ordinals(day)),
     }
 
 
-def videos_on(seed: int, account: Account, day: int) -> list[Json]:
+def videos_on(seed: int, account: Account, day: int, videos: int | None = None) -> list[Json]:
     """Return every field of every public video on this day, newest first."""
-    habits = habits_of(seed, account)
+    habits = habits_of(seed, account, videos)
     return [_video(seed, account, ordinal, (habits.posted_on(ordinal), day)) for ordinal in habits.ordinals(day)]
 
 
@@ -114,19 +117,20 @@ def _counters(draws: Draws, age: int) -> Json:
 class Catalogue:
     """Content by account for one day at a time, remembered so that pages of a walk are not made again."""
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, videos: int | None) -> None:
         self._seed = seed
+        self._shown = videos
         self._day = -1
         self._videos: dict[int, list[Json]] = {}
 
     def user(self, account: Account, day: int) -> Json:
         """Return all fields of user/info."""
-        return user_on(self._seed, account, day)
+        return user_on(self._seed, account, day, self._shown)
 
     def videos(self, account: Account, day: int) -> list[Json]:
         """Return all public videos, newest first."""
         if day != self._day:
             self._day, self._videos = day, {}
         if account.index not in self._videos:
-            self._videos[account.index] = videos_on(self._seed, account, day)
+            self._videos[account.index] = videos_on(self._seed, account, day, self._shown)
         return self._videos[account.index]

@@ -121,6 +121,7 @@ class Settings(BaseSettings):
     accounts: Annotated[int, Field(ge=0, le=100_000)] = 300
     sellers: Annotated[int, Field(ge=0, le=100_000)] = 8
     creators: Annotated[int, Field(ge=0, le=1_000)] = 2
+    videos: Annotated[int, Field(ge=0, le=10_000)] | None = None
     seed: int = 1
     time_scale: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     state_file: Path | None = None

@@ -118,7 +118,7 @@ def build_world(settings: Settings) -> World:
         signer=signer,
         accounts=Accounts(seed=settings.seed, count=store.people("accounts")),
         sellers=Sellers(seed=settings.seed, count=store.people("sellers"), creators=settings.creators),
-        catalogue=Catalogue(seed=settings.seed),
+        catalogue=Catalogue(seed=settings.seed, videos=settings.videos),
         grants=grants,
         codes=Codes(clock=clock, ttl_seconds=lambda: board.now.code_ttl_seconds),
         shop_codes=Codes(clock=clock, ttl_seconds=lambda: board.now.shop_code_ttl_seconds),

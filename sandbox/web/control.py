@@ -176,12 +176,12 @@ class ControlRoutes:
             raise RefusedError(400, "INVALID", "day must look like 2026-11-21.") from None
 
     def _truth(self, account: Account, day: int) -> Json:
-        seed = self._world.settings.seed
+        seed, shown = self._world.settings.seed, self._world.settings.videos
         return {
             "open_id": account.open_id,
             "day": _show(day),
-            "user": user_on(seed, account, day),
-            "videos": videos_on(seed, account, day),
+            "user": user_on(seed, account, day, shown),
+            "videos": videos_on(seed, account, day, shown),
         }
 
 

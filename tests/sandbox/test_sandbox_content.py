@@ -27,6 +27,11 @@ def test_three_hundred_accounts_need_about_a_thousand_pages() -> None:
     assert 40 < statistics.mean(sizes) < 70
 
 
+def test_accounts_can_be_made_to_show_equally_many_videos() -> None:
+    sizes = {len(videos_on(1, account, TODAY, 200)) for account in ACCOUNTS}
+    assert sizes == {user_on(1, account, TODAY, 200)["video_count"] for account in ACCOUNTS} == {200}
+
+
 @pytest.mark.parametrize("later", [1, 30, 2000])
 def test_figures_grow_from_day_to_day(later: int) -> None:
     for account in ACCOUNTS[:20]:
