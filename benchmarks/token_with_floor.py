@@ -56,10 +56,15 @@ class Floors:
         tokens = Tokens(
             connections=PostgresConnections(pool=grounds.pool, replica=grounds.replica),
             cache=ReadCache(clock=SystemClock()),
-            refresher=core.refresher,
+            refresher=core.refreshing.refresher,
             vault=Vault(grounds.ring),
         )
-        self._uncached = TokenServicer(tokens=tokens, batch=core.batch, refresh_all=core.refresh_all, watch=core.watch)
+        self._uncached = TokenServicer(
+            tokens=tokens,
+            batch=core.reading.batch,
+            refresh_all=core.refreshing.refresh_all,
+            watch=core.reading.watch,
+        )
         return core
 
     def proto_services(self, core: Core) -> Sequence[RpcService]:

@@ -26,14 +26,11 @@ from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
 from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing, WrongKeys, parse_keys
 from services.token.adapters.canaries import check_keys
-from services.token.adapters.due import PostgresDue
 from services.token.adapters.events import PostgresEvents
 from services.token.adapters.identity import identify
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
-from services.token.adapters.metered import MeteredRefresh
 from services.token.adapters.timeline import CHANNEL
 from services.token.composition import Core, Grounds, build_core, proto_services
-from services.token.core.ahead import RefreshAhead
 from services.token.core.journal import JournalCorrupt, OwnJournal
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
@@ -79,31 +76,18 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
         member = await stack.enter_async_context(core.vaulting.member)
         keeper = await stack.enter_async_context(following(core, grounds, dsn))
-        stack.callback(asyncio.create_task(core.retention.keep()).cancel)
-        stack.push_async_callback(core.refresher.drain)
-        ahead = RefreshAhead(
-            rows=PostgresDue(pool),
-            refresher=MeteredRefresh(core.refresher, registry),
-            clock=SystemClock(),
-            in_flight=settings.refresh_ahead_concurrency,
-        )
-        await stack.enter_async_context(ahead)
-        stack.push_async_callback(core.authorizing.drain)
-        stack.push_async_callback(core.disconnecting.drain)
+        stack.push_async_callback(core.refreshing.refresher.drain)
+        await stack.enter_async_context(core.refreshing.ahead)
+        stack.push_async_callback(core.connecting.authorization.drain)
+        stack.push_async_callback(core.connecting.disconnection.drain)
         await stack.enter_async_context(upkeep(core.chores, every=UPKEEP_EVERY, clock=SystemClock()))
-        stack.push_async_callback(core.refresh_all.drain)
+        stack.push_async_callback(core.refreshing.refresh_all.drain)
         stack.enter_context(serve_metrics(settings.token_metrics_port, registry))
         server = RpcServer(
             listen=settings.token_listen,
             services=proto_services(core),
             registry=registry,
-            readiness=Readiness(
-                checks={
-                    "database": lambda: answers(pool),
-                    "encryption": lambda: in_step(member),
-                    "journal": lambda: opens(keeper),
-                }
-            ),
+            readiness=readiness_of(pool, member, keeper),
         )
         await stack.enter_async_context(server)
         await stop.wait()
@@ -128,45 +112,47 @@ async def following(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[Jou
     """Settle what ended processes left, then hear what others change, and replay when the database comes back."""
     keeper = JournalKeeper(
         journal=grounds.journal,
-        rows=core.replay,
-        watch=core.double_spends,
+        rows=core.refreshing.replay,
+        watch=core.refreshing.double_spends,
         sight=grounds.sight,
         clock=SystemClock(),
     )
     await keeper.take_over()
 
+    cache, watch = core.reading.cache, core.reading.watch
+
     def on_gap() -> None:
-        core.cache.clear()
-        core.watch.wake()
+        cache.clear()
+        watch.wake()
         keeper.wake()
 
     def on_event(connection_id: str) -> None:
-        core.cache.changed(connection_id)
-        core.watch.wake()
+        cache.changed(connection_id)
+        watch.wake()
 
     handlers = {CHANNEL: on_event}
     listener = NotificationListener(
         dsn, handlers=handlers, on_gap=on_gap, on_loss=grounds.sight.lose, clock=SystemClock()
     )
-    core.cache.listen_to(listener)
+    cache.listen_to(listener)
     async with listener, keeper:
         yield keeper
 
 
-async def answers(pool: Pool) -> bool:
-    """Return whether the database answers and takes writes."""
-    async with borrow(pool) as database:
-        return bool(await database.fetchval("SELECT NOT current_setting('transaction_read_only')::boolean"))
+def readiness_of(pool: Pool, member: RingMember, keeper: JournalKeeper) -> Readiness:
+    """Return what has to be usable for this replica to serve."""
 
+    async def database() -> bool:
+        async with borrow(pool) as borrowed:
+            return bool(await borrowed.fetchval("SELECT NOT current_setting('transaction_read_only')::boolean"))
 
-async def in_step(member: RingMember) -> bool:
-    """Return whether this replica has the key that seals."""
-    return member.in_step
+    async def encryption() -> bool:
+        return member.in_step
 
+    async def journal() -> bool:
+        return keeper.intact
 
-async def opens(keeper: JournalKeeper) -> bool:
-    """Return whether the journal could be read when it last had to be."""
-    return keeper.intact
+    return Readiness(checks={"database": database, "encryption": encryption, "journal": journal})
 
 
 def main() -> None:

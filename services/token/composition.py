@@ -7,7 +7,7 @@ from datetime import timedelta
 from prometheus_client import CollectorRegistry
 from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2, vault_pb2_grpc
 
-from libs.clock import SystemClock
+from libs.clock import Clock, SystemClock
 from libs.database.pool import Pool
 from libs.rpc.server import RpcService
 from libs.tiktok.transport import Transport
@@ -15,12 +15,13 @@ from libs.vault.ring import KeyRing
 from services.token.adapters.alarm import Alarm
 from services.token.adapters.bulk import PostgresBulk
 from services.token.adapters.connections import PostgresConnections
+from services.token.adapters.due import PostgresDue
 from services.token.adapters.events import PostgresEvents
 from services.token.adapters.forecast_rows import PostgresForecast
 from services.token.adapters.imports import PostgresImports
 from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.links import PostgresLinks
-from services.token.adapters.metered import MeteredTokens, RefreshMeter
+from services.token.adapters.metered import MeteredRefresh, MeteredTokens, RefreshMeter
 from services.token.adapters.provider_events import PostgresProviderEvents
 from services.token.adapters.providers import event_readers, login_kit_provider, shop_provider
 from services.token.adapters.refresh_runs import PostgresRefreshRuns
@@ -30,9 +31,11 @@ from services.token.adapters.rotations import PostgresRotations
 from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.shops import PostgresShops
 from services.token.adapters.standing import Standing
+from services.token.adapters.tiktok_shop import TiktokShopProvider
 from services.token.adapters.timeline_rows import PostgresTimeline
 from services.token.adapters.verifications import PostgresVerifications
 from services.token.core import authorization, disconnection, exchange, rotation
+from services.token.core.ahead import RefreshAhead
 from services.token.core.authorization import Authorization
 from services.token.core.batch import BatchTokens
 from services.token.core.breaker import Breaker
@@ -72,6 +75,53 @@ PROVIDER_EVENTS_KEPT = timedelta(days=8)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What the core stands on, open while the process runs; replica is this process's name in rows and files."""
+
+    pool: Pool
+    transport: Transport
+    ring: KeyRing
+    journal: OwnJournal
+    replica: str
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    sight: Sight = field(default_factory=Sight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What most parts of the core are made with."""
+
+    settings: TokenSettings
+    grounds: Grounds
+    clock: Clock
+    vault: Vault
+    connections: PostgresConnections
+    providers: Providers
+    shop: TiktokShopProvider | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Tokens for those who ask, and news of them."""
+
+    tokens: TokensPort
+    cache: ReadCache
+    batch: BatchTokens
+    watch: TokenWatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refreshing:
+    """One connection's refresh, all of them, those that are due, and what the journal brings back."""
+
+    refresher: Refresher
+    refresh_all: RefreshAll
+    ahead: RefreshAhead
+    replay: ReplayPort
+    double_spends: DoubleSpendWatch
+
+
+@dataclass(frozen=True, kw_only=True)
 class Vaulting:
     """This replica's part in the key ring, and what operators do with the vault."""
 
@@ -83,39 +133,156 @@ class Vaulting:
 
 @dataclass(frozen=True, kw_only=True)
 class Core:
-    """The parts a servicer calls, and those that must land before the process ends."""
+    """What the servicers call, what must land before the process ends, and what is done again and again."""
 
-    tokens: TokensPort
-    cache: ReadCache
-    directory: Directory
-    refresher: Refresher
-    authorizing: Authorization
-    disconnecting: Disconnection
-    importing: Importing | None
-    explainer: Explainer
-    events: ProviderEvents
-    retention: Retention
+    reading: Reading
+    refreshing: Refreshing
+    connecting: connection_service.Parts
     vaulting: Vaulting
     chores: Sequence[Chore]
-    refresh_all: RefreshAll
-    batch: BatchTokens
-    watch: TokenWatch
-    forecaster: Forecaster
-    replay: ReplayPort
-    double_spends: DoubleSpendWatch
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grounds:
-    """What the core stands on, open while the process runs; replica is this process's name in rows and files."""
+def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
+    """Put the core together over its adapters."""
+    base = build_base(settings, grounds)
+    runs, timeline = PostgresRefreshRuns(grounds.pool), PostgresTimeline(grounds.pool)
+    events = PostgresProviderEvents(pool=grounds.pool, replica=grounds.replica)
+    refreshing = build_refreshing(base, runs)
+    importing, shop_chores = build_importing(base, refreshing.refresher)
+    disconnection = build_disconnection(base)
+    directory = Directory(base.connections)
+    connecting = connection_service.Parts(
+        authorization=build_authorization(base),
+        disconnection=disconnection,
+        importing=importing,
+        directory=directory,
+        explainer=Explainer(directory=directory, timeline=timeline),
+        forecaster=Forecaster(PostgresForecast(grounds.pool)),
+        events=ProviderEvents(
+            readers=event_readers(settings, base.clock), rows=events, journal=grounds.journal, clock=base.clock
+        ),
+    )
+    chores: tuple[Chore, ...] = (
+        Retention(rows=events, age=PROVIDER_EVENTS_KEPT).sweep,
+        Retention(rows=timeline, age=timedelta(days=settings.token_events_days)).sweep,
+        disconnection.revoke_due,
+        runs.lose,
+        *shop_chores,
+    )
+    return Core(
+        reading=build_reading(base, refreshing.refresher),
+        refreshing=refreshing,
+        connecting=connecting,
+        vaulting=build_vaulting(grounds),
+        chores=chores,
+    )
 
-    pool: Pool
-    transport: Transport
-    ring: KeyRing
-    journal: OwnJournal
-    replica: str
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    sight: Sight = field(default_factory=Sight)
+
+def build_base(settings: TokenSettings, grounds: Grounds) -> Base:
+    """Put together what most parts of the core are made with."""
+    clock, meter = SystemClock(), RefreshMeter(grounds.registry)
+    shop = shop_provider(settings, grounds.transport, clock)
+    providers: dict[Provider, ProviderPort] = {
+        Provider.LOGIN_KIT: login_kit_provider(settings, grounds.transport, clock),
+        **({Provider.TIKTOK_SHOP: shop} if shop else {}),
+    }
+    return Base(
+        settings=settings,
+        grounds=grounds,
+        clock=clock,
+        vault=Vault(grounds.ring, [derive(secret, "refresh-token-mark") for secret in settings.state_ring]),
+        connections=PostgresConnections(pool=grounds.pool, replica=grounds.replica),
+        providers={name: meter.around(name, port) for name, port in providers.items()},
+        shop=shop,
+    )
+
+
+def build_reading(base: Base, refresher: Refresher) -> Reading:
+    """Put together what hands out tokens."""
+    cache, pool = ReadCache(clock=base.clock), base.grounds.pool
+    tokens = Tokens(connections=base.connections, cache=cache, refresher=refresher, vault=base.vault)
+    metered = MeteredTokens(tokens, base.grounds.registry)
+    batch = BatchTokens(rows=PostgresBulk(pool), tokens=metered)
+    return Reading(tokens=metered, cache=cache, batch=batch, watch=TokenWatch(PostgresEvents(pool)))
+
+
+def build_refreshing(base: Base, runs: PostgresRefreshRuns) -> Refreshing:
+    """Put together what refreshes."""
+    grounds, clock, concurrency = base.grounds, base.clock, base.settings.refresh_concurrency
+    alarm = Alarm(pool=grounds.pool, replica=grounds.replica, registry=grounds.registry)
+    double_spends = DoubleSpendWatch(rows=base.connections, vault=base.vault, alarm=alarm)
+    replay = PostgresReplay(pool=grounds.pool, vault=base.vault)
+    refresher = build_refresher(base, double_spends, replay)
+    ahead = RefreshAhead(
+        rows=PostgresDue(grounds.pool),
+        refresher=MeteredRefresh(refresher, grounds.registry),
+        clock=clock,
+        in_flight=base.settings.refresh_ahead_concurrency,
+    )
+    return Refreshing(
+        refresher=refresher,
+        refresh_all=RefreshAll(runs=runs, refresher=refresher, clock=clock, concurrency=concurrency),
+        ahead=ahead,
+        replay=replay,
+        double_spends=double_spends,
+    )
+
+
+def build_refresher(base: Base, double_spends: DoubleSpendWatch, replay: ReplayPort) -> Refresher:
+    """Put together what refreshes one connection, and let its metrics be read."""
+    grounds, clock = base.grounds, base.clock
+    breaker = Breaker(clock)
+    parts = exchange.Parts(
+        connections=base.connections,
+        providers=base.providers,
+        journal=grounds.journal,
+        breaker=breaker,
+        replay=replay,
+        vault=base.vault,
+        watch=double_spends,
+        clock=clock,
+    )
+    refresher = Refresher(connections=base.connections, exchange=Exchange(parts), sight=grounds.sight, clock=clock)
+    standing = Standing(providers=list(base.providers), breaker=breaker, refresher=refresher, journal=grounds.journal)
+    grounds.registry.register(standing)
+    return refresher
+
+
+def build_authorization(base: Base) -> Authorization:
+    """Put together what makes connections."""
+    settings = base.settings
+    parts = authorization.Parts(
+        connections=base.connections,
+        links=PostgresLinks(base.grounds.pool),
+        providers=base.providers,
+        journal=base.grounds.journal,
+        vault=base.vault,
+        clock=base.clock,
+    )
+    states = States(
+        secrets=settings.state_ring,
+        redirect_uri=settings.tiktok_redirect_uri,
+        lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds),
+    )
+    return Authorization(parts, states)
+
+
+def build_disconnection(base: Base) -> Disconnection:
+    """Put together what ends connections."""
+    rows = PostgresRevocations(pool=base.grounds.pool, replica=base.grounds.replica)
+    parts = disconnection.Parts(rows=rows, providers=base.providers, journal=base.grounds.journal, vault=base.vault)
+    return Disconnection(parts)
+
+
+def build_importing(base: Base, refresher: Refresher) -> tuple[Importing | None, Sequence[Chore]]:
+    """Put together what there is only with a TikTok Shop app: imports, and the chores of learning shops."""
+    if base.shop is None:
+        return None, ()
+    pool, replica, vault = base.grounds.pool, base.grounds.replica, base.vault
+    learner = ShopLearner(rows=PostgresShops(pool=pool, replica=replica), source=base.shop, vault=vault)
+    imports = PostgresImports(pool=pool, replica=replica)
+    importing = Importing(rows=imports, refresher=refresher, learner=learner, vault=vault)
+    return importing, (learner.learn_due, importing.finish_due)
 
 
 def build_vaulting(grounds: Grounds) -> Vaulting:
@@ -138,126 +305,16 @@ def build_vaulting(grounds: Grounds) -> Vaulting:
     return Vaulting(member=member, keys=keys, rotation=KeyRotation(parts), verification=verification)
 
 
-def build_refresher(
-    grounds: Grounds,
-    connections: PostgresConnections,
-    providers: Providers,
-    vault: Vault,
-    double_spends: DoubleSpendWatch,
-) -> Refresher:
-    """Put together what refreshes, and what its metrics are read from."""
-    clock, journal = SystemClock(), grounds.journal
-    breaker = Breaker(clock)
-    spending = exchange.Parts(
-        connections=connections,
-        providers=providers,
-        journal=journal,
-        breaker=breaker,
-        replay=PostgresReplay(pool=grounds.pool, vault=vault),
-        vault=vault,
-        watch=double_spends,
-        clock=clock,
-    )
-    refresher = Refresher(connections=connections, exchange=Exchange(spending), sight=grounds.sight, clock=clock)
-    standing = Standing(providers=list(providers), breaker=breaker, refresher=refresher, journal=journal)
-    grounds.registry.register(standing)
-    return refresher
-
-
-def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
-    """Put the core together over its adapters."""
-    clock, journal = SystemClock(), grounds.journal
-    vault = Vault(grounds.ring, [derive(secret, "refresh-token-mark") for secret in settings.state_ring])
-    providers: dict[Provider, ProviderPort] = {
-        Provider.LOGIN_KIT: login_kit_provider(settings, grounds.transport, clock)
-    }
-    shop = shop_provider(settings, grounds.transport, clock)
-    if shop:
-        providers[Provider.TIKTOK_SHOP] = shop
-    meter = RefreshMeter(grounds.registry)
-    providers = {name: meter.around(name, port) for name, port in providers.items()}
-    connections = PostgresConnections(pool=grounds.pool, replica=grounds.replica)
-    cache = ReadCache(clock=clock)
-    links = PostgresLinks(grounds.pool)
-    alarm = Alarm(pool=grounds.pool, replica=grounds.replica, registry=grounds.registry)
-    double_spends = DoubleSpendWatch(rows=connections, vault=vault, alarm=alarm)
-    refresher = build_refresher(grounds, connections, providers, vault, double_spends)
-    states = States(
-        secrets=settings.state_ring,
-        redirect_uri=settings.tiktok_redirect_uri,
-        lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds),
-    )
-    parts = authorization.Parts(
-        connections=connections, links=links, providers=providers, journal=journal, vault=vault, clock=clock
-    )
-    ending = disconnection.Parts(
-        rows=PostgresRevocations(pool=grounds.pool, replica=grounds.replica),
-        providers=providers,
-        journal=journal,
-        vault=vault,
-    )
-    disconnecting = Disconnection(ending)
-    event_rows = PostgresProviderEvents(pool=grounds.pool, replica=grounds.replica)
-    events_kept = Retention(rows=event_rows, age=PROVIDER_EVENTS_KEPT, clock=clock)
-    runs = PostgresRefreshRuns(grounds.pool)
-    chores: tuple[Chore, ...] = (events_kept.sweep, disconnecting.revoke_due, runs.lose)
-    importing = None
-    if shop:
-        learner = ShopLearner(rows=PostgresShops(pool=grounds.pool, replica=grounds.replica), source=shop, vault=vault)
-        imports = PostgresImports(pool=grounds.pool, replica=grounds.replica)
-        importing = Importing(rows=imports, refresher=refresher, learner=learner, vault=vault)
-        chores += (learner.learn_due, importing.finish_due)
-    directory, timeline = Directory(connections), PostgresTimeline(grounds.pool)
-    tokens = MeteredTokens(
-        Tokens(connections=connections, cache=cache, refresher=refresher, vault=vault), grounds.registry
-    )
-    return Core(
-        tokens=tokens,
-        cache=cache,
-        directory=directory,
-        refresher=refresher,
-        authorizing=Authorization(parts, states),
-        disconnecting=disconnecting,
-        importing=importing,
-        explainer=Explainer(directory=directory, timeline=timeline),
-        events=ProviderEvents(readers=event_readers(settings, clock), rows=event_rows, journal=journal, clock=clock),
-        retention=Retention(rows=timeline, age=timedelta(days=settings.token_events_days), clock=clock),
-        vaulting=build_vaulting(grounds),
-        chores=chores,
-        refresh_all=RefreshAll(
-            runs=runs,
-            refresher=refresher,
-            clock=clock,
-            concurrency=settings.refresh_concurrency,
-        ),
-        batch=BatchTokens(rows=PostgresBulk(grounds.pool), tokens=tokens),
-        watch=TokenWatch(PostgresEvents(grounds.pool)),
-        forecaster=Forecaster(PostgresForecast(grounds.pool)),
-        replay=PostgresReplay(pool=grounds.pool, vault=vault),
-        double_spends=double_spends,
-    )
-
-
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
+    reading, vaulting, refresh_all = core.reading, core.vaulting, core.refreshing.refresh_all
 
     def end_token_streams() -> None:
-        core.refresh_all.close()
-        core.watch.close()
+        refresh_all.close()
+        reading.watch.close()
 
-    token = TokenServicer(tokens=core.tokens, batch=core.batch, refresh_all=core.refresh_all, watch=core.watch)
-    connection = ConnectionServicer(
-        connection_service.Parts(
-            authorization=core.authorizing,
-            disconnection=core.disconnecting,
-            importing=core.importing,
-            directory=core.directory,
-            explainer=core.explainer,
-            forecaster=core.forecaster,
-            events=core.events,
-        )
-    )
-    vaulting = core.vaulting
+    token = TokenServicer(tokens=reading.tokens, batch=reading.batch, refresh_all=refresh_all, watch=reading.watch)
+    connection = ConnectionServicer(core.connecting)
     vault = VaultServicer(keys=vaulting.keys, rotation=vaulting.rotation, verification=vaulting.verification)
     names = token_pb2.DESCRIPTOR.services_by_name
     return [

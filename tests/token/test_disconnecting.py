@@ -40,7 +40,7 @@ async def disconnect(client: Shops, connection: token_pb2.Connection) -> token_p
 
 async def revoke_due(client: Shops) -> None:
     await client.pool.execute("UPDATE revocations SET next_at = clock_timestamp()")
-    await client.core.disconnecting.revoke_due()
+    await client.core.connecting.disconnection.revoke_due()
 
 
 def live_grants(client: Shops, account: str) -> int:
@@ -129,7 +129,7 @@ async def test_a_disconnect_beats_refreshes_that_run_beside_it(shops: Shops) -> 
 
     await disconnect(shops, connection)
     await asyncio.gather(*refreshes, return_exceptions=True)
-    await shops.core.refresher.drain()
+    await shops.core.refreshing.refresher.drain()
 
     assert (await shops.look(connection)).status == DISCONNECTED
     assert await shops.pool.fetchval("SELECT length(access_token) FROM connections") == 0

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from tokhub.token.v1 import token_pb2
 
-from libs.clock import SystemClock
 from libs.database.pool import Pool, open_pool
 from libs.errors import ConnectionNotFound, InvalidField
 from services.token.__main__ import SCHEMA
@@ -124,7 +123,7 @@ async def test_events_too_old_are_forgotten_in_bounded_steps(house: House) -> No
         "SELECT $1, now() - interval '91 days', 'REFRESHED', 1, 1 FROM generate_series(1, $2)"
     )
     await house.pool.execute(add, connection.id, MOST + 1)
-    retention = Retention(rows=PostgresTimeline(house.pool), age=timedelta(days=90), clock=SystemClock())
+    retention = Retention(rows=PostgresTimeline(house.pool), age=timedelta(days=90))
 
     assert await retention.sweep() == MOST + 1
     assert await house.pool.fetchval("SELECT count(*) FROM connection_events") == 1

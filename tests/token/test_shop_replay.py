@@ -41,7 +41,7 @@ async def granted(shops: Shops, seller: str) -> tuple[Grant, dict[str, Any]]:
 
 async def rotation(shops: Shops, connection_id: str, grant: Grant) -> Entry:
     """Return what the journal holds of a process that was killed between TikTok's answer and its save."""
-    found = await shops.core.directory.get(ById(id=UUID(connection_id)))
+    found = await shops.core.connecting.directory.get(ById(id=UUID(connection_id)))
     return Entry.of(found, found.version.refreshed(), grant, SystemClock().now())
 
 
@@ -69,7 +69,7 @@ async def test_an_import_knows_a_token_that_only_a_replay_has_stored(shops: Shop
     connection = await shops.connect("user-1", seller)
     grant, told = await granted(shops, seller)
 
-    assert await replay([await rotation(shops, connection.id, grant)], shops.core.replay) == 1
+    assert await replay([await rotation(shops, connection.id, grant)], shops.core.refreshing.replay) == 1
 
     result = await import_one(shops, told)
     assert (result.outcome, result.connection_id) == (ALREADY_KNOWN, connection.id)
@@ -80,7 +80,7 @@ async def test_a_replayed_rotation_keeps_the_shops_it_has(shops: Shops) -> None:
     connection = await shops.connect("user-1", seller)
     grant, _ = await granted(shops, seller)
 
-    await replay([await rotation(shops, connection.id, grant)], shops.core.replay)
+    await replay([await rotation(shops, connection.id, grant)], shops.core.refreshing.replay)
 
     assert await shops.pool.fetchval("SELECT shops_due_at FROM connections") is None
     assert len((await shops.look(connection)).shops) == 1
@@ -93,7 +93,7 @@ async def test_a_replayed_connect_asks_for_its_shops(shops: Shops) -> None:
     entry = await rotation(shops, connection.id, grant)
     await shops.pool.execute("DELETE FROM connections")
 
-    assert await replay([entry], shops.core.replay) == 1
+    assert await replay([entry], shops.core.refreshing.replay) == 1
 
     await do_all_chores(shops)
     assert [shop.id for shop in (await shops.look(connection)).shops] == [shop.id for shop in connection.shops]
@@ -105,7 +105,7 @@ async def test_a_replayed_later_connect_asks_for_its_shops(shops: Shops) -> None
     grant, _ = await granted(shops, seller)
     entry = await rotation(shops, connection.id, grant)
 
-    await replay([replace(entry, version=entry.version.connected())], shops.core.replay)
+    await replay([replace(entry, version=entry.version.connected())], shops.core.refreshing.replay)
 
     assert await shops.pool.fetchval("SELECT shops_due_at > clock_timestamp() FROM connections")
 
@@ -117,7 +117,7 @@ async def test_an_imported_connection_learns_its_account_and_shops_from_a_replay
     imported = await import_one(shops, told)
     grant, _ = await granted(shops, seller)
 
-    await replay([await rotation(shops, imported.connection_id, grant)], shops.core.replay)
+    await replay([await rotation(shops, imported.connection_id, grant)], shops.core.refreshing.replay)
 
     await do_all_chores(shops)
     found = await shops.look(token_pb2.Connection(id=imported.connection_id))
@@ -133,7 +133,7 @@ async def test_an_import_replayed_beside_a_live_connection_gives_way_to_it(shops
     live = await shops.connect("user-1", seller)
     grant, _ = await granted(shops, seller)
 
-    assert await replay([await rotation(shops, imported.connection_id, grant)], shops.core.replay) == 1
+    assert await replay([await rotation(shops, imported.connection_id, grant)], shops.core.refreshing.replay) == 1
 
     name = await shops.pool.fetchval("SELECT account_id FROM connections WHERE id = $1", UUID(imported.connection_id))
     assert name.startswith(f"same:{live.account_id}:")
