@@ -118,7 +118,9 @@ async def test_replaying_again_changes_nothing(house: House, journal: FileJourna
 
 async def test_a_connection_the_database_never_knew_is_restored(house: House, journal: FileJournal) -> None:
     connection = await house.connect()
-    await house.replica().tokens.refresh(store("shop-1"), "one")
+    replica = house.replica()
+    await replica.tokens.refresh(store("shop-1"), "one")
+    await replica.refresher.drain()
     await house.pool.execute("DELETE FROM connections")
 
     assert await replay(await journal.entries(), rows(house)) == 1
@@ -161,7 +163,9 @@ async def test_a_removal_that_tiktok_told_outlives_a_restored_database(house: Ho
 
 async def test_an_entry_whose_account_has_moved_is_left_out(house: House, journal: FileJournal) -> None:
     first = await house.connect("shop-1", account="the account")
-    await house.replica().tokens.refresh(store("shop-1"), "one")
+    replica = house.replica()
+    await replica.tokens.refresh(store("shop-1"), "one")
+    await replica.refresher.drain()
     await house.pool.execute("DELETE FROM connections")
     await house.connect("shop-2", account="the account")
 

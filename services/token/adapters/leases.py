@@ -22,6 +22,16 @@ UNANSWERED = """
     ) END
 """
 
+# A row that somebody put back holds a token that is spent. Of what moves a version, the newest event is the newest.
+PUT_BACK = """
+    coalesce((
+        SELECT (event.epoch, event.generation) > (connections.epoch, connections.generation)
+        FROM connection_events AS event
+        WHERE connection_id = $1 AND kind IN ('CONNECTED', 'IMPORTED', 'REFRESHED', 'DISCONNECTED')
+        ORDER BY event.id DESC LIMIT 1
+    ), FALSE)
+"""
+
 # One atomic statement: of all who are due, the row lets one in, and it notes whose call is on its way.
 # A token that another process presented without leaving word is left to it while the access token lasts: it may only
 # be paused, and presenting its token once more could end the grant. A live one leaves word well within two minutes.
@@ -45,7 +55,7 @@ CLAIM = recorded(
            OR access_expires_at < clock_timestamp() + interval '30 seconds')
     RETURNING {COLUMNS}, refresh_token, failures,
         extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for,
-        {UNANSWERED} AS unanswered
+        {UNANSWERED} AS unanswered, {PUT_BACK} AS put_back
     """,
     kind="'REFRESH_INTENT'",
     reason="''",
@@ -64,7 +74,7 @@ RETAKE = f"""
     WHERE id = $1 AND lease_owner = $2
     RETURNING {COLUMNS}, refresh_token, failures,
         extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for,
-        greatest({UNANSWERED} - 1, 0) AS unanswered
+        greatest({UNANSWERED} - 1, 0) AS unanswered, {PUT_BACK} AS put_back
 """
 
 
@@ -115,4 +125,5 @@ def lease_of(row: asyncpg.Record) -> Lease:
         failures=row["failures"],
         foreign_for=row["foreign_for"],
         unanswered=row["unanswered"],
+        put_back=row["put_back"],
     )

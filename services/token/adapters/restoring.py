@@ -88,6 +88,11 @@ RESOLVE = recorded(
     by=JOURNAL,
 )
 
+ARE_PUT_BACK = """
+    SELECT EXISTS (SELECT FROM connections
+        WHERE status = 'SUSPECT' AND reason = 'put_back' AND next_attempt_at > clock_timestamp())
+"""
+
 
 class PostgresReplay:
     """Implements ReplayPort."""
@@ -112,6 +117,11 @@ class PostgresReplay:
             if await queue_late(database, entry, sealed):
                 log.warning("tokens of a disconnected connection are ended", connection=str(entry.connection_id))
             return False
+
+    async def are_put_back(self) -> bool:
+        """Return whether rows wait for their newer tokens; one whose time is up does not."""
+        async with borrow(self._pool) as database:
+            return bool(await database.fetchval(ARE_PUT_BACK))
 
     async def resolve_intents(self, dead: Sequence[str]) -> int:
         """Say of every token that a dead process presented that its answer is lost."""

@@ -41,7 +41,8 @@ class Lease:
 
     failures counts the refreshes before this one that brought nothing. foreign_for is how many seconds ago another
     process presented this very token without leaving word of what came of it; None when nobody did. unanswered counts
-    the leases before this one that presented this token and never learnt what came of it.
+    the leases before this one that presented this token and never learnt what came of it. A row is put_back when its
+    timeline knows of newer tokens than it holds.
     """
 
     connection: Connection
@@ -50,6 +51,7 @@ class Lease:
     failures: int
     foreign_for: float | None
     unanswered: int
+    put_back: bool = False
 
     @property
     def id(self) -> UUID:

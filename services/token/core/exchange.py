@@ -21,7 +21,7 @@ from libs.vault.ring import CannotOpen
 from services.token.core.breaker import Breaker
 from services.token.core.connections import ConnectionsPort, Held, Lease, Setback
 from services.token.core.double_spend import DoubleSpendWatch
-from services.token.core.journal import Entry, JournalPort, ReplayPort
+from services.token.core.journal import JOURNALS_LOOK, Entry, JournalPort, ReplayPort
 from services.token.core.provider import (
     AppRefused,
     Lost,
@@ -43,6 +43,7 @@ FIRST_PAUSE = 5.0  # seconds after the first failure, doubled by each further on
 LONGEST_PAUSE = 900.0
 # How long the process that presented a token first is waited for, once that token has been refused.
 HOLDER_MISSED = 600.0  # seconds
+JOURNALS_TAKE = 30.0  # seconds that all replicas have to look into their journals, some times over
 
 Answer = Callable[[Held], None]
 
@@ -93,6 +94,8 @@ class Exchange:
         if lease.connection.reason == Why.HOLDER_MISSING:
             await self._condemn(lease, Lost("invalid_grant"))
             return
+        if lease.put_back and lease.connection.reason != Why.PUT_BACK:
+            await self._await_journals(lease)
         token = await self._opened(lease)
         await self._watch.leased(lease)
         started = self._clock.monotonic()
@@ -135,6 +138,15 @@ class Exchange:
             raise
         self._breaker.answered(provider)
         return grant
+
+    async def _await_journals(self, lease: Lease) -> None:
+        """Name a row that was put back: its token is spent, and the newer one may stand in any replica's journal."""
+        await self._give_back(lease, Setback(pause=JOURNALS_TAKE, status=Status.SUSPECT, reason=Why.PUT_BACK))
+        log.error("a row was put back: its newer tokens are looked for in the journals", connection=str(lease.id))
+        raise StorageUnavailable(
+            "This connection's row was replaced by an older one: its tokens are looked for in the journals.",
+            retry_after=JOURNALS_LOOK,
+        )
 
     async def _opened(self, lease: Lease) -> Secret:
         try:
@@ -235,7 +247,7 @@ class Exchange:
     async def _believe(self, lease: Lease, outcome: Refused) -> None:
         """Take a refusal at its word, unless another process may hold the answer that made the token old."""
         if lease.foreign_for is None or lease.foreign_for >= HOLDER_MISSED:
-            lost = lease.foreign_for is not None or lease.connection.reason == Why.LOST_RESPONSE
+            lost = lease.foreign_for is not None or lease.connection.reason in (Why.LOST_RESPONSE, Why.PUT_BACK)
             await self._condemn(lease, Lost(outcome.word) if lost else outcome)
             return
         pause = HOLDER_MISSED - lease.foreign_for

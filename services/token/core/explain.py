@@ -81,12 +81,9 @@ def verdict_on(connection: Connection) -> Verdict:
     """Return how a connection stands by the rules that refreshes follow."""
     if connection.status is Status.DISCONNECTED:
         return broken(Decision.DISCONNECTED, f"The account is disconnected: {why(connection.reason)}.")
-    if connection.status is Status.REAUTH_REQUIRED:
-        return broken(Decision.NEEDS_CONSENT, f"The account must give its consent again: {why(connection.reason)}.")
     now = connection.access_expires_at - timedelta(seconds=connection.seconds_left)
-    if connection.refresh_expires_at and connection.refresh_expires_at <= now:
-        ended = spoken(connection.refresh_expires_at)
-        return broken(Decision.NEEDS_CONSENT, f"The account must give its consent again: it ran out at {ended}.")
+    if lost := what_is_lost(connection, now):
+        return broken(Decision.NEEDS_CONSENT, f"The account must give its consent again: {lost}.")
     if connection.retry_in > 0:
         at = now + timedelta(seconds=connection.retry_in)
         words = f"The last refresh brought nothing; the next one is allowed from {spoken(at)} on."
@@ -101,6 +98,16 @@ def verdict_on(connection: Connection) -> Verdict:
         f"The access token works until {spoken(connection.access_expires_at)}; it is refreshed from {spoken(due)} on."
     )
     return Verdict(decision=Decision.HEALTHY, action=NextAction.REFRESH, at=due, words=words + warning(connection))
+
+
+def what_is_lost(connection: Connection, now: datetime) -> str:
+    """Return why a connection needs its owner's consent again; empty when it does not."""
+    if connection.status is Status.REAUTH_REQUIRED:
+        return why(connection.reason)
+    if connection.status is Status.SUSPECT and connection.reason == Why.UNREADABLE:
+        return f"{why(connection.reason)}; look at TOKEN_ENC_KEYS first"
+    ended = connection.refresh_expires_at
+    return f"it ran out at {spoken(ended)}" if ended and ended <= now else ""
 
 
 def warning(connection: Connection) -> str:

@@ -15,6 +15,8 @@ import structlog
 from services.token.domain.connection import Connection, Owner, Provider, Version
 from services.token.domain.grant import Grant
 
+JOURNALS_LOOK = 5.0  # seconds between looks for rows that were put back
+
 log = structlog.get_logger()
 
 
@@ -134,6 +136,10 @@ class ReplayPort(Protocol):
 
     async def restore(self, entry: Entry) -> bool:
         """Bring a row that is older than the entry up to it; return whether it was."""
+        ...
+
+    async def are_put_back(self) -> bool:
+        """Return whether rows wait for their newer tokens, having been replaced by older ones."""
         ...
 
     async def resolve_intents(self, dead: Sequence[str]) -> int:

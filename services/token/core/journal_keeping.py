@@ -1,6 +1,7 @@
 """Keeps the database as new as the journal, and the journal no longer than it must be."""
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +10,7 @@ import structlog
 from libs.clock import Clock
 from libs.errors import StorageUnavailable
 from services.token.core.double_spend import DoubleSpendWatch
-from services.token.core.journal import JournalCorrupt, OwnJournal, ReplayPort, replay, settle
+from services.token.core.journal import JOURNALS_LOOK, JournalCorrupt, OwnJournal, ReplayPort, replay, settle
 from services.token.core.sight import Sight
 
 COMPACT_EVERY = 3600.0  # seconds
@@ -24,7 +25,7 @@ class JournalKeeper:
     """Works while its context is open.
 
     A failover or a restore cuts every connection to the database: whenever one is made again, the rows may have gone
-    back in time, and whatever this process has journaled is held against them.
+    back in time, and whatever this process has journaled is held against them. So it is when single rows were put back.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class JournalKeeper:
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._replay_when_woken()), asyncio.create_task(self._compact_hourly())]
+        self._tasks.append(asyncio.create_task(self._look_for_rows_put_back()))
         return self
 
     async def __aexit__(
@@ -96,6 +98,13 @@ class JournalKeeper:
         self._intact = False
         why = str(error) if isinstance(error, JournalCorrupt) else type(error).__name__
         log.error("the journal does not open: refreshes may have to wait until it does", why=why)
+
+    async def _look_for_rows_put_back(self) -> None:
+        while True:
+            await self._clock.sleep(JOURNALS_LOOK)
+            with suppress(StorageUnavailable):
+                if await self._rows.are_put_back():
+                    self.wake()
 
     async def _compact_hourly(self) -> None:
         while True:

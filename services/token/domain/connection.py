@@ -41,6 +41,7 @@ class Why(StrEnum):
     UNREADABLE = "unreadable"
     SCOPE_REDUCED = "scope_reduced"
     HOLDER_MISSING = "holder_missing"
+    PUT_BACK = "put_back"
     EXPIRING = "expiring"
     REMOVED_BY_USER = "removed_by_user"
     ACCOUNT_DELETED = "account_deleted"

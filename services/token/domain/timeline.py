@@ -82,6 +82,7 @@ REASONS = {
     "revoked_by_developer": "the app gave the authorization back",
     "unknown": "TikTok ended the authorization and did not say why",
     "holder_missing": "TikTok refused a token that another process had presented, and that process is waited for",
+    "put_back": "its row was replaced by an older one, and the journals are searched for its newer tokens",
     "presented_too_often": "it went to TikTok again and again and no answer came back",
     "superseded_presented": "a process presented it after another one had exchanged it for a newer one",
     "refused_while_current": (
