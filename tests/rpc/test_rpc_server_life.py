@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tokhub.sync.v1 import sync_pb2 as pb
 
 from libs.rpc import server as rpc_server
@@ -139,3 +140,15 @@ async def test_reflection_lists_what_is_served(served: Served) -> None:
     output, _ = await process.communicate()
     listed = output.decode().split()
     assert {f"{STORE_SERVICE}/GetStore", f"{SYNC_SERVICE}/WatchSync", "grpc.health.v1.Health/Check"} <= set(listed)
+
+
+def described(target: str, symbol: str) -> str:
+    """Return the file that reflection names for a symbol, as a client does that meets one in an Any."""
+    with grpc.insecure_channel(target) as channel:
+        return str(ProtoReflectionDescriptorDatabase(channel).FindFileContainingSymbol(symbol).name)
+
+
+@pytest.mark.parametrize("detail", ["ErrorInfo", "RetryInfo", "BadRequest"])
+async def test_reflection_describes_the_details_of_errors(served: Served, detail: str) -> None:
+    found = await asyncio.to_thread(described, served.target, f"google.rpc.{detail}")
+    assert found == "google/rpc/error_details.proto"
