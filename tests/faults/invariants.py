@@ -88,15 +88,16 @@ def journaled_tokens(lab: Lab) -> dict[str, set[str]]:
 
 
 async def no_token_is_spent_twice(lab: Lab) -> Sequence[str]:
-    """I2: a superseded refresh token is presented again only where the case admits one repeat each."""
+    """I2: a superseded refresh token is presented again only where the case admits it, and as often."""
     answer = await asyncio.to_thread(lab.sandbox.control.get, "/sandbox/ledger")
     dead: dict[str, Any] = answer.json()["dead_tokens"]
     refresh = dead.get("refresh", dead)
-    once, more = refresh["presented_once"], refresh["presented_twice"] + refresh["presented_more"]
-    wrong = [f"{more} dead tokens were presented more than once"] if more else []
-    if once > lab.allowed.repeats:
-        wrong.append(f"{once} dead tokens were presented, {lab.allowed.repeats} admitted")
-    return wrong
+    admitted = {"presented_once": lab.allowed.repeats, "presented_twice": lab.allowed.findings, "presented_more": 0}
+    return [
+        f"{refresh[often]} dead tokens were {often.replace('_', ' ')}, {most} admitted"
+        for often, most in admitted.items()
+        if refresh[often] > most
+    ]
 
 
 async def no_secret_is_open(lab: Lab) -> Sequence[str]:

@@ -29,13 +29,16 @@ class Allowed:
 
     lost: stores whose answer dies with a process, with no way to save it; each must be named with reason
     lost_response. ended: stores whose grant is ended, by TikTok or by a disconnect. repeats: how often a superseded
-    refresh token may be presented, each once. unreadable: stores whose ciphertext the case has damaged.
+    refresh token may be presented, each once. findings: how many of them once more, because the repeat's answer was
+    lost too and nothing but an answer tells whether the token lives. unreadable: stores whose ciphertext the case has
+    damaged.
     """
 
     lost: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
     repeats: int = 0
+    findings: int = 0
 
 
 class Lab:

@@ -14,7 +14,7 @@ from tests.faults.history import Outcome
 from tests.faults.lab import Lab, free_port
 from tests.faults.processes import Replica
 from tests.faults.products import start_of
-from tests.faults.upstream import BOTH, ask_all, connect, expect_statuses, forget_pauses, tally, until_fresh
+from tests.faults.upstream import BOTH, ask_all, called_at, connect, expect_statuses, forget_pauses, tally, until_fresh
 
 LOST = "REAUTH_REQUIRED lost_response"
 GRACE = {"refresh_rotation": "grace", "shop_refresh_rotation": "grace"}
@@ -151,6 +151,52 @@ async def too_late_strict(lab: Lab) -> str:
 )
 async def too_late_grace(lab: Lab) -> str:
     return await recovered(lab, "latency", seconds=600)
+
+
+@case(
+    "U02 twice",
+    fault="a refresh is carried out, and its answer and the one to its repeat are lost; the old token is dead",
+    expected="SUSPECT; one presentation more finds out: REAUTH_REQUIRED, named lost_response, and no more calls",
+)
+async def lost_twice(lab: Lab) -> str:
+    replica = await lab.replica()
+    await connect(lab, replica, *BOTH)
+    await lab.expire()
+    for code in BOTH:
+        await lab.fault("answer_lost", code, count=2)
+    lab.allowed.lost, lab.allowed.findings = set(BOTH), len(BOTH)
+    in_doubt = await ask_all(replica, BOTH)
+    expect({one.reason for one in in_doubt} == {"UPSTREAM_UNAVAILABLE"}, tally(in_doubt))
+    await expect_statuses(lab, "SUSPECT lost_response", BOTH)
+    await forget_pauses(lab)
+    found = [one for _ in range(5) for one in await ask_all(replica, BOTH)]
+    expect({str(one) for one in found} == {LOST}, tally(found))
+    calls = [len(await called_at(lab, code)) - 1 for code in BOTH]
+    expect(calls == [3, 3], f"{calls} presentations")
+    return f"{tally(in_doubt)}; then {tally(found)}; {calls} presentations"
+
+
+@case(
+    "U02 silence",
+    fault="no connection lives long enough for an answer, turn after turn, before TikTok has done anything",
+    expected="two presentations in the first turn and one in each that follows; active again with its own token",
+)
+async def turn_after_turn(lab: Lab) -> str:
+    replica = await lab.replica()
+    await connect(lab, replica, *BOTH)
+    await lab.expire()
+    for code in BOTH:
+        await lab.fault("reset", code, count=4)
+    seen = []
+    for _ in range(3):
+        outcomes = await ask_all(replica, BOTH)
+        expect({one.reason for one in outcomes} == {"UPSTREAM_UNAVAILABLE"}, tally(outcomes))
+        seen.append([len(await called_at(lab, code)) - 1 for code in BOTH])
+        await forget_pauses(lab)
+    expect(seen == [[2, 2], [3, 3], [4, 4]], f"{seen} presentations")
+    fresh = await ask_all(replica, BOTH)
+    expect({str(one) for one in fresh} == {"FRESH 2"}, tally(fresh))
+    return f"{seen} presentations, then {tally(fresh)}"
 
 
 @case(
