@@ -104,7 +104,7 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class Backends:
-    """Stubs of the services; watches has a channel of its own, apart from short calls."""
+    """Stubs of the services; watches and exports have channels of their own, apart from short calls and each other."""
 
     connections: token_pb2_grpc.ConnectionServiceStub
     stores: sync_pb2_grpc.StoreServiceStub
@@ -112,6 +112,7 @@ class Backends:
     reports: report_pb2_grpc.ReportServiceStub
     sync: sync_pb2_grpc.SyncServiceStub
     watches: sync_pb2_grpc.SyncServiceStub
+    exports: sync_pb2_grpc.StatsServiceStub
     health: Health
 
 
@@ -122,6 +123,7 @@ async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
         token = await stack.enter_async_context(open_channel(targets.token))
         sync = await stack.enter_async_context(open_channel(targets.sync))
         watches = await stack.enter_async_context(open_channel(targets.sync))
+        exports = await stack.enter_async_context(open_channel(targets.sync))
         runs = sync_pb2_grpc.SyncServiceStub(sync)
         yield Backends(
             connections=token_pb2_grpc.ConnectionServiceStub(token),
@@ -130,5 +132,6 @@ async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
             reports=report_pb2_grpc.ReportServiceStub(sync),
             sync=runs,
             watches=sync_pb2_grpc.SyncServiceStub(watches),
+            exports=sync_pb2_grpc.StatsServiceStub(exports),
             health=Health(token=ServiceHealth(token), sync=ServiceHealth(sync), scheduler=SchedulerHealth(runs)),
         )

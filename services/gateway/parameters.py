@@ -18,6 +18,21 @@ class TableFormat(StrEnum):
     CSV = "csv"
 
 
+class FileFormat(StrEnum):
+    """What an export can be sent as."""
+
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+class DatasetName(StrEnum):
+    """What can be exported."""
+
+    USER_DAILY = "user_daily"
+    VIDEO_DAILY = "video_daily"
+
+
 StoreInPath: TypeAlias = Annotated[str, Path(pattern=STORE_CODE, description=RULES["store_code"])]
 StoreInQuery: TypeAlias = Annotated[str, Query(pattern=STORE_CODE, description=RULES["store_code"])]
 Days: TypeAlias = Annotated[
@@ -29,6 +44,8 @@ FirstDay: TypeAlias = Annotated[
 ]
 LastDay: TypeAlias = Annotated[str, Query(alias="to", pattern=DAY, description=f"Last day, {RULES['to']}; today")]
 Format: TypeAlias = Annotated[TableFormat, Query(alias="format", description=RULES["format"])]
+ToExport: TypeAlias = Annotated[DatasetName, Query(alias="dataset", description=RULES["dataset"])]
+ToFile: TypeAlias = Annotated[FileFormat, Query(alias="format", description=RULES["format"])]
 Active: TypeAlias = Annotated[
     Literal["true", "false"], Query(description=f"Only runs that have not ended; {RULES['active']}")
 ]

@@ -22,7 +22,8 @@ RULES: Mapping[str, str] = MappingProxyType(
         "page_token": "must be the nextPageToken of the page before",
         "from": "must be a day, YYYY-MM-DD",
         "to": "must be a day, YYYY-MM-DD",
-        "format": "must be one of json, csv",
+        "format": "must be json or csv; an export may be parquet, too",
+        "dataset": "must be one of user_daily, video_daily",
     }
 )
 

@@ -28,11 +28,13 @@ from libs.tiktok.address import origin_of
 from libs.tiktok.display import DisplayClient
 from libs.tiktok.transport import Transport
 from services.sync.adapters.budget import SharedBudget
+from services.sync.adapters.exports import ENCODERS
 from services.sync.adapters.hints import RunHints
 from services.sync.adapters.metered_display import MeteredDisplay
 from services.sync.adapters.orphans import Orphans
 from services.sync.adapters.postgres.channels import CHANNEL
 from services.sync.adapters.postgres.database import Database
+from services.sync.adapters.postgres.export_rows import ExportRows
 from services.sync.adapters.postgres.item_rows import ItemRows
 from services.sync.adapters.postgres.log_rows import LogRows
 from services.sync.adapters.postgres.partitions import Partitions
@@ -54,6 +56,7 @@ from services.sync.core.account_calls import AccountCalls
 from services.sync.core.calendar import Calendar
 from services.sync.core.cancel_run import RunCanceller
 from services.sync.core.circuit import Circuit
+from services.sync.core.export import Exports
 from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.reports import Reports
@@ -104,6 +107,7 @@ class Core:
     stores: Stores
     stats: Stats
     reports: Reports
+    exports: Exports
     runs: Runs
     schedule: ScheduleDesk
     scheduler: Scheduler
@@ -124,6 +128,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
         stores=Stores(rows=store_rows, accounts=outside.connections),
         stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
         reports=Reports(rows=ReportRows(outside.reports), calendar=calendar),
+        exports=Exports(snapshots=ExportRows(outside.reports), encoders=ENCODERS, calendar=calendar),
         runs=Runs(
             starter=starter,
             watch=RunWatch(rows=run_rows, hints=outside.hints, clock=clock),
@@ -269,7 +274,11 @@ async def finish(consuming: asyncio.Task[None]) -> None:
 
 def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
-    stores, stats, reports = StoreServicer(core.stores), StatsServicer(core.stats), ReportServicer(core.reports)
+    stores, stats, reports = (
+        StoreServicer(core.stores),
+        StatsServicer(stats=core.stats, exports=core.exports),
+        ReportServicer(core.reports),
+    )
     sync = SyncServicer(runs=core.runs, stats=core.stats, schedule=core.schedule)
     names = sync_pb2.DESCRIPTOR.services_by_name
     return [

@@ -249,6 +249,7 @@ async def test_the_openapi_document_lists_the_routes(gateway: Gateway) -> None:
         "/admin/reports/top-videos",
         "/admin/reports/daily-totals",
         "/admin/reports/completeness",
+        "/admin/export",
         "/admin/sync/run",
         "/admin/sync/status",
         "/admin/sync/runs",

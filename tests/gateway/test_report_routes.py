@@ -124,7 +124,7 @@ async def test_completeness_names_the_missing(gateway: Gateway) -> None:
     [
         ("from=yesterday", "from must be a day, YYYY-MM-DD"),
         ("to=2026-1-1", "to must be a day, YYYY-MM-DD"),
-        ("format=xlsx", "format must be one of json, csv"),
+        ("format=xlsx", "format must be json or csv; an export may be parquet, too"),
         ("from=2026-01-01&from=2026-01-02", "from must be given once"),
     ],
 )

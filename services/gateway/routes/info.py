@@ -35,6 +35,7 @@ ENDPOINTS: Mapping[str, Any] = MappingProxyType(
             "videoStats": "GET /admin/stores/{store_code}/video-stats?days=30",
             "storeSyncLogs": "GET /admin/stores/{store_code}/sync-logs?limit=50",
             "reports": "GET /admin/reports/growth?from=2026-01-01&to=2026-01-31&format=json",
+            "export": "GET /admin/export?dataset=user_daily&format=csv",
             "sync": "POST /admin/sync/run",
             "syncStatus": "GET /admin/sync/status",
             "syncRuns": "GET /admin/sync/runs?active=true&limit=50",

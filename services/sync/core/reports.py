@@ -43,17 +43,7 @@ class Reports:
 
     def period(self, first: str, last: str) -> Period:
         """Return the period between two days, both included, as YYYY-MM-DD or empty; InvalidField."""
-        today = self._calendar.today()
-        ends = to_day("to", last) if last else today
-        begins = to_day("from", first) if first else ends - timedelta(days=USUAL_DAYS - 1)
-        period = Period(begins, ends)
-        if ends > today:
-            raise InvalidField("to", f"must not be after today, {today}")
-        if begins > ends:
-            raise InvalidField("from", f"must not be after the last day, {ends}")
-        if period.days > MOST_DAYS:
-            raise InvalidField("from", f"must be at most {MOST_DAYS} days before the day after the last, {ends}")
-        return period
+        return to_period(first, last, today=self._calendar.today())
 
     async def growth(self, period: Period, *, after: str, limit: int) -> list[StoreGrowth]:
         """Return a page of stores with their growth."""
@@ -70,9 +60,22 @@ class Reports:
 
     async def completeness(self, period: Period) -> list[Completeness]:
         """Return how complete each day is."""
-        days = [period.first + timedelta(days=number) for number in range(period.days)]
-        ends = [(day, self._calendar.begins_at(day + timedelta(days=1))) for day in days]
+        ends = [(day, self._calendar.begins_at(day + timedelta(days=1))) for day in period]
         return await self._rows.completeness(ends)
+
+
+def to_period(first: str, last: str, *, today: date) -> Period:
+    """Return the period between two days, both included, as YYYY-MM-DD or empty; InvalidField."""
+    ends = to_day("to", last) if last else today
+    begins = to_day("from", first) if first else ends - timedelta(days=USUAL_DAYS - 1)
+    period = Period(begins, ends)
+    if ends > today:
+        raise InvalidField("to", f"must not be after today, {today}")
+    if begins > ends:
+        raise InvalidField("from", f"must not be after the last day, {ends}")
+    if period.days > MOST_DAYS:
+        raise InvalidField("from", f"must be at most {MOST_DAYS} days before the day after the last, {ends}")
+    return period
 
 
 def to_day(field: str, text: str) -> date:

@@ -1,19 +1,25 @@
 """StatsService: daily snapshots."""
 
-from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from tokhub.sync.v1 import export_pb2, sync_pb2, sync_pb2_grpc
 
 from libs.rpc.interceptor import Context
+from services.sync.core.export import Exports
 from services.sync.core.stats import USUAL_VIDEOS, Stats
 from services.sync.domain.snapshots import VideoPosition
 from services.sync.servicers.page_tokens import video_position, video_token
 from services.sync.servicers.translate import user_stats_message, video_stats_message
+from services.sync.servicers.translate_exports import order_of
 
 
 class StatsServicer(sync_pb2_grpc.StatsServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, stats: Stats) -> None:
+    def __init__(self, *, stats: Stats, exports: Exports) -> None:
         self._stats = stats
+        self._exports = exports
 
     async def ListUserStats(
         self, request: sync_pb2.ListUserStatsRequest, context: Context
@@ -34,3 +40,12 @@ class StatsServicer(sync_pb2_grpc.StatsServiceServicer):
         return sync_pb2.ListVideoStatsResponse(
             stats=[video_stats_message(row) for row in shown], next_page_token=video_token(end) if end else ""
         )
+
+    async def ExportStats(
+        self, request: export_pb2.ExportStatsRequest, context: Context
+    ) -> AsyncIterator[export_pb2.ExportStatsResponse]:
+        """Stream a file of snapshots."""
+        period = self._exports.period(request.period.from_date, request.period.to_date)
+        async with aclosing(self._exports.stream(order_of(request, period))) as parts:
+            async for part in parts:
+                yield export_pb2.ExportStatsResponse(data=part)

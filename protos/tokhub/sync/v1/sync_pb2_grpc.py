@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from tokhub.sync.v1 import export_pb2 as tokhub_dot_sync_dot_v1_dot_export__pb2
 from tokhub.sync.v1 import sync_pb2 as tokhub_dot_sync_dot_v1_dot_sync__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -313,6 +314,11 @@ class StatsServiceStub:
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsRequest.SerializeToString,
                 response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsResponse.FromString,
                 _registered_method=True)
+        self.ExportStats = channel.unary_stream(
+                '/tokhub.sync.v1.StatsService/ExportStats',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_export__pb2.ExportStatsRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_export__pb2.ExportStatsResponse.FromString,
+                _registered_method=True)
 
 
 class StatsServiceServicer:
@@ -339,6 +345,18 @@ class StatsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportStats(self, request, context):
+        """Sends the snapshots of all stores over a period as one file, oldest day first, in parts.
+
+        The file is whole when the stream ends with OK, and only then. Two exports and reports are made at once.
+        Callers: the gateway, internal services and operators.
+        Errors: INVALID_FIELD for a period that cannot be; STORAGE_UNAVAILABLE, also after some parts, and with RetryInfo
+        while others are being made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StatsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -351,6 +369,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.ListVideoStats,
                     request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsRequest.FromString,
                     response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsResponse.SerializeToString,
+            ),
+            'ExportStats': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportStats,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_export__pb2.ExportStatsRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_export__pb2.ExportStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -408,6 +431,33 @@ class StatsService:
             '/tokhub.sync.v1.StatsService/ListVideoStats',
             tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsRequest.SerializeToString,
             tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tokhub.sync.v1.StatsService/ExportStats',
+            tokhub_dot_sync_dot_v1_dot_export__pb2.ExportStatsRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_export__pb2.ExportStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ reasons that pass by themselves also carry google.rpc.RetryInfo.
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tokhub.sync.v1 import export_pb2 as _export_pb2
 from tokhub.sync.v1 import sync_pb2 as _sync_pb2
 import abc as _abc_1
 
@@ -134,6 +135,14 @@ class StatsServiceStub:
     Callers: the gateway, internal services and operators.
     Errors: STORE_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
     """
+    ExportStats: _aio.UnaryStreamMultiCallable[_export_pb2.ExportStatsRequest, _export_pb2.ExportStatsResponse]
+    """Sends the snapshots of all stores over a period as one file, oldest day first, in parts.
+
+    The file is whole when the stream ends with OK, and only then. Two exports and reports are made at once.
+    Callers: the gateway, internal services and operators.
+    Errors: INVALID_FIELD for a period that cannot be; STORAGE_UNAVAILABLE, also after some parts, and with RetryInfo
+    while others are being made.
+    """
 
 class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Daily snapshots."""
@@ -160,6 +169,20 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway, internal services and operators.
         Errors: STORE_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportStats(
+        self,
+        request: _export_pb2.ExportStatsRequest,
+        context: _aio.ServicerContext[_export_pb2.ExportStatsRequest, _abc.AsyncIterator[_export_pb2.ExportStatsResponse]],
+    ) -> _abc.AsyncIterator[_export_pb2.ExportStatsResponse]:
+        """Sends the snapshots of all stores over a period as one file, oldest day first, in parts.
+
+        The file is whole when the stream ends with OK, and only then. Two exports and reports are made at once.
+        Callers: the gateway, internal services and operators.
+        Errors: INVALID_FIELD for a period that cannot be; STORAGE_UNAVAILABLE, also after some parts, and with RetryInfo
+        while others are being made.
         """
 
 def add_StatsServiceServicer_to_server(servicer: StatsServiceServicer, server: _aio.Server) -> None: ...
