@@ -42,6 +42,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # What people may read of this schema with SQL.
 SHOWN = ("credentials.connection_facts", "credentials.shop_facts", "credentials.refresh_tiktokshops_token")
 UPKEEP_EVERY = 15.0  # seconds
+RESERVE = PoolLimits(min_size=1, max_size=4)
 
 log = structlog.get_logger()
 
@@ -63,6 +64,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         replica = replica_name()
         named = f"tokhub-token {replica}"
         pool = await stack.enter_async_context(open_pool(dsn, application=named, schema=SCHEMA, limits=limits))
+        reserve = await stack.enter_async_context(open_pool(dsn, application=named, schema=SCHEMA, limits=RESERVE))
         await check_keys(pool, ring)
         await PostgresEvents(pool).adopt()
         # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
@@ -70,7 +72,13 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         journal = await stack.enter_async_context(open_journal(settings, ring, pool, replica))
         registry = CollectorRegistry()
         grounds = Grounds(
-            pool=pool, transport=transport, ring=ring, journal=journal, replica=replica, registry=registry
+            pool=pool,
+            reserve=reserve,
+            transport=transport,
+            ring=ring,
+            journal=journal,
+            replica=replica,
+            registry=registry,
         )
         core = build_core(settings, grounds)
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.

@@ -76,9 +76,13 @@ PROVIDER_EVENTS_KEPT = timedelta(days=8)
 
 @dataclass(frozen=True, kw_only=True)
 class Grounds:
-    """What the core stands on, open while the process runs; replica is this process's name in rows and files."""
+    """What the core stands on, open while the process runs; replica is this process's name in rows and files.
+
+    The reserve is a pool for saves of new tokens alone.
+    """
 
     pool: Pool
+    reserve: Pool
     transport: Transport
     ring: KeyRing
     journal: OwnJournal
@@ -191,7 +195,7 @@ def build_base(settings: TokenSettings, grounds: Grounds) -> Base:
         grounds=grounds,
         clock=clock,
         vault=Vault(grounds.ring, [derive(secret, "refresh-token-mark") for secret in settings.state_ring]),
-        connections=PostgresConnections(pool=grounds.pool, replica=grounds.replica),
+        connections=PostgresConnections(pool=grounds.pool, replica=grounds.replica, reserve=grounds.reserve),
         providers={name: meter.around(name, port) for name, port in providers.items()},
         shop=shop,
     )
@@ -211,7 +215,7 @@ def build_refreshing(base: Base, runs: PostgresRefreshRuns) -> Refreshing:
     grounds, clock, concurrency = base.grounds, base.clock, base.settings.refresh_concurrency
     alarm = Alarm(pool=grounds.pool, replica=grounds.replica, registry=grounds.registry)
     double_spends = DoubleSpendWatch(rows=base.connections, vault=base.vault, alarm=alarm)
-    replay = PostgresReplay(pool=grounds.pool, vault=base.vault)
+    replay = PostgresReplay(pool=grounds.reserve, vault=base.vault)
     refresher = build_refresher(base, double_spends, replay)
     ahead = RefreshAhead(
         rows=PostgresDue(grounds.pool),

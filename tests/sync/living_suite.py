@@ -54,7 +54,9 @@ async def token_service_on(dsn: str, sandbox: SandboxProcess) -> AsyncIterator[s
         pool = await stack.enter_async_context(open_pool(dsn, application="token", schema=token_service.SCHEMA))
         transport = await stack.enter_async_context(Transport(keep_alive=False))
         ring = KeyRing({"k1": bytes(32)}, active="k1")
-        grounds = composition.Grounds(pool=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
+        grounds = composition.Grounds(
+            pool=pool, reserve=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test"
+        )
         core = composition.build_core(settings, grounds)
         server = RpcServer(
             listen="127.0.0.1:0",

@@ -73,7 +73,7 @@ async def serving(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Clie
     ):
         ring = parse_keys(settings.token_enc_key, None)
         await check_keys(pool, ring)
-        grounds = Grounds(pool=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
+        grounds = Grounds(pool=pool, reserve=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
         core = build_core(settings, grounds)
         server = RpcServer(
             listen="127.0.0.1:0",

@@ -78,7 +78,7 @@ async def serving_shops(token_dsn: str, sandbox: SandboxProcess, **changes: str)
         Transport(keep_alive=False) as transport,
     ):
         ring = parse_keys(settings.token_enc_key, None)
-        grounds = Grounds(pool=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
+        grounds = Grounds(pool=pool, reserve=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
         core = build_core(settings, grounds)
         server = RpcServer(
             listen="127.0.0.1:0", services=proto_services(core), registry=CollectorRegistry(), readiness=Readiness()

@@ -5,7 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from libs.database.pool import PoolLimits, open_pool
 from libs.errors import UpstreamUnavailable
+from services.token.__main__ import SCHEMA
+from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.providers import TIKTOK_DEADLINE
 from services.token.core.connections import Held
 from services.token.core.exchange import SECOND_TRY_AFTER
@@ -152,6 +155,19 @@ async def test_a_save_repeated_after_a_lost_commit_answer_is_no_conflict(house: 
     sealed = house.vault.seal(grant, connection.id, lease.version.refreshed())
 
     assert [await connections.save(lease, grant, sealed) for _ in range(2)] == [True, True]
+
+
+async def test_new_tokens_are_saved_while_the_pool_is_exhausted(house: House, token_dsn: str) -> None:
+    connection = await house.connect()
+    lease = await house.replica().connections.claim(connection.id, Need(min_ttl=0, spent_generation=1), lease=LEASE)
+    assert lease is not None
+    grant = house.provider.mint("account of shop-1")
+    sealed = house.vault.seal(grant, connection.id, lease.version.refreshed())
+    limits = PoolLimits(min_size=1, max_size=1, close_timeout=0.1)
+    async with open_pool(token_dsn, application="test", schema=SCHEMA, limits=limits) as pool, pool.acquire():
+        connections = PostgresConnections(pool=pool, replica="replica-1", reserve=house.pool)
+
+        assert await connections.save(lease, grant, sealed)
 
 
 async def test_callers_who_met_a_401_cause_one_refresh(house: House) -> None:

@@ -148,10 +148,14 @@ class Wish(NamedTuple):
 
 
 class PostgresConnections:
-    """Implements ConnectionsPort over a pool whose search_path is schema credentials; replica names this process."""
+    """Implements ConnectionsPort over pools whose search_path is schema credentials; replica names this process.
 
-    def __init__(self, *, pool: Pool, replica: str) -> None:
+    Of the reserve, if there is one, are the connections that save what TikTok has given: nobody else can hold them.
+    """
+
+    def __init__(self, *, pool: Pool, replica: str, reserve: "Pool | None" = None) -> None:
         self._pool = pool
+        self._reserve = reserve or pool
         self._replica = replica
         self._leases = Leases(pool=pool, replica=replica)
 
@@ -173,7 +177,7 @@ class PostgresConnections:
         key = (lease.id, lease.version.epoch, lease.version.generation)
         lives = (grant.access_seconds, grant.refresh_seconds, grant.age)
         given = (grant.access_given, grant.refresh_given)
-        async with borrow(self._pool) as database:
+        async with borrow(self._reserve) as database:
             saved = await database.fetchval(
                 SAVE,
                 *key,
