@@ -1,7 +1,6 @@
 """The suite's database: the embedded server or a given one, with a role for each service."""
 
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import asyncpg
 from deploy.local.secret_files import SecretFiles
 from libs.database.dsn import Dsn
 from libs.database.embedded import EmbeddedPostgres
+from libs.database.errors import obstacle
 from libs.database.report_role import ROLE
 from libs.database.roles import ServiceRole, ensure_roles
 from libs.errors import StorageUnavailable
@@ -91,21 +91,6 @@ def places(dsn: Dsn) -> str:
     """Return host and port, of each server when there are several."""
     named = (host if re.search(r":\d+$", host) else f"{host or 'localhost'}:5432" for host in dsn.hosts.split(","))
     return ",".join(named)
-
-
-def obstacle(cause: BaseException | None) -> str:
-    """Return why a connection was not made, in words that hold nothing of the address."""
-    if isinstance(cause, ConnectionRefusedError):
-        return "nothing listens there"
-    if isinstance(cause, socket.gaierror):
-        return "there is no such host"
-    if isinstance(cause, TimeoutError):
-        return "it does not answer"
-    if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError):
-        return "it refuses the user or the password"
-    if isinstance(cause, asyncpg.InvalidCatalogNameError):
-        return "it has no database of that name"
-    return f"it cannot be reached ({type(cause).__name__})"
 
 
 def secret(files: SecretFiles, name: str) -> Secret:

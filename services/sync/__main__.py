@@ -16,6 +16,7 @@ from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from libs.clock import SystemClock
 from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
+from libs.database.patience import once_usable
 from libs.database.pool import PoolLimits, open_pool
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
@@ -23,7 +24,7 @@ from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.client import open_channel
 from libs.rpc.server import Readiness, RpcServer, RpcService
-from libs.settings import EX_CONFIG, load
+from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
 from libs.tiktok.address import origin_of
 from libs.tiktok.display import DisplayClient
 from libs.tiktok.transport import Transport
@@ -303,14 +304,14 @@ def proto_services(core: Core) -> list[RpcService]:
 
 
 def main() -> None:
-    """Run the service; wrong settings end it with status 78 and one line."""
+    """Run the service; wrong settings end it with status 78 and one line, a database that stays away with 75."""
     settings = load(SyncSettings)
     configure_logs("sync", settings.log_level)
     try:
-        run(lambda stop: serve(settings, stop))
+        run(lambda stop: once_usable(lambda: serve(settings, stop), stop))
     except (ServerMisconfig, StorageUnavailable) as error:
         sys.stderr.write(f"tokhub sync service cannot start: {error}\n")
-        sys.exit(EX_CONFIG)
+        sys.exit(EX_TEMPFAIL if isinstance(error, StorageUnavailable) else EX_CONFIG)
 
 
 if __name__ == "__main__":

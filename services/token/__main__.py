@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from libs.clock import SystemClock
 from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
+from libs.database.patience import once_usable
 from libs.database.pool import Pool, PoolLimits, borrow, open_pool
 from libs.database.report_role import show_to_reports
 from libs.errors import ServerMisconfig, StorageUnavailable
@@ -164,11 +165,11 @@ def readiness_of(pool: Pool, member: RingMember, keeper: JournalKeeper) -> Readi
 
 
 def main() -> None:
-    """Run the service; wrong settings end it with status 78 and one line."""
+    """Run the service; wrong settings end it with status 78 and one line, a database that stays away with 75."""
     settings = load(TokenSettings)
     configure_logs("token", settings.log_level)
     try:
-        run(lambda stop: serve(settings, stop))
+        run(lambda stop: once_usable(lambda: serve(settings, stop), stop))
     except (WrongKeys, JournalCorrupt, ServerMisconfig, StorageUnavailable) as error:
         sys.stderr.write(f"tokhub token service cannot start: {error}\n")
         sys.exit(EX_TEMPFAIL if isinstance(error, StorageUnavailable) else EX_CONFIG)
