@@ -15,6 +15,7 @@ from libs.tiktok.token_answers import (
     is_missing,
     nothing_in,
     read_access_token,
+    read_names,
     read_number,
     read_refresh_token,
     read_text,
@@ -151,9 +152,8 @@ def read_tokens(answer: Answer) -> Tokens:
 
 
 def read_scopes(value: Any) -> tuple[str, ...]:
-    """Return the scopes of a comma-separated list; what cannot be one is left out."""
-    parts = value.split(",") if isinstance(value, str) else []
-    return tuple(scope for scope in (read_text(part, MAX_NAME_CHARS) for part in parts) if scope)
+    """Return the scopes of a comma-separated list."""
+    return read_names(value.split(",") if isinstance(value, str) else ())
 
 
 def read_seconds(value: Any) -> int | None:

@@ -19,6 +19,7 @@ from libs.tiktok.token_answers import (
     is_missing,
     nothing_in,
     read_access_token,
+    read_names,
     read_number,
     read_refresh_token,
     read_text,
@@ -135,7 +136,6 @@ def read_tokens(answer: Answer) -> ShopTokens:
     if access is None and refresh is None:
         raise nothing_in(answer)
     scopes = data.get("granted_scopes")
-    read = (read_text(scope, MAX_NAME_CHARS) for scope in (scopes if isinstance(scopes, list) else ()))
     return ShopTokens(
         open_id=read_text(data.get("open_id"), MAX_NAME_CHARS),
         access_token=access,
@@ -143,7 +143,7 @@ def read_tokens(answer: Answer) -> ShopTokens:
         refresh_token=refresh,
         refresh_garbled=refresh is None and not is_missing(data.get("refresh_token")),
         refresh_ends=read_unix(data.get("refresh_token_expire_in")),
-        scopes=tuple(scope for scope in read if scope),
+        scopes=read_names(scopes if isinstance(scopes, list) else ()),
     )
 
 

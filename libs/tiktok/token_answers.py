@@ -1,5 +1,6 @@
 """What all token answers have in common: the ways to bring nothing, and fields read with suspicion."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from libs.secret import Secret
@@ -8,6 +9,7 @@ from libs.tiktok.transport import Answer
 MAX_TOKEN_CHARS = 4096  # of an access token, which has to fit into a header
 MAX_REFRESH_CHARS = 16_384
 MAX_NAME_CHARS = 255  # of an open_id, about 40 in practice
+MAX_SCOPES = 200  # a list that is longer is none
 
 
 class Refused(Exception):
@@ -59,6 +61,12 @@ def read_text(value: Any, longest: int) -> str:
     text = value.strip() if isinstance(value, str) else ""
     usable = len(text) <= longest and text.isascii() and text.isprintable() and " " not in text
     return text if usable else ""
+
+
+def read_names(values: Iterable[Any]) -> tuple[str, ...]:
+    """Return scopes, each once; what cannot be one is left out, and what is beyond any number of them."""
+    names = dict.fromkeys(read_text(value, MAX_NAME_CHARS) for value in values)
+    return tuple(name for name in names if name)[:MAX_SCOPES]
 
 
 def read_access_token(value: Any) -> Secret | None:

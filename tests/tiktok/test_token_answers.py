@@ -13,7 +13,16 @@ from libs.tiktok.login_kit import (
     pkce_challenge,
     read_tokens,
 )
-from libs.tiktok.token_answers import MAX_REFRESH_CHARS, MAX_TOKEN_CHARS, AppRefused, Garbled, Page, Refused, Unusable
+from libs.tiktok.token_answers import (
+    MAX_REFRESH_CHARS,
+    MAX_SCOPES,
+    MAX_TOKEN_CHARS,
+    AppRefused,
+    Garbled,
+    Page,
+    Refused,
+    Unusable,
+)
 from libs.tiktok.transport import Answer
 
 APP = App(
@@ -145,6 +154,11 @@ def test_a_refresh_token_of_any_text_is_kept(given: str) -> None:
 def test_an_answer_without_any_token_may_have_spent_one() -> None:
     with pytest.raises(Garbled):
         read_tokens(answer({"expires_in": 7200}))
+
+
+def test_scopes_are_told_once_and_not_without_end() -> None:
+    assert read_tokens(changed(scope="a,b,a")).scopes == ("a", "b")
+    assert len(read_tokens(changed(scope=",".join(str(number) for number in range(100_000)))).scopes) == MAX_SCOPES
 
 
 def test_space_around_a_token_is_not_part_of_it() -> None:

@@ -86,7 +86,7 @@ def verdict_on(connection: Connection) -> Verdict:
         return broken(Decision.NEEDS_CONSENT, f"The account must give its consent again: {lost}.")
     if connection.retry_in > 0:
         at = now + timedelta(seconds=connection.retry_in)
-        words = f"The last refresh brought nothing; the next one is allowed from {spoken(at)} on."
+        words = f"A refresh was tried a moment ago; the next one is allowed from {spoken(at)} on."
         return Verdict(decision=Decision.WAITING, action=NextAction.REFRESH, at=at, words=words)
     if connection.needs_refresh:
         words = (

@@ -125,7 +125,7 @@ class Refresher:
                 return held
             if held.connection.retry_in > 0:
                 raise UpstreamUnavailable(
-                    "The last refresh failed and the next one waits: try again later.",
+                    "A refresh was tried a moment ago and the next one waits: try again later.",
                     retry_after=held.connection.retry_in,
                 )
             if self._clock.monotonic() > (give_up_at if held.connection.seconds_left <= 0 else settle_for_old_at):
