@@ -24,9 +24,11 @@ def gates_of(settings: GatewaySettings, clock: SystemClock) -> Gates:
     rule = LockoutRule(max_failures=settings.auth_max_failures, block_seconds=settings.auth_block_seconds)
     admin_budget = MinuteBudget(clock=clock, per_minute=settings.rate_limit_admin_per_minute)
     oauth_budget = MinuteBudget(clock=clock, per_minute=settings.rate_limit_oauth_per_minute)
+    trusted = settings.trusted_proxies
+    lockouts = FailureLockouts(clock=clock, rule=rule)
     return Gates(
-        admin=AdminGate(keys=settings.keys, budget=admin_budget, lockouts=FailureLockouts(clock=clock, rule=rule)),
-        oauth=OAuthGate(budget=oauth_budget),
+        admin=AdminGate(keys=settings.keys, budget=admin_budget, lockouts=lockouts, trusted=trusted),
+        oauth=OAuthGate(budget=oauth_budget, trusted=trusted),
     )
 
 

@@ -2,7 +2,9 @@
 
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -45,6 +47,8 @@ class Exchange:
 
     request_id: str
     send: Send
+    # The request's state, in which a gate may leave answer_headers.
+    state: Mapping[str, Any]
     status: int = 0
 
     async def send_safely(self, message: Message) -> None:
@@ -54,6 +58,7 @@ class Exchange:
             headers = MutableHeaders(scope=message)
             for name, value in SAFE_HEADERS.items():
                 headers.setdefault(name, value)
+            headers.update(self.state.get("answer_headers", {}))
             headers["X-Request-Id"] = self.request_id
         await self.send(message)
 
@@ -71,9 +76,9 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         structlog.contextvars.clear_contextvars()
-        exchange = Exchange(bind_request_id(offered_id(scope)), send)
         started = time.perf_counter()
         inner = as_get(scope)
+        exchange = Exchange(bind_request_id(offered_id(scope)), send, inner["state"])
         try:
             await self._answer(inner, receive, exchange)
         finally:
@@ -107,8 +112,8 @@ def offered_id(scope: Scope) -> str | None:
 def as_get(scope: Scope) -> Scope:
     """Return the scope in which HEAD is answered as GET; the server leaves the body out."""
     if scope["method"] != "HEAD" or scope["path"] in NO_HEAD:
-        return dict(scope)
-    return {**scope, "method": "GET", HEAD_FLAG: True}
+        return {**scope, "state": {}}
+    return {**scope, "state": {}, "method": "GET", HEAD_FLAG: True}
 
 
 def answers_head(scope: Scope) -> bool:

@@ -43,7 +43,14 @@ NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 CORS_REQUEST_HEADERS = ["X-API-KEY", "Content-Type", "Prefer", "Last-Event-ID", "X-Request-Id"]
-CORS_ANSWER_HEADERS = ["X-Request-Id", "Location", "Retry-After"]
+CORS_ANSWER_HEADERS = [
+    "X-Request-Id",
+    "Location",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
 
 from libs.errors import InvalidField, NotAllowed
+from services.gateway.addresses import Network, address_of
 from services.gateway.errors import KeyRequired
-from services.gateway.limits import Budget, Lockouts, address_of
+from services.gateway.limits import Budget, BudgetSpent, Lockouts
 
 HEADER = "X-API-KEY"
 MIN_KEY_LENGTH = 32
@@ -83,19 +84,32 @@ def find_key(keys: Sequence[AdminKey], presented: str) -> AdminKey | None:
     return found[0] if found else None
 
 
+async def spend(budget: Budget, address: str, request: Request) -> None:
+    """Take the request from the address's budget; the answer's headers will tell what is left."""
+    try:
+        allowance = await budget.spend(address)
+    except BudgetSpent as refused:
+        request.state.answer_headers = refused.allowance.headers
+        raise
+    request.state.answer_headers = allowance.headers
+
+
 class AdminGate:
     """Lets a request through to the operators' routes, or says why not."""
 
-    def __init__(self, *, keys: Sequence[AdminKey], budget: Budget, lockouts: Lockouts) -> None:
+    def __init__(
+        self, *, keys: Sequence[AdminKey], budget: Budget, lockouts: Lockouts, trusted: Sequence[Network] = ()
+    ) -> None:
         self._keys = keys
         self._budget = budget
         self._lockouts = lockouts
+        self._trusted = trusted
 
     async def __call__(self, request: Request, _key: Annotated[str | None, Security(documented_key)]) -> None:
         """Raise LockedOut, RateLimited, InvalidField, Unauthenticated or NotAllowed."""
-        address = address_of(request)
+        address = address_of(request, self._trusted)
         await self._lockouts.check(address)
-        await self._budget.spend(address)
+        await spend(self._budget, address, request)
         key = find_key(self._keys, presented_key(request))
         if key is None:
             await self._lockouts.count_failure(address)
@@ -108,12 +122,13 @@ class AdminGate:
 class OAuthGate:
     """Bounds how often an address may use the public OAuth routes."""
 
-    def __init__(self, *, budget: Budget) -> None:
+    def __init__(self, *, budget: Budget, trusted: Sequence[Network] = ()) -> None:
         self._budget = budget
+        self._trusted = trusted
 
     async def __call__(self, request: Request) -> None:
         """Raise RateLimited."""
-        await self._budget.spend(address_of(request))
+        await spend(self._budget, address_of(request, self._trusted), request)
 
 
 def presented_key(request: Request) -> str:

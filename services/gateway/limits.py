@@ -1,25 +1,45 @@
 """How often an address may ask, and how often it may be wrong; counted here, in this process."""
 
-import ipaddress
+import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Protocol
-
-from starlette.requests import HTTPConnection
 
 from libs.clock import Clock
 from libs.errors import LockedOut, RateLimited
 
 WINDOW = 60.0  # seconds
 MAX_ADDRESSES = 10_000  # remembered at once; the longest silent is forgotten first
-IPV6_PREFIX = 64  # one subscriber
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """What an address may still spend, and the seconds until it may spend more."""
+
+    limit: int
+    remaining: int
+    more_in: float
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The allowance in the words of HTTP."""
+        shown = {"Limit": self.limit, "Remaining": self.remaining, "Reset": max(1, math.ceil(self.more_in))}
+        return {f"RateLimit-{name}": str(value) for name, value in shown.items()}
+
+
+class BudgetSpent(RateLimited):
+    """Too many requests: slow down."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        super().__init__(retry_after=allowance.more_in)
+        self.allowance = allowance
 
 
 class Budget(Protocol):
     """What an address may spend."""
 
-    async def spend(self, address: str) -> None:
-        """Take one request from the address's budget, or raise RateLimited."""
+    async def spend(self, address: str) -> Allowance:
+        """Take one request from the address's budget and return what is left of it, or raise BudgetSpent."""
         ...
 
 
@@ -33,20 +53,6 @@ class Lockouts(Protocol):
     async def count_failure(self, address: str) -> None:
         """Count one failed authentication; raise LockedOut when it is one more than allowed."""
         ...
-
-
-def address_of(connection: HTTPConnection) -> str:
-    """Return what the peer is counted by: its IPv4 address, or the /64 of its IPv6 address."""
-    host = connection.client.host if connection.client else ""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
 
 
 class Recollection:
@@ -89,11 +95,16 @@ class MinuteBudget:
         self._per_minute = per_minute
         self._spent = Recollection(clock=clock, seconds=WINDOW)
 
-    async def spend(self, address: str) -> None:
-        """Take one request from the address's budget, or raise RateLimited; refused requests cost nothing."""
+    async def spend(self, address: str) -> Allowance:
+        """Take one request from the address's budget, or raise BudgetSpent; refused requests cost nothing."""
         if len(self._spent.recall(address)) >= self._per_minute:
-            raise RateLimited(retry_after=self._spent.forgotten_in(address))
+            raise BudgetSpent(self._allowance(address))
         self._spent.note(address)
+        return self._allowance(address)
+
+    def _allowance(self, address: str) -> Allowance:
+        left = self._per_minute - len(self._spent.recall(address))
+        return Allowance(limit=self._per_minute, remaining=left, more_in=self._spent.forgotten_in(address))
 
 
 @dataclass(frozen=True, kw_only=True)

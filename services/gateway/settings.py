@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from libs.secret import Secret
 from libs.settings import ServiceSettings
+from services.gateway.addresses import Network, WrongNetwork, parse_networks
 from services.gateway.auth import AdminKey, Role, WrongKey, admin_key, parse_keys
 
 LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
@@ -23,6 +24,14 @@ def named_keys(value: object) -> object:
     try:
         return parse_keys(value) if isinstance(value, str) else value
     except WrongKey as error:
+        raise refuse(str(error)) from None
+
+
+def networks(value: object) -> object:
+    """Return the networks of TRUSTED_PROXIES."""
+    try:
+        return parse_networks(value) if isinstance(value, str) else value
+    except WrongNetwork as error:
         raise refuse(str(error)) from None
 
 
@@ -48,6 +57,7 @@ class GatewaySettings(ServiceSettings):
     admin_api_keys: Annotated[tuple[AdminKey, ...], BeforeValidator(named_keys)] = ()
     admin_api_key: Secret | None = Field(None, validate_default=True)
     cors_origin: Annotated[tuple[str, ...], BeforeValidator(origins)] = ()
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(networks)] = ()
     log_level: LogLevel = "info"
     rate_limit_admin_per_minute: int = Field(100, ge=1, le=1_000_000)
     rate_limit_oauth_per_minute: int = Field(10, ge=1, le=1_000_000)

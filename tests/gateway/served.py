@@ -15,6 +15,7 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.clock import SystemClock
 from libs.rpc.server import Readiness, RpcServer, RpcService
+from services.gateway.addresses import parse_networks
 from services.gateway.app import Gates, Parts, create_app
 from services.gateway.auth import AdminGate, OAuthGate, parse_keys
 from services.gateway.backends import Targets, open_backends
@@ -60,6 +61,7 @@ class Limits:
     oauth: int = 10_000
     max_failures: int = 5
     block_seconds: float = 900
+    trusted_proxies: str = ""
 
 
 @dataclass
@@ -120,8 +122,11 @@ def gates(clock: ShiftedClock, limits: Limits) -> Gates:
     rule = LockoutRule(max_failures=limits.max_failures, block_seconds=limits.block_seconds)
     admin = MinuteBudget(clock=clock, per_minute=limits.admin)
     oauth = MinuteBudget(clock=clock, per_minute=limits.oauth)
-    lockouts = FailureLockouts(clock=clock, rule=rule)
-    return Gates(admin=AdminGate(keys=parse_keys(KEYS), budget=admin, lockouts=lockouts), oauth=OAuthGate(budget=oauth))
+    lockouts, trusted = FailureLockouts(clock=clock, rule=rule), parse_networks(limits.trusted_proxies)
+    return Gates(
+        admin=AdminGate(keys=parse_keys(KEYS), budget=admin, lockouts=lockouts, trusted=trusted),
+        oauth=OAuthGate(budget=oauth, trusted=trusted),
+    )
 
 
 @asynccontextmanager
