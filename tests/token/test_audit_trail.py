@@ -11,7 +11,7 @@ import pytest
 from tokhub.token.v1 import token_pb2
 
 from libs.database.pool import Pool, open_pool
-from libs.errors import Internal
+from libs.errors import StorageUnavailable
 from services.token.__main__ import SCHEMA
 from services.token.adapters.due import PostgresDue
 from services.token.adapters.journal.journal import FileJournal, Mode, Place
@@ -201,7 +201,7 @@ async def test_without_a_row_nothing_is_verified_or_rotated(house: House) -> Non
 async def test_without_a_row_no_key_becomes_active(house: House) -> None:
     await forbid(house.pool, "KEY_ACTIVATED")
 
-    with pytest.raises(asyncpg.RaiseError):
+    with pytest.raises(StorageUnavailable):
         await keyholder(house, "one", "k1")
 
     assert await house.pool.fetchval("SELECT count(*) FROM key_canaries WHERE activated_at IS NOT NULL") == 0
@@ -211,7 +211,7 @@ async def test_without_a_row_nobody_is_connected_and_the_grant_goes_back(client:
     account = client.sandbox.next_account()
     await forbid(rows, "CONNECTED")
 
-    with pytest.raises(Internal):
+    with pytest.raises(StorageUnavailable):
         await client.connect("shop-1", account)
 
     assert await rows.fetchval("SELECT count(*) FROM connections") == 0
@@ -224,7 +224,7 @@ async def test_without_a_row_nobody_is_disconnected(client: Client, rows: Pool) 
     await client.connect("shop-1")
     await forbid(rows, "DISCONNECTED")
 
-    with pytest.raises(Internal):
+    with pytest.raises(StorageUnavailable):
         await disconnect(client)
 
     assert await rows.fetchval("SELECT status FROM connections") == "ACTIVE"
@@ -234,7 +234,7 @@ async def test_without_a_row_nobody_is_disconnected(client: Client, rows: Pool) 
 async def test_without_a_row_nothing_is_imported(shops: Shops) -> None:
     await forbid(shops.pool, "IMPORTED")
 
-    with pytest.raises(Internal):
+    with pytest.raises(StorageUnavailable):
         await run(shops, entry(await granted(shops, shops.sandbox.next_seller())))
 
     assert await shops.pool.fetchval("SELECT count(*) FROM connections") == 0
