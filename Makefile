@@ -45,6 +45,7 @@ protos: .venv/dev ## Generate the gRPC stubs beside the .proto files
 requirements: .venv/dev ## Pin all dependencies again, with hashes and without addresses
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --group build -c requirements/runtime.txt -o requirements/build.txt
+	$(COMPILE) --group redis -c requirements/runtime.txt -o requirements/redis.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	@! grep -n '://' requirements/*.txt
 

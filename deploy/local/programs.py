@@ -94,6 +94,7 @@ class Suite:
                 "TIKTOK_REDIRECT_URI": settings.redirect_uri,
                 **(self._sandbox_apps() if settings.sandboxed else self._tiktok_apps()),
                 **self._encryption_key(),
+                **self._given("REDIS_URL"),
                 "STATE_SECRET_FILE": str(self.files.given_or_generated("STATE_SECRET")),
                 **self._given("STATE_SECRETS_ACCEPTED"),
             },

@@ -32,9 +32,11 @@ from services.token.adapters.identity import identify
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
 from services.token.adapters.timeline import CHANNEL
 from services.token.composition import Core, Grounds, build_core, proto_services
+from services.token.core.cache import SharedReads
 from services.token.core.journal import JournalCorrupt, OwnJournal
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
+from services.token.core.state import derive
 from services.token.core.upkeep import upkeep
 from services.token.settings import TokenSettings
 
@@ -80,6 +82,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
             journal=journal,
             replica=replica,
             registry=registry,
+            shared=await stack.enter_async_context(open_shared_reads(settings, registry)),
         )
         core = build_core(settings, grounds)
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
@@ -117,6 +120,23 @@ async def open_journal(settings: TokenSettings, ring: KeyRing, pool: Pool, repli
 
 
 @asynccontextmanager
+async def open_shared_reads(settings: TokenSettings, registry: CollectorRegistry) -> AsyncIterator[SharedReads | None]:
+    """Yield the cache that REDIS_URL asks for, None without one."""
+    if settings.redis_url is None:
+        yield None
+        return
+    try:
+        from services.token.adapters.shared_reads import open_redis  # noqa: PLC0415 - an optional package
+    except ImportError:
+        raise ServerMisconfig(
+            "REDIS_URL needs a package: install it with `pip install --require-hashes -r requirements/redis.txt`."
+        ) from None
+    key = derive(settings.state_secret, "shared-reads")
+    async with open_redis(settings.redis_url, key=key, registry=registry, clock=SystemClock()) as shared:
+        yield shared
+
+
+@asynccontextmanager
 async def following(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[JournalKeeper]:
     """Settle what ended processes left, then hear what others change, and replay when the database comes back."""
     keeper = JournalKeeper(
@@ -128,7 +148,7 @@ async def following(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[Jou
     )
     await keeper.take_over()
 
-    cache, watch = core.reading.cache, core.reading.watch
+    cache, watch, shared = core.reading.cache, core.reading.watch, grounds.shared
 
     def on_gap() -> None:
         cache.clear()
@@ -138,6 +158,8 @@ async def following(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[Jou
     def on_event(connection_id: str) -> None:
         cache.changed(connection_id)
         watch.wake()
+        if shared:
+            shared.changed(connection_id)
 
     handlers = {CHANNEL: on_event}
     listener = NotificationListener(

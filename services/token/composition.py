@@ -39,7 +39,7 @@ from services.token.core.ahead import RefreshAhead
 from services.token.core.authorization import Authorization
 from services.token.core.batch import BatchTokens
 from services.token.core.breaker import Breaker
-from services.token.core.cache import ReadCache
+from services.token.core.cache import ReadCache, SharedReads
 from services.token.core.directory import Directory
 from services.token.core.disconnection import Disconnection
 from services.token.core.double_spend import DoubleSpendWatch
@@ -89,6 +89,7 @@ class Grounds:
     replica: str
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     sight: Sight = field(default_factory=Sight)
+    shared: SharedReads | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +205,9 @@ def build_base(settings: TokenSettings, grounds: Grounds) -> Base:
 def build_reading(base: Base, refresher: Refresher) -> Reading:
     """Put together what hands out tokens."""
     cache, pool = ReadCache(clock=base.clock), base.grounds.pool
-    tokens = Tokens(connections=base.connections, cache=cache, refresher=refresher, vault=base.vault)
+    tokens = Tokens(
+        connections=base.connections, cache=cache, refresher=refresher, vault=base.vault, shared=base.grounds.shared
+    )
     metered = MeteredTokens(tokens, base.grounds.registry)
     batch = BatchTokens(rows=PostgresBulk(pool), tokens=metered)
     return Reading(tokens=metered, cache=cache, batch=batch, watch=TokenWatch(PostgresEvents(pool)))

@@ -20,6 +20,13 @@ def long_enough(secret: Secret) -> Secret:
     return secret
 
 
+def redis_address(url: Secret) -> Secret:
+    """Return the address of a Redis; raise ValueError."""
+    if not url.reveal().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be redis://host:port/number, rediss:// or unix://")
+    return url
+
+
 HardToGuess = Annotated[Secret, AfterValidator(long_enough)]
 
 
@@ -63,6 +70,8 @@ class TokenSettings(ServiceSettings):
     refresh_ahead_concurrency: int = Field(default=4, ge=0, le=100)
     journal_dir: Path = Path(".tokhub/journal")
     journal_mode: Literal["required", "best_effort", "off"] = "required"
+
+    redis_url: Annotated[Secret, AfterValidator(redis_address)] | None = None
 
     token_enc_key: Secret | None = None
     token_enc_keys: Secret | None = None

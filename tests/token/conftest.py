@@ -19,7 +19,7 @@ from services.token.adapters.journal.journal import NoJournal
 from services.token.adapters.restoring import PostgresReplay
 from services.token.core import exchange
 from services.token.core.breaker import Breaker
-from services.token.core.cache import ReadCache
+from services.token.core.cache import ReadCache, SharedReads
 from services.token.core.double_spend import DoubleSpendWatch
 from services.token.core.exchange import Exchange
 from services.token.core.journal import JournalPort
@@ -64,7 +64,7 @@ class House:
         self.sight = Sight()
         self.vault = Vault(KeyRing({"k1": KEY}, active="k1"))
 
-    def replica(self, name: str = "replica-1") -> Replica:
+    def replica(self, name: str = "replica-1", shared: SharedReads | None = None) -> Replica:
         connections = PostgresConnections(pool=self.pool, replica=name)
         parts = exchange.Parts(
             connections=connections,
@@ -78,7 +78,7 @@ class House:
         )
         refresher = Refresher(connections=connections, exchange=Exchange(parts), sight=self.sight, clock=QuickClock())
         cache = ReadCache(clock=QuickClock())
-        tokens = Tokens(connections=connections, cache=cache, refresher=refresher, vault=self.vault)
+        tokens = Tokens(connections=connections, cache=cache, refresher=refresher, vault=self.vault, shared=shared)
         return Replica(connections=connections, cache=cache, refresher=refresher, tokens=tokens)
 
     def watch(self, name: str) -> DoubleSpendWatch:

@@ -2,9 +2,11 @@
 
 Other replicas announce each change. While the channel that carries the announcements lives, an entry that was not
 dropped is current; once the channel is silent, an entry is served for two more seconds and then read again. Whenever
-the channel is made anew everything is dropped, because announcements may have been missed.
+the channel is made anew everything is dropped, because announcements may have been missed. What another replica read
+and shares is taken by the same rule: if it was read after the channel was made and after the last change.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +30,34 @@ class Channel(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What other replicas know of a connection: as read after begun, a monotonic time here, if anybody has read it.
+
+    moment is when they were asked, by the clock of what they share.
+    """
+
+    held: Held | None
+    begun: float
+    moment: int
+
+
+class SharedReads(Protocol):
+    """Where replicas share what they read; whatever is wrong with it, no method raises or takes long."""
+
+    async def get(self, reference: Reference) -> Shared | None:
+        """Return what is known of a connection; None when nobody can be asked."""
+        ...
+
+    async def put(self, held: Held, moment: int) -> None:
+        """Share a connection that was read after a moment that get told."""
+        ...
+
+    def changed(self, connection_id: str) -> None:
+        """Drop a connection that somebody has changed: soon, and perhaps not at all."""
+        ...
+
+
 @dataclass(frozen=True)
 class Seen:
     """A connection and the monotonic time before it was read."""
@@ -44,9 +74,8 @@ class ReadCache:
         self._channel: Channel | None = None
         self._seen: OrderedDict[UUID, Seen] = OrderedDict()
         self._owners: dict[ByOwner, UUID] = {}
-        self._changes = 0
-        self._changed: OrderedDict[UUID, int] = OrderedDict()
-        self._forgotten = 0
+        self._changed: OrderedDict[UUID, float] = OrderedDict()
+        self._forgotten = -math.inf
 
     def listen_to(self, channel: Channel) -> None:
         """Trust entries while this channel lives; without one nothing is served."""
@@ -63,17 +92,18 @@ class ReadCache:
             return None
         return seen.held, now - seen.at
 
-    def begin(self) -> tuple[float, int]:
+    def begin(self) -> float:
         """Return what put needs to know of the moment before a read."""
-        return self._clock.monotonic(), self._changes
+        return self._clock.monotonic()
 
-    def put(self, held: Held, begun: tuple[float, int]) -> None:
-        """Keep what was read, unless the connection changed since the read began."""
-        at, changes = begun
+    def put(self, held: Held, begun: float) -> None:
+        """Keep what was read, unless the connection may have changed since the read began."""
         connection = held.connection
-        if self._forgotten > changes or self._changed.get(connection.id, 0) > changes:
+        seen = self._seen.get(connection.id)
+        later = seen.at if seen else -math.inf
+        if begun <= max(self._forgotten, self._changed.get(connection.id, -math.inf)) or begun < later:
             return
-        self._seen[connection.id] = Seen(held, at)
+        self._seen[connection.id] = Seen(held, begun)
         self._seen.move_to_end(connection.id)
         self._owners[ByOwner(provider=connection.provider, owner=connection.owner)] = connection.id
         if len(self._seen) > MOST:
@@ -81,9 +111,8 @@ class ReadCache:
 
     def changed(self, connection_id: str) -> None:
         """Drop a connection that somebody has changed."""
-        self._changes += 1
         identity = UUID(connection_id)
-        self._changed[identity] = self._changes
+        self._changed[identity] = self._clock.monotonic()
         self._changed.move_to_end(identity)
         if len(self._changed) > REMEMBERED:
             _, self._forgotten = self._changed.popitem(last=False)
@@ -91,8 +120,7 @@ class ReadCache:
 
     def clear(self) -> None:
         """Drop everything, reads that have begun included."""
-        self._changes += 1
-        self._forgotten = self._changes
+        self._forgotten = self._clock.monotonic()
         self._seen.clear()
         self._owners.clear()
 

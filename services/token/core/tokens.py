@@ -10,7 +10,7 @@ import structlog
 from libs.errors import ConnectionNotFound, ReauthRequired, ServerMisconfig, TryLater, UpstreamBadResponse
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen
-from services.token.core.cache import ReadCache
+from services.token.core.cache import ReadCache, Shared, SharedReads
 from services.token.core.connections import ConnectionsPort, Held
 from services.token.core.refresh import Refresher, raise_unless_usable
 from services.token.core.vault import Vault
@@ -58,9 +58,18 @@ class TokensPort(Protocol):
 class Tokens:
     """Implements TokensPort."""
 
-    def __init__(self, *, connections: ConnectionsPort, cache: ReadCache, refresher: Refresher, vault: Vault) -> None:
+    def __init__(
+        self,
+        *,
+        connections: ConnectionsPort,
+        cache: ReadCache,
+        refresher: Refresher,
+        vault: Vault,
+        shared: SharedReads | None = None,
+    ) -> None:
         self._connections = connections
         self._cache = cache
+        self._shared = shared
         self._refresher = refresher
         self._vault = vault
 
@@ -71,9 +80,11 @@ class Tokens:
         """
         need = Need(min_ttl=min_ttl.total_seconds(), spent_generation=rejected)
         cached = self._cache.get(reference)
+        asked = None if cached else await self._ask_others(reference)
+        cached = cached or self._cache.get(reference)
         if cached and need.met_by(cached[0].connection, cached[1]):
             return await self._opened(cached[0], fresh=True, source=Source.CACHE)
-        return await self.meet(await self._read(reference), need)
+        return await self.meet(await self._read(reference, asked), need)
 
     async def meet(self, held: Held, need: Need) -> ValidToken:
         """Return an access token of a connection that was read just now; raises as get_valid."""
@@ -116,12 +127,21 @@ class Tokens:
         raise_unless_usable(held)
         return held
 
-    async def _read(self, reference: Reference) -> Held:
+    async def _ask_others(self, reference: Reference) -> Shared | None:
+        """Take over what another replica read, as far as nothing has changed since."""
+        asked = await self._shared.get(reference) if self._shared else None
+        if asked and asked.held:
+            self._cache.put(asked.held, asked.begun)
+        return asked
+
+    async def _read(self, reference: Reference, asked: Shared | None = None) -> Held:
         begun = self._cache.begin()
         held = await self._connections.find(reference)
         if held is None:
             raise ConnectionNotFound
         self._cache.put(held, begun)
+        if self._shared and asked:
+            await self._shared.put(held, asked.moment)
         return self._refresher.newest(held)
 
     async def _opened(self, held: Held, *, fresh: bool, source: Source = Source.DATABASE) -> ValidToken:
