@@ -22,7 +22,7 @@ from tests.faults.products import reference
 
 ROOT = Path(__file__).parents[2]
 SECRETS = ("DATABASE_URL", "TIKTOK_CLIENT_SECRET", "TIKTOK_SHOP_APP_SECRET", "TOKEN_ENC_KEY", "TOKEN_ENC_KEYS")
-START_WITHIN = 30.0  # seconds
+START_WITHIN = 90.0  # seconds; a machine may be busy
 
 
 def with_secret_files(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
