@@ -163,9 +163,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         directory=directory,
         explainer=Explainer(directory=directory, timeline=timeline),
         forecaster=Forecaster(PostgresForecast(grounds.pool)),
-        events=ProviderEvents(
-            readers=event_readers(settings, base.clock), rows=events, journal=grounds.journal, clock=base.clock
-        ),
+        events=ProviderEvents(readers=event_readers(settings), rows=events, journal=grounds.journal),
     )
     chores: tuple[Chore, ...] = (
         Retention(rows=events, age=PROVIDER_EVENTS_KEPT).sweep,

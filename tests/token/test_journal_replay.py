@@ -147,11 +147,9 @@ async def test_a_journaled_disconnect_is_carried_out_again(house: House) -> None
 async def test_a_removal_that_tiktok_told_outlives_a_restored_database(house: House, journal: FileJournal) -> None:
     connection = await house.connect()
     await yesterday(house)
-    reader = LoginKitEvents(secret=Secret(SandboxProcess.client_secret), clock=SystemClock())
+    reader = LoginKitEvents(secret=Secret(SandboxProcess.client_secret))
     rows_of_events = PostgresProviderEvents(pool=house.pool, replica="replica-1")
-    events = ProviderEvents(
-        readers={Provider.LOGIN_KIT: reader}, rows=rows_of_events, journal=journal, clock=SystemClock()
-    )
+    events = ProviderEvents(readers={Provider.LOGIN_KIT: reader}, rows=rows_of_events, journal=journal)
     body = removed(connection.account_id)
     await events.handle(Provider.LOGIN_KIT, body, login_header(body))
     await back_to_yesterday(house)

@@ -83,6 +83,12 @@ class PostgresProviderEvents:
         self._pool = pool
         self._replica = replica
 
+    async def now(self) -> datetime:
+        """Return the database's time."""
+        async with borrow(self._pool) as database:
+            now: datetime = await database.fetchval("SELECT clock_timestamp()")
+        return now
+
     async def apply(self, event: ProviderEvent) -> Effect:
         """Make the event's change once."""
         async with borrow(self._pool) as database, database.transaction():

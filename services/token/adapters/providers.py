@@ -47,9 +47,9 @@ def shop_provider(settings: TokenSettings, transport: Transport, clock: Clock) -
     return TiktokShopProvider(app=app, client=client, clock=clock)
 
 
-def event_readers(settings: TokenSettings, clock: Clock) -> Mapping[Provider, EventReader]:
+def event_readers(settings: TokenSettings) -> Mapping[Provider, EventReader]:
     """Return what verifies and reads the webhooks of each app."""
-    login_kit = LoginKitEvents(secret=settings.tiktok_client_secret, clock=clock)
+    login_kit = LoginKitEvents(secret=settings.tiktok_client_secret)
     if not (settings.tiktok_shop_app_key and settings.tiktok_shop_app_secret):
         return {Provider.LOGIN_KIT: login_kit}
     shop = ShopEvents(app_key=settings.tiktok_shop_app_key, secret=settings.tiktok_shop_app_secret)

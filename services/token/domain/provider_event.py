@@ -35,13 +35,17 @@ Change = AccountRemoved | ShopRemoved | ExpiryAnnounced
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderEvent:
-    """An event whose signature was right; the same key again is the same event, no change is nothing to do."""
+    """An event whose signature was right; the same key again is the same event, no change is nothing to do.
+
+    signed_at is when, by the provider's clock, of signatures that say so.
+    """
 
     provider: Provider
     key: str
     name: str
     at: datetime
     change: Change | None
+    signed_at: datetime | None = None
 
 
 class EventOutcome(StrEnum):

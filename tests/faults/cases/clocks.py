@@ -7,7 +7,6 @@ from itertools import product
 from tokhub.token.v1 import token_pb2
 
 from libs.database.pool import open_pool
-from libs.errors import TokhubError
 from libs.secret import Secret
 from services.token.__main__ import SCHEMA
 from services.token.adapters.links import PostgresLinks
@@ -15,10 +14,12 @@ from services.token.core.state import SKEW, States
 from services.token.domain.connection import ByOwner, Owner, OwnerKind, Provider
 from tests.faults.case import case, expect
 from tests.faults.cases.concurrency import stampede
+from tests.faults.cases.database_limits import reason_of
 from tests.faults.cases.processes import until_settled
 from tests.faults.lab import Lab
 from tests.faults.processes import Replica
 from tests.faults.products import start_of
+from tests.token.event_sender import login_header, removed, send
 
 AHEAD, BEHIND = {"CLOCK_OFFSET": "600"}, {"CLOCK_OFFSET": "-600"}
 STATE_LIFE = timedelta(minutes=10)
@@ -82,11 +83,8 @@ async def links_across_clocks(lab: Lab) -> str:
 
 async def completed(replica: Replica, state: str, code: str = "") -> str:
     """Let a link come back; return the reason why it is refused."""
-    try:
-        await replica.connections.CompleteAuthorization(token_pb2.CompleteAuthorizationRequest(state=state, code=code))
-    except TokhubError as error:
-        return str(error.reason)
-    return ""
+    request = token_pb2.CompleteAuthorizationRequest(state=state, code=code)
+    return await reason_of(replica.connections.CompleteAuthorization(request))
 
 
 @case(
@@ -106,6 +104,24 @@ async def restored_across_clocks(lab: Lab) -> str:
     seen = f"{found}, {refreshes} refresh, {left:.0f} s left of {life:.0f} s"
     expect((str(found), refreshes) == ("FRESH 2", 1) and life - 90 < left <= life + 1, seen)
     return seen
+
+
+@case(
+    "D10 webhooks",
+    fault="TikTok tells replicas whose clocks are 10 minutes apart that accounts removed the app",
+    expected="every replica believes it at once; a signature of ten minutes ago is refused by each",
+)
+async def webhooks_across_clocks(lab: Lab) -> str:
+    replicas = await asyncio.gather(lab.replica("ahead", **AHEAD), lab.replica("behind", **BEHIND))
+    for replica in replicas:
+        lab.allowed.ended.add(replica.name)
+        await lab.connect(replica, replica.name)
+        body = removed((await lab.row(replica.name))["account_id"])
+        late = await reason_of(send(replica.connections, body, login_header(body, age=600)))
+        await send(replica.connections, body)
+        status = await lab.status(replica.name)
+        expect((late, status) == ("UNAUTHENTICATED", "DISCONNECTED removed_by_user"), (replica.name, late, status))
+    return f"{len(replicas)} replicas: at once {status}, ten minutes late {late}"
 
 
 @case(
