@@ -44,6 +44,12 @@ def was_cut(error: StorageUnavailable) -> bool:
     return isinstance(error.__cause__, ConnectionError | asyncpg.PostgresConnectionError)
 
 
+def sqlstate_of(error: BaseException) -> str:
+    """Return the SQLSTATE of an error or of what caused it; empty without any."""
+    found = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
+    return found if isinstance(found, str) else ""
+
+
 def _is_unavailable(error: Exception) -> bool:
     if isinstance(error, OSError | TimeoutError):
         return True

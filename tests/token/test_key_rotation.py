@@ -6,7 +6,10 @@ from services.token.core.rotation import Stage
 from services.token.core.sealed_rows import Resealed
 from services.token.domain.connection import Need, Status
 from tests.token.conftest import House, store
+from tests.token.counting_provider import QuickClock
 from tests.token.key_rings import Keyholder, keyholder
+
+FREE = "SELECT count(*) FROM (SELECT 1 FROM connections FOR UPDATE SKIP LOCKED) AS free"
 
 
 async def house_of(house: House, rows: int) -> Keyholder:
@@ -124,6 +127,41 @@ async def test_a_damaged_row_is_named_and_stops_no_other(house: House) -> None:
     assert (last.rewritten, last.unreadable) == (2, 1)
     marked = await house.pool.fetch("SELECT id, status, reason FROM connections WHERE status <> 'ACTIVE'")
     assert [tuple(row) for row in marked] == [(damaged, Status.SUSPECT, "unreadable")]
+
+
+async def test_a_row_that_cannot_be_written_stops_no_other(house: House) -> None:
+    new = await house_of(house, 4)
+    await house.pool.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE OF access_token ON connections
+            FOR EACH ROW WHEN (OLD.owner_id = 'shop-1') EXECUTE FUNCTION refuse();
+    """)
+    rotating = asyncio.create_task(new.rotate())
+    async with asyncio.timeout(10):
+        while await new.rows_under("k2") < 3:
+            await QuickClock().sleep(0.01)
+    assert not rotating.done()
+
+    await house.pool.execute("DROP TRIGGER refuse ON connections")
+
+    assert (await rotating)[-1].rewritten == 4
+
+
+async def test_a_batch_locks_its_rows_in_the_order_of_their_ids(house: House) -> None:
+    new = await house_of(house, 4)
+    rows = await new.rows.page_outside(new.vault.active_header, 0, 10)
+    downwards = sorted(rows, key=lambda row: row.connection_id, reverse=True)
+    resealed = [
+        Resealed(row=row, tokens=new.vault.reseal(row.tokens, row.connection_id, row.version)) for row in downwards
+    ]
+    async with house.pool.acquire() as other, other.transaction():
+        await other.execute("SELECT 1 FROM connections WHERE id = $1 FOR UPDATE", downwards[0].connection_id)
+        swapping = asyncio.create_task(new.rows.swap(resealed))
+        async with asyncio.timeout(10):
+            while await house.pool.fetchval(FREE) > 0:
+                await QuickClock().sleep(0.01)
+
+    assert await swapping == 4
 
 
 async def test_no_key_is_kept_for_a_disconnected_row(house: House) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
+from libs.database.repeat import repeated
 from libs.errors import AccountAlreadyConnected
 from services.token.adapters.leases import Leases
 from services.token.adapters.links import require_open
@@ -172,6 +173,7 @@ class PostgresConnections:
         """Take the lease when the need is unmet and nobody holds it."""
         return await self._leases.take(connection_id, need, lease)
 
+    @repeated
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
         """Store new tokens if the row still has the lease's version; a repeat of a save that worked says so."""
         key = (lease.id, lease.version.epoch, lease.version.generation)
@@ -197,6 +199,7 @@ class PostgresConnections:
                 saved = await database.fetchval(SAVED_BEFORE, lease.id, after.epoch, after.generation, sealed.access)
         return saved is not None
 
+    @repeated
     async def give_back(self, lease: Lease, setback: Setback) -> bool:
         """End the lease without new tokens."""
         async with borrow(self._pool) as database:
@@ -213,6 +216,7 @@ class PostgresConnections:
             )
         return given is not None
 
+    @repeated
     async def suspect(self, connection_id: UUID, version: Version, lacked_keys: Sequence[str]) -> bool:
         """Mark a row that does not open, unless a key is lacking here that exists."""
         key = (connection_id, version.epoch, version.generation)
@@ -232,6 +236,7 @@ class PostgresConnections:
         """Store a new grant for an owner under a new epoch, whatever account the owner has now."""
         return await self._write(Wish(target, team_id, grant, seal, queue_revocation, link))
 
+    @repeated
     async def _write(self, wish: Wish) -> Connection:
         async with borrow(self._pool) as database:
             while True:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
+from libs.database.repeat import repeated
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
@@ -89,6 +90,7 @@ class PostgresImports:
         async with borrow(self._pool) as database:
             return {row["mark"]: row["connection_id"] for row in await database.fetch(KNOWN, list(set(marks)))}
 
+    @repeated
     async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Connection]:
         """Store those whose token is new and whose owner is free, with a row for each shop that has a cipher."""
         async with borrow(self._pool) as database, database.transaction():
@@ -102,6 +104,7 @@ class PostgresImports:
             await add_shops(database, [one for one in new if one.connection_id in stored])
         return [connection_of(row) for row in rows]
 
+    @repeated
     async def settle(self, connection_id: UUID) -> UUID:
         """Return the connection of the account: itself, or the live one it gives way to."""
         async with borrow(self._pool) as database, database.transaction():

@@ -6,6 +6,7 @@ import asyncpg
 
 from libs.database.errors import was_cut
 from libs.database.pool import Borrowed, Pool, borrow
+from libs.database.repeat import repeated
 from libs.errors import StorageUnavailable
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.timeline import author, recorded
@@ -95,6 +96,7 @@ class Leases:
                 raise
         return await self._take(connection_id, need, seconds)
 
+    @repeated
     async def _take(self, connection_id: UUID, need: Need, seconds: float) -> Lease | None:
         async with borrow(self._pool) as database:
             lease = await self._retake(database, connection_id, seconds)

@@ -5,6 +5,7 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
+from libs.database.repeat import repeated
 from services.token.adapters.connections import FIND_BY_ID
 from services.token.adapters.rows import connection_of
 from services.token.adapters.timeline import author, recorded
@@ -89,6 +90,7 @@ class PostgresProviderEvents:
             now: datetime = await database.fetchval("SELECT clock_timestamp()")
         return now
 
+    @repeated
     async def apply(self, event: ProviderEvent) -> Effect:
         """Make the event's change once."""
         async with borrow(self._pool) as database, database.transaction():

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from libs.database.pool import Borrowed, Pool, borrow
+from libs.database.repeat import repeated
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.core.refresh_runs import Run, RunState
 from services.token.domain.refresh_runs import Candidate, Ended, Outcome, Scope, Tally, Told
@@ -96,6 +97,7 @@ class PostgresRefreshRuns:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    @repeated
     async def begin(self, scope: Scope, *, lease: float) -> Run:
         """Begin a run, or return the running one; forget old ones."""
         async with borrow(self._pool) as database:
@@ -107,6 +109,7 @@ class PostgresRefreshRuns:
                 if run:
                     return run
 
+    @repeated
     async def lose(self) -> None:
         """End runs whose process is gone."""
         async with borrow(self._pool) as database:
@@ -119,6 +122,7 @@ class PostgresRefreshRuns:
             rows = await database.fetch(CANDIDATES, after, size, scope.provider, scope.team_id, *left_out)
         return [Candidate(connection=connection_of(row), complete=row["complete"]) for row in rows]
 
+    @repeated
     async def record(self, run_id: UUID, ended: Sequence[Ended], tally: Tally, *, lease: float) -> bool:
         """Append ended parts and extend the lease."""
         sequences = range(tally.total - len(ended) + 1, tally.total + 1)

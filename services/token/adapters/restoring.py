@@ -6,6 +6,7 @@ import asyncpg
 import structlog
 
 from libs.database.pool import Borrowed, Pool, borrow
+from libs.database.repeat import repeated
 from services.token.adapters.revocations import QUEUE_REVOCATION, queue_late
 from services.token.adapters.rows import is_reduced
 from services.token.adapters.shop_tokens import SHOPS_DUE, account_of, marked, shops_due_of
@@ -80,7 +81,11 @@ RESOLVE = recorded(
     UPDATE connections SET
         status = 'SUSPECT', reason = 'lost_response', lease_owner = NULL, lease_until = NULL,
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
-    WHERE intent_owner = ANY ($1) AND intent_generation = generation AND status IN ('ACTIVE', 'SUSPECT')
+    WHERE id IN (
+        SELECT id FROM connections
+        WHERE intent_owner = ANY ($1) AND intent_generation = generation AND status IN ('ACTIVE', 'SUSPECT')
+        ORDER BY id FOR UPDATE
+    )
     RETURNING id, epoch, generation
     """,
     kind="'SUSPECT'",
@@ -101,6 +106,7 @@ class PostgresReplay:
         self._pool = pool
         self._vault = vault
 
+    @repeated
     async def restore(self, entry: Entry) -> bool:
         """Bring a row that is older than the entry up to it."""
         async with borrow(self._pool) as database:
@@ -123,6 +129,7 @@ class PostgresReplay:
         async with borrow(self._pool) as database:
             return bool(await database.fetchval(ARE_PUT_BACK))
 
+    @repeated
     async def resolve_intents(self, dead: Sequence[str]) -> int:
         """Say of every token that a dead process presented that its answer is lost."""
         async with borrow(self._pool) as database:

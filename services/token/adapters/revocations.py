@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
+from libs.database.repeat import repeated
 from services.token.adapters.links import end_links
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.timeline import author, recorded
@@ -110,6 +111,7 @@ class PostgresRevocations:
         self._pool = pool
         self._replica = replica
 
+    @repeated
     async def disconnect(self, reference: Reference) -> tuple[Connection, bool] | None:
         """End a connection and the links of its owner and queue its grant, in one transaction.
 
@@ -135,6 +137,7 @@ class PostgresRevocations:
             rows = await database.fetch(FORGET)
         return [row["connection_id"] for row in rows if row["too_old"]]
 
+    @repeated
     async def take(self, connection_id: UUID | None, most: int) -> Sequence[Pending]:
         """Return grants that are due; nobody else gets them for a while."""
         async with borrow(self._pool) as database:

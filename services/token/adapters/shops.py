@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
+from libs.database.repeat import repeated
 from libs.errors import AccountAlreadyConnected
 from services.token.adapters.rows import COLUMNS, held_of
 from services.token.adapters.timeline import author, recorded
@@ -90,6 +91,7 @@ class PostgresShops:
             rows = await database.fetch(DUE, LEARN_AFTER, most)
         return [(held_of(row), row["wanted_shop"]) for row in rows]
 
+    @repeated
     async def learn(self, connection: Connection, shops: Sequence[Shop]) -> tuple[Shop, ...]:
         """Store the shops of a connection, unless it has moved on; return those left out, being live elsewhere."""
         async with borrow(self._pool) as database, database.transaction():

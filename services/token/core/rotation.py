@@ -24,6 +24,7 @@ from services.token.core.vault import Vault
 BATCH = 100  # rows
 # A replica may seal under the key before until its next report, and save that until its lease ends.
 SETTLE = round(LEASE + 2 * REPORT_EVERY)  # seconds
+PASS_AGAIN = 0.2  # seconds before rows are met again that could not be rewritten
 FOLLOW_EVERY = 0.5  # seconds between looks at a rotation that another process runs
 
 log = structlog.get_logger()
@@ -184,6 +185,7 @@ class RotationRun:
     async def _end_pass(self) -> None:
         """Go on to the next stage, or round again while somebody was faster: those rows are met again."""
         if self._missed:
+            await self._clock.sleep(PASS_AGAIN)
             stage = Stage.REWRITING
         elif self._to_settle:
             stage = Stage.SETTLING
