@@ -66,7 +66,8 @@ class Link:
         """End both halves with RST."""
         for writer in (self.client, self.server):
             connection: socket.socket = writer.get_extra_info("socket")
-            with suppress(OSError):
+            # A socket that is closed already has no number.
+            with suppress(OSError, ValueError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 

@@ -73,7 +73,7 @@ async def crowd(lab: Lab) -> tuple[Replica, Replica]:
 @case(
     "D07 53100",
     fault="the disk of the database's tables is full, also for a token that TikTok has just given",
-    expected="valid tokens are served; writes are refused with 503, nothing is sent to TikTok; freed, all goes on",
+    expected="valid tokens served, writes 503, nothing sent to TikTok, a start comes through; freed, all goes on",
 )
 async def disk_full(lab: Lab) -> str:
     replica, cold = await crowd(lab)
@@ -87,8 +87,22 @@ async def disk_full(lab: Lab) -> str:
         if link := await reason_of(replica.connections.StartAuthorization(start_of("newcomer"))):
             break
     expect((state, link) == ("53100", REFUSED), f"{state}, a new link {link}")
+    late = lab.prepared("late")
+    late.log.touch()
+    starting = asyncio.create_task(late.start())
+    await until("a first word of the late one", lambda: has_spoken(late))
+    word = late.events()[-1]["msg"]
     await free(lab)
-    return f"{state}: {seen}, a new link {link}; freed: {await recovered(lab, replica)}"
+    seen += f", a new link {link}; freed: {await recovered(lab, replica)}"
+    await starting
+    found = await late.ask("valid")
+    expect(found.fresh, found)
+    return f"{state}: {seen}; a replica started meanwhile: {word}, {found}"
+
+
+async def has_spoken(replica: Replica) -> bool:
+    """Return whether a replica has logged anything."""
+    return bool(replica.events())
 
 
 @case(
