@@ -11,7 +11,6 @@ from tests.faults.case import Case, Missed
 from tests.faults.invariants import violations
 from tests.faults.lab import laboratory
 
-CASE_WITHIN = 300.0  # seconds
 Told = Callable[["Result"], None]
 
 
@@ -48,7 +47,7 @@ async def judge(case: Case, directory: Path) -> Result:
     began = time.monotonic()
     seen, wrong = "", []
     try:
-        async with asyncio.timeout(CASE_WITHIN), laboratory(directory) as lab:
+        async with asyncio.timeout(case.within), laboratory(directory) as lab:
             seen = await case.body(lab)
             wrong = await violations(lab)
     except Missed as missed:

@@ -7,6 +7,7 @@ from types import ModuleType
 from tests.faults.lab import Lab
 
 Body = Callable[[Lab], Awaitable[str]]
+CASE_WITHIN = 300.0  # seconds
 
 
 class Missed(AssertionError):
@@ -15,17 +16,18 @@ class Missed(AssertionError):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """body returns what was seen in one line, or raises Missed; the invariants are checked after it."""
+    """body returns what was seen in one line, or raises Missed; the invariants are checked within the same seconds."""
 
     id: str
     fault: str
     expected: str
+    within: float
     body: Body
 
 
-def case(identity: str, *, fault: str, expected: str) -> Callable[[Body], Case]:
+def case(identity: str, *, fault: str, expected: str, within: float = CASE_WITHIN) -> Callable[[Body], Case]:
     """Make a case of a function; its id is the row's in the list of faults, with a word behind it for a variant."""
-    return lambda body: Case(id=identity, fault=fault, expected=expected, body=body)
+    return lambda body: Case(id=identity, fault=fault, expected=expected, within=within, body=body)
 
 
 def expect(held: bool, seen: object) -> None:

@@ -13,13 +13,14 @@ from libs.errors import TokhubError, TryLater
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a call ended: with a token, or with an error's reason and what it says why; took is in seconds."""
+    """How a call ended: with a token, or with an error's reason, why and all it says; took is in seconds."""
 
     token: str = field(default="", repr=False)
     generation: int = 0
     freshness: str = ""
     reason: str = ""
     why: str = ""
+    said: str = ""
     retry_after: float = 0.0
     took: float = 0.0
 
@@ -53,7 +54,8 @@ def connected(connection: token_pb2.Connection, took: float) -> Outcome:
 def refused(error: TokhubError, took: float) -> Outcome:
     """Return the outcome of a call that was refused."""
     wait = error.retry_after if isinstance(error, TryLater) else 0.0
-    return Outcome(reason=error.reason, why=error.metadata.get("why", ""), retry_after=wait, took=took)
+    said = f"{error.message} {dict(error.metadata)}"
+    return Outcome(reason=error.reason, why=error.metadata.get("why", ""), said=said, retry_after=wait, took=took)
 
 
 class History:
@@ -66,7 +68,7 @@ class History:
     @classmethod
     def at(cls, path: Path) -> "History":
         """Return a new history in a file."""
-        return cls(path.open("w", encoding="utf-8"))
+        return cls(path.open("w", encoding="utf-8", buffering=1))
 
     def note(self, who: str, what: str, outcome: Outcome) -> Outcome:
         """Write down what somebody was answered, and return it."""

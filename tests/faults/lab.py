@@ -54,6 +54,8 @@ class Lab:
         self.allowed = Allowed()
         self.replicas: list[Replica] = []
         self.accounts: dict[str, str] = {}
+        # States of links and nonces of browsers, which are secrets that no file holds.
+        self.made: set[str] = set()
         self.dsn = postgres.dsn()
         self.data = postgres.log.parent / "data"
         # What a case opens and the invariants still need.
@@ -76,6 +78,7 @@ class Lab:
         directory.mkdir(exist_ok=True)
         told = environment(self.dsn, self.sandbox, self.journal)
         told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "TOKEN_METRICS_PORT": free_port(), **environ}
+        told = {"LOG_LEVEL": "debug", **told}
         replica = Replica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
         self.replicas.append(replica)
         return replica
@@ -88,6 +91,7 @@ class Lab:
     async def connect_account(self, replica: Replica, code: str, account: str) -> token_pb2.Connection:
         """Let the owner of a store consent with this account."""
         link = await replica.connections.StartAuthorization(start_of(code))
+        self.made.add(link.state)
         came_back = await asyncio.to_thread(self.sandbox.consent, link.authorize_url, account)
         done = await replica.connections.CompleteAuthorization(
             token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])

@@ -1,15 +1,19 @@
 """The invariants see what they are for: each is shown a world in which it does not hold."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import base64
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.faults.history import Outcome
+from libs.errors import Internal
+from tests.faults.canaries import secrets_of
+from tests.faults.history import Outcome, refused
 from tests.faults.invariants import CHECKS
 from tests.faults.lab import Lab, laboratory
 from tests.faults.processes import Replica
+from tests.token.token_process import KEY_HEX
 
 
 @pytest.fixture
@@ -36,10 +40,22 @@ async def swap(lab: Lab) -> None:
     )
 
 
-async def write_a_token_into_the_log(lab: Lab) -> None:
+SPELLED: Mapping[str, Callable[[bytes], bytes]] = {
+    "clear": bytes,
+    "hex": lambda secret: secret.hex().encode(),
+    "HEX": lambda secret: secret.hex().upper().encode(),
+    "percent signs": lambda secret: b"".join(b"%%%02X" % byte for byte in secret),
+    "base64": base64.b64encode,
+    "base64 of a longer text": lambda secret: base64.b64encode(b"Bearer x" + secret + b"."),
+    "base64 of another length": lambda secret: base64.urlsafe_b64encode(b"Bearer" + secret + b"."),
+    "base64url one further": lambda secret: base64.urlsafe_b64encode(b"Bearer:" + secret),
+}
+
+
+async def examples(lab: Lab) -> dict[str, bytes]:
     token = (await lab.ledger("shop-1"))["grants"][0]["live_refresh_token"]
-    with lab.replicas[0].log.open("a") as log:
-        log.write(f"{token.encode().hex()}\n")
+    key = bytes.fromhex(KEY_HEX)
+    return {"token": token.encode(), "state": next(iter(lab.made)).encode(), "key": key, "secret": b"s" * 64}
 
 
 async def test_a_world_without_faults_has_no_violations(lab: Lab) -> None:
@@ -50,12 +66,28 @@ async def test_each_invariant_sees_what_it_is_for(lab: Lab) -> None:
     await spend_elsewhere(lab, "shop-1")
     assert await CHECKS["I1"](lab) == ["shop-1: the token TikTok gave last is nowhere"]
     assert await CHECKS["I2"](lab) == ["1 dead tokens were presented once, 0 admitted"]
-    await write_a_token_into_the_log(lab)
-    assert await CHECKS["I5"](lab) == ["a.log"]
     await swap(lab)
     assert (await CHECKS["I7"](lab))[0].startswith("shop-1: ")
     lab.history.note("a", "GetValidToken shop-1", Outcome(reason="INTERNAL"))
     assert await CHECKS["I10"](lab) == ["a caller saw INTERNAL"]
+
+
+async def test_a_secret_is_found_however_it_is_spelled(lab: Lab) -> None:
+    known = await secrets_of(lab)
+    missed = [
+        (kind, spelling)
+        for kind, secret in (await examples(lab)).items()
+        for spelling, spelled in SPELLED.items()
+        if not known.stand_in(b"something " + spelled(secret) + b" else")
+    ]
+    assert missed == []
+
+
+async def test_a_token_is_found_in_a_table_and_in_what_a_caller_was_told(lab: Lab) -> None:
+    token = (await lab.ledger("shop-1"))["grants"][0]["live_refresh_token"]
+    await lab.sql("UPDATE connections SET reason = $1 WHERE owner_id = 'shop-1'", token.encode().hex())
+    lab.history.note("a", "GetValidToken", refused(Internal(token), 0.1))
+    assert await CHECKS["I5"](lab) == ["history.jsonl", "the database's dump", "answers of a"]
 
 
 async def test_a_replica_that_stands_still_is_not_ready(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

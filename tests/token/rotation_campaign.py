@@ -40,11 +40,24 @@ FIRST_ACCOUNT = 1001  # those below are other tests'
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much of everything."""
+    """How much of everything. Keys are handed out so many at once, and one rotation of them is killed."""
 
     stores: int
     rotations: int
     refreshes_per_second: float
+    keys_at_once: int = 1
+
+    def known_at(self, number: int) -> int:
+        """Return the newest key that every replica knows when this one becomes active."""
+        return min(-(-number // self.keys_at_once) * self.keys_at_once, self.rotations)
+
+    def begins_group(self, number: int) -> bool:
+        """Return whether this is the first of the keys that are handed out together."""
+        return (number - 1) % self.keys_at_once == 0
+
+    def is_killed(self, number: int) -> bool:
+        """Return whether the rotation to this key is killed in the middle."""
+        return number % self.keys_at_once == self.keys_at_once // 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +80,10 @@ class Outcome:
     vaulted: Vaulted
 
 
-def ring_text(newest: int) -> str:
-    """Return TOKEN_ENC_KEYS with this key first and all before it behind."""
-    return ",".join(f"k{number}:{hashlib.sha256(b'%d' % number).hexdigest()}" for number in range(newest, -1, -1))
+def ring_text(first: int, known: int = 0) -> str:
+    """Return TOKEN_ENC_KEYS with this key first, and behind it all before it and those after it that are known."""
+    numbers = [first, *(number for number in range(max(first, known), -1, -1) if number != first)]
+    return ",".join(f"k{number}:{hashlib.sha256(b'%d' % number).hexdigest()}" for number in numbers)
 
 
 def ring_of(newest: int) -> KeyRing:
@@ -83,8 +97,8 @@ class Replica:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 
-    async def start(self, newest: int) -> None:
-        keys = {"TOKEN_ENC_KEY": "", "TOKEN_ENC_KEYS": ring_text(newest)}
+    async def start(self, first: int, known: int = 0) -> None:
+        keys = {"TOKEN_ENC_KEY": "", "TOKEN_ENC_KEYS": ring_text(first, known)}
         self._service = TokenProcess(await launch({**self._environ, **keys}))
         await self._service.wait_until_serving()
         self._draining = asyncio.create_task(self._service.process.communicate())
@@ -98,9 +112,9 @@ class Replica:
         self._service.process.kill()
         await self._ended()
 
-    async def restart(self, newest: int) -> None:
+    async def restart(self, first: int, known: int) -> None:
         await self.stop()
-        await self.start(newest)
+        await self.start(first, known)
 
     async def _ended(self) -> None:
         await self._draining
@@ -149,7 +163,7 @@ class Load:
 
 
 async def rotate_under_fire(dsn: str, sandbox: SandboxProcess, journal: Path, size: Size) -> Outcome:
-    """Rotate as often as asked, killing the process that rotates each time in the middle of a batch."""
+    """Rotate as often as asked, killing the process that rotates in the middle of a batch."""
     async with open_pool(dsn, application="campaign", schema=SCHEMA) as pool:
         await connect_stores(pool, sandbox, size.stores)
         environ = environment(dsn, sandbox, journal)
@@ -160,10 +174,17 @@ async def rotate_under_fire(dsn: str, sandbox: SandboxProcess, journal: Path, si
             await asyncio.gather(steady.start(0), victim.start(0))
             load.target = steady
             for number in range(1, size.rotations + 1):
-                await roll(steady, victim, load, number)
-                killed += await kill_in_a_batch(pool, victim, number)
-                await disconnect_one(pool)
-                await victim.start(number)
+                known = size.known_at(number)
+                await victim.restart(number, known)
+                if size.begins_group(number):
+                    await load.move(victim)
+                    await steady.restart(number, known)
+                    await load.move(steady)
+                if size.is_killed(number):
+                    killed += await kill_in_a_batch(pool, victim, number)
+                    await disconnect_one(pool)
+                    await victim.start(number, known)
+                await activation(pool, number)
                 await victim.rotate_until_settling()
             await load.move(None)
         finally:
@@ -175,14 +196,6 @@ async def rotate_under_fire(dsn: str, sandbox: SandboxProcess, journal: Path, si
     return Outcome(refreshes=load.refreshed, refused=load.refused, killed_in_a_batch=killed, vaulted=vaulted)
 
 
-async def roll(steady: Replica, victim: Replica, load: Load, number: int) -> None:
-    """Give both replicas a new key, one after the other, while the load goes on."""
-    await victim.restart(number)
-    await load.move(victim)
-    await steady.restart(number)
-    await load.move(steady)
-
-
 async def activation(pool: Pool, number: int) -> None:
     """Wait until a key is active: a replica that was killed before it came is counted as alive for a while."""
     active = "SELECT key_id FROM key_canaries ORDER BY activated_at DESC NULLS LAST LIMIT 1"
@@ -190,17 +203,26 @@ async def activation(pool: Pool, number: int) -> None:
         await SystemClock().sleep(0.1)
 
 
+BATCH_WAITS = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity
+        WHERE $1::int = ANY (pg_blocking_pids(pid)) AND query LIKE '%access_before%')
+"""
+
+
 async def kill_in_a_batch(pool: Pool, victim: Replica, number: int) -> bool:
     """Kill a replica while a batch of its rotation waits for a row; return whether it was in one."""
     await activation(pool, number)
     async with pool.acquire() as holder, holder.transaction():
+        me = await holder.fetchval("SELECT pg_backend_pid()")
         await holder.execute(
             "SELECT FROM connections WHERE id = (SELECT id FROM connections WHERE status <> 'DISCONNECTED' "
             "AND substring(access_token FOR length($1::bytea)) <> $1 ORDER BY number DESC LIMIT 1) FOR UPDATE",
             header(f"k{number}"),
         )
         rotating = asyncio.create_task(victim.rotate_until_settling())
-        await asyncio.sleep(0.4)
+        async with asyncio.timeout(60):
+            while not await pool.fetchval(BATCH_WAITS, me):
+                await SystemClock().sleep(0.05)
         await victim.kill()
         await asyncio.gather(rotating, return_exceptions=True)
     unfinished = "SELECT EXISTS (SELECT FROM key_rotation WHERE key_id = $1 AND stage = 'REWRITING')"

@@ -17,7 +17,6 @@ from tests.faults.cases.processes import presented, refresh_all, until_settled
 from tests.faults.history import Outcome
 from tests.faults.lab import Lab
 from tests.faults.processes import Replica
-from tests.token.rotation_campaign import Size, ring_text, rotate_under_fire
 from tests.token.rpc_client import reference
 
 ROUNDS = 1000
@@ -271,26 +270,6 @@ async def late_refusal(lab: Lab) -> str:
     status = await lab.status("shop-1")
     expect((str(found), status) == ("FRESH 2", "ACTIVE"), (found, outcome, status))
     return f"{found}; the late one: {outcome}; {status}"
-
-
-@case(
-    "C15",
-    fault="3 key rotations with a kill -9 in each, against 30 refreshes a second and disconnects",
-    expected="every row opens under the newest key, no token lost, none presented dead",
-)
-async def rotations_against_refreshes(lab: Lab) -> str:
-    setup = lab.prepared("setup")
-    await setup.start()
-    await setup.stop()
-    lab.replicas.clear()
-    await lab.sql("TRUNCATE key_canaries CASCADE")
-    size = Size(stores=40, rotations=3, refreshes_per_second=30)
-    outcome = await rotate_under_fire(lab.dsn, lab.sandbox, lab.journal, size)
-    after = outcome.vaulted
-    bad = (after.verified.unreadable_rows, after.rows_under_old_keys, after.lost_tokens, after.dead_tokens_presented)
-    await lab.replica("after", TOKEN_ENC_KEY="", TOKEN_ENC_KEYS=ring_text(size.rotations))
-    expect(bad == (0, 0, 0, 0) and outcome.killed_in_a_batch > 0, outcome)
-    return f"{outcome.refreshes} refreshes, {outcome.killed_in_a_batch} kills in a batch, 0 unreadable, 0 lost"
 
 
 @case(

@@ -29,6 +29,7 @@ EDITS: Mapping[str, Any] = {
     "owner": "shop-2",
     "team": 2,
     "nonce": "",
+    "iat": 4102444000,
     "exp": 4102444800,
 }
 EDITOR = "x"
@@ -59,6 +60,7 @@ async def invited(
     if bound:
         request.binding = token_pb2.LINK_BINDING_BROWSER
     link = await replica.connections.StartAuthorization(request)
+    lab.made.update({link.state, link.browser_nonce} - {""})
     lab.accounts[code] = lab.sandbox.next_account()
     return await asyncio.to_thread(lab.sandbox.consent, link.authorize_url, lab.accounts[code]), link
 
