@@ -15,6 +15,7 @@ from libs.errors import (
     StateReused,
     StorageUnavailable,
     TokhubError,
+    UpstreamBadResponse,
     UpstreamUnavailable,
 )
 from libs.secret import Secret
@@ -23,7 +24,7 @@ from services.token.adapters.links import PostgresLinks
 from services.token.adapters.revocations import PostgresRevocations
 from services.token.core import authorization
 from services.token.core.authorization import Authorization, Invitation, Redirect
-from services.token.core.provider import NotSent, Outcome, Refused, Unknown
+from services.token.core.provider import Garbled, NotSent, Outcome, Refused, Unknown
 from services.token.core.state import States
 from services.token.domain.connection import Connection, Provider, Status
 from services.token.domain.grant import SCOPES_ASKED
@@ -169,6 +170,7 @@ async def test_a_missing_permission_is_named_and_the_grant_given_back(authorizin
     [
         (Refused("invalid_grant"), InvalidField),
         (Unknown("cut"), UpstreamUnavailable),
+        (Garbled("HTTP 200"), UpstreamBadResponse),
     ],
 )
 async def test_a_code_that_was_sent_is_never_sent_again(

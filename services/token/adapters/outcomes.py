@@ -34,7 +34,7 @@ def as_outcomes(clock: Clock) -> Iterator[None]:
     except token_answers.Refused as refusal:
         raise provider.Refused(refusal.word) from None
     except token_answers.Garbled as answer:
-        raise provider.Unknown(str(answer)) from None
+        raise provider.Garbled(str(answer)) from None
     except token_answers.Page as page:
         raise provider.Unreadable(str(page)) from None
     except token_answers.Unusable as answer:

@@ -28,6 +28,7 @@ from services.token.core.connections import Connecting, ConnectionsPort
 from services.token.core.journal import Entry, JournalPort
 from services.token.core.provider import (
     AppRefused,
+    Garbled,
     NotSent,
     Outcome,
     ProviderPort,
@@ -235,8 +236,8 @@ def as_error(outcome: Outcome) -> TokhubError:
             return InvalidField("code", "is not one that TikTok accepts now: start again from a new link")
         case Unavailable(limited=True):
             return UpstreamRateLimited(retry_after=outcome.retry_after)
-        case Unreadable():
-            return UpstreamBadResponse("TikTok answered with a page: start again from a new link in a moment.")
+        case Unreadable() | Garbled():
+            return UpstreamBadResponse("TikTok's answer makes no sense: start again from a new link in a moment.")
         case Unavailable() | NotSent():
             return UpstreamUnavailable("TikTok cannot be reached now: start again from a new link in a moment.")
         case _:

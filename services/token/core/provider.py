@@ -3,6 +3,7 @@
 Outcome
 ├── NotSent        the provider never saw it: repeating is safe
 ├── Unknown        sent, and no whole answer came: it may or may not have been carried out
+│   └── Garbled    an answer came that says neither
 ├── Refused        the provider refuses this code or token
 │   ├── Lost       it had rotated the token in an answer that never came
 │   └── AppRefused the provider refuses the app: says nothing about the account
@@ -34,6 +35,10 @@ class Unknown(Outcome):
     def __init__(self, what: str, *, retry_after: float = 0.0) -> None:
         super().__init__(what)
         self.retry_after = retry_after
+
+
+class Garbled(Unknown):
+    """The provider's answer cannot be understood."""
 
 
 class Refused(Outcome):
