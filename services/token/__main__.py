@@ -59,32 +59,53 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
     """Run until stop is set, then let everything in flight land."""
     dsn = settings.database_url.reveal()
     ring = parse_keys(settings.token_enc_key, settings.token_enc_keys)
-    limits = PoolLimits(min_size=settings.db_pool_min, max_size=settings.db_pool_size)
     await migrate(dsn, MIGRATIONS, SCHEMA)
     await show_to_reports(dsn, SHOWN)
     async with AsyncExitStack() as stack:
-        # PostgreSQL knows a replica by the name of its sessions: without any it is dead (adapters/refresh_runs.py).
-        replica = replica_name()
-        named = f"tokhub-token {replica}"
-        pool = await stack.enter_async_context(open_pool(dsn, application=named, schema=SCHEMA, limits=limits))
-        reserve = await stack.enter_async_context(open_pool(dsn, application=named, schema=SCHEMA, limits=RESERVE))
+        grounds = await stack.enter_async_context(open_grounds(settings, ring))
+        core = build_core(settings, grounds)
+        readiness = await stack.enter_async_context(at_work(core, grounds, dsn))
+        stack.enter_context(serve_metrics(settings.token_metrics_port, grounds.registry))
+        server = RpcServer(
+            listen=settings.token_listen, services=proto_services(core), registry=grounds.registry, readiness=readiness
+        )
+        await stack.enter_async_context(server)
+        await stop.wait()
+
+
+@asynccontextmanager
+async def open_grounds(settings: TokenSettings, ring: KeyRing) -> AsyncIterator[Grounds]:
+    """Yield what the core stands on; raise WrongKeys for a ring that the database was not sealed with."""
+    dsn, replica, registry = settings.database_url.reveal(), replica_name(), CollectorRegistry()
+    limits = PoolLimits(min_size=settings.db_pool_min, max_size=settings.db_pool_size)
+    # PostgreSQL knows a replica by the name of its sessions: without any it is dead (adapters/refresh_runs.py).
+    named = f"tokhub-token {replica}"
+    async with (
+        open_pool(dsn, application=named, schema=SCHEMA, limits=limits) as pool,
+        open_pool(dsn, application=named, schema=SCHEMA, limits=RESERVE) as reserve,
+        # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
+        Transport(keep_alive=False) as transport,
+        open_shared_reads(settings, registry) as shared,
+    ):
         await check_keys(pool, ring)
         await PostgresEvents(pool).adopt()
-        # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
-        transport = await stack.enter_async_context(Transport(keep_alive=False))
-        journal = await stack.enter_async_context(open_journal(settings, ring, pool, replica))
-        registry = CollectorRegistry()
-        grounds = Grounds(
-            pool=pool,
-            reserve=reserve,
-            transport=transport,
-            ring=ring,
-            journal=journal,
-            replica=replica,
-            registry=registry,
-            shared=await stack.enter_async_context(open_shared_reads(settings, registry)),
-        )
-        core = build_core(settings, grounds)
+        async with open_journal(settings, ring, pool, replica) as journal:
+            yield Grounds(
+                pool=pool,
+                reserve=reserve,
+                transport=transport,
+                ring=ring,
+                journal=journal,
+                replica=replica,
+                registry=registry,
+                shared=shared,
+            )
+
+
+@asynccontextmanager
+async def at_work(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[Readiness]:
+    """Do what is done in the background, and yield what has to be usable; at the end let land what is in flight."""
+    async with AsyncExitStack() as stack:
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
         member = await stack.enter_async_context(core.vaulting.member)
         keeper = await stack.enter_async_context(following(core, grounds, dsn))
@@ -94,15 +115,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(core.connecting.disconnection.drain)
         await stack.enter_async_context(upkeep(core.chores, every=UPKEEP_EVERY, clock=SystemClock()))
         stack.push_async_callback(core.refreshing.refresh_all.drain)
-        stack.enter_context(serve_metrics(settings.token_metrics_port, registry))
-        server = RpcServer(
-            listen=settings.token_listen,
-            services=proto_services(core),
-            registry=registry,
-            readiness=readiness_of(pool, member, keeper),
-        )
-        await stack.enter_async_context(server)
-        await stop.wait()
+        yield readiness_of(grounds.pool, member, keeper)
 
 
 @asynccontextmanager
