@@ -111,6 +111,7 @@ LEFT JOIN by_video ON by_video.snapshot_date = day::date
 ORDER BY day
 """
 
+# Most stores are done: only those that are not are sorted by their reasons.
 COMPLETENESS = """
 WITH parts (job) AS (
     VALUES ('user'), ('video')
@@ -122,26 +123,34 @@ WITH parts (job) AS (
     WHERE snapshot_date = ANY($1)
 ), covered AS (
     SELECT DISTINCT day, job FROM runs WHERE covers_all
-), tried AS (
-    SELECT runs.day, runs.job, item.subject_id,
-           bool_or(item.outcome = 'SUCCESS') AS is_done, bool_or(item.state <> 'ended') AS is_open,
-           (array_agg(item.reason ORDER BY item.ended_at DESC NULLS LAST))[1] AS reason
+), items AS (
+    SELECT runs.day, runs.job, item.subject_id, item.outcome, item.state, item.reason, item.ended_at
     FROM runs JOIN sync_items item ON item.run_id = runs.id AND item.job = runs.job
     WHERE item.subject_kind = 'store'
-    GROUP BY runs.day, runs.job, item.subject_id
-), found AS (
-    SELECT days.day, parts.job, stores.store_code,
-           CASE WHEN is_done THEN '' WHEN is_open THEN 'IN_PROGRESS' WHEN reason <> '' THEN reason
+), done AS (
+    SELECT day, job, subject_id FROM items WHERE outcome = 'SUCCESS' GROUP BY day, job, subject_id
+), tried AS (
+    SELECT day, job, subject_id, bool_or(state <> 'ended') AS is_open,
+           (array_agg(reason ORDER BY ended_at DESC NULLS LAST))[1] AS reason
+    FROM items WHERE outcome IS DISTINCT FROM 'SUCCESS' GROUP BY day, job, subject_id
+), counted AS (
+    SELECT days.day, parts.job, count(store_code) AS expected
+    FROM days CROSS JOIN parts LEFT JOIN stores ON archived_at IS NULL AND created_at < ends_at
+    GROUP BY days.day, parts.job
+), missing AS (
+    SELECT days.day, parts.job, store_code,
+           CASE WHEN is_open THEN 'IN_PROGRESS' WHEN reason <> '' THEN reason
                 WHEN covered.day IS NOT NULL THEN 'NOT_CONNECTED' ELSE 'NOT_RUN' END AS why
-    FROM days CROSS JOIN parts
-    JOIN stores ON stores.archived_at IS NULL AND stores.created_at < days.ends_at
-    LEFT JOIN tried ON tried.day = days.day AND tried.job = parts.job AND tried.subject_id = stores.store_code
+    FROM days CROSS JOIN parts JOIN stores ON archived_at IS NULL AND created_at < ends_at
+    LEFT JOIN tried ON tried.day = days.day AND tried.job = parts.job AND tried.subject_id = store_code
     LEFT JOIN covered ON covered.day = days.day AND covered.job = parts.job
+    WHERE NOT EXISTS (
+        SELECT FROM done WHERE done.day = days.day AND done.job = parts.job AND done.subject_id = store_code)
 )
-SELECT days.day AS snapshot_date, parts.job, why, count(store_code) AS stores,
-       (array_agg(store_code ORDER BY store_code) FILTER (WHERE why <> ''))[:100] AS store_codes
-FROM days CROSS JOIN parts LEFT JOIN found ON found.day = days.day AND found.job = parts.job
-GROUP BY days.day, parts.job, why ORDER BY days.day, parts.job, stores DESC, why
+SELECT counted.day AS snapshot_date, counted.job, expected, why, count(store_code) AS stores,
+       (array_agg(store_code ORDER BY store_code))[:100] AS store_codes
+FROM counted LEFT JOIN missing ON missing.day = counted.day AND missing.job = counted.job
+GROUP BY counted.day, counted.job, expected, why ORDER BY counted.day, counted.job, stores DESC, why
 """
 
 
@@ -177,12 +186,12 @@ class ReportRows:
 
 
 def to_completeness(day: date, job: str, rows: list[asyncpg.Record]) -> Completeness:
-    """Return one job of one day from its rows, one for each way in which stores came out."""
+    """Return one job of one day from its rows: one for each reason why stores are missing, or one without a reason."""
     return Completeness(
         snapshot_date=day,
         job=job,
-        expected=sum(row["stores"] for row in rows),
-        done=sum(row["stores"] for row in rows if row["why"] == ""),
+        expected=rows[0]["expected"],
+        done=rows[0]["expected"] - sum(row["stores"] for row in rows),
         missing=tuple(
             Missing(reason=row["why"], stores=row["stores"], store_codes=tuple(row["store_codes"]))
             for row in rows
