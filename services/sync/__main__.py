@@ -61,6 +61,7 @@ from services.sync.core.export import Exports
 from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.reports import Reports
+from services.sync.core.retention import Retention
 from services.sync.core.scheduler import Scheduler
 from services.sync.core.show_run import RunViewer
 from services.sync.core.show_schedule import ScheduleDesk
@@ -84,6 +85,8 @@ SCHEMA = "reporting"
 MIGRATIONS = Path(__file__).parent / "migrations"
 FINISH_WITHIN = 10.0  # seconds that items at work have for the page in hand
 ORPHANS_EVERY, PRUNE_EVERY, PARTITIONS_EVERY, FIGURES_EVERY = 10.0, 600.0, 3_600.0, 60.0  # seconds
+# Once a day is enough; a month that somebody was reading is tried again sooner.
+RETENTION_EVERY = 3_600.0  # seconds
 
 log = structlog.get_logger()
 
@@ -114,6 +117,7 @@ class Core:
     scheduler: Scheduler
     worker: ItemWorker
     upkeep: Upkeep
+    retention: Retention
 
 
 def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) -> Core:
@@ -147,6 +151,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
         ),
         worker=build_worker(settings, outside, stop),
         upkeep=Upkeep(orphans=Orphans(database=database, queue=queue), partitions=partitions, calendar=calendar),
+        retention=Retention(months=partitions, calendar=calendar, days=settings.retention_days or None),
     )
 
 
@@ -232,6 +237,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             (core.upkeep.requeue_orphans, ORPHANS_EVERY),
             (core.upkeep.prune_queue_log, PRUNE_EVERY),
             (core.upkeep.prepare_partitions, PARTITIONS_EVERY),
+            (core.retention.sweep, RETENTION_EVERY),
             (outside.database.report, FIGURES_EVERY),
         ):
             stack.callback(asyncio.create_task(repeat(task, every=seconds, clock=SystemClock())).cancel)

@@ -15,6 +15,7 @@ from services.sync.domain.rate_limit import RateLimit
 from services.sync.domain.schedules import Schedule, Timetable
 
 MOST_AT_WORK = 1_000
+FEWEST_DAYS = 31
 
 
 def check_zone(name: str) -> str:
@@ -56,11 +57,22 @@ class SyncSettings(ServiceSettings):
     # The zone in which days are counted.
     tz: Annotated[str, AfterValidator(check_zone)] = "UTC"
 
+    # Days whose snapshots are kept; older ones go by whole months. 0 keeps everything.
+    retention_days: int = Field(default=0, ge=0, le=36_500)
+
     # Whether jobs start by themselves, and when, in the zone above.
     cron_enabled: bool = True
     cron_token_refresh: str = Field(default="0 1 * * *", validate_default=True)
     cron_sync_user_daily: str = Field(default="0 2 * * *", validate_default=True)
     cron_sync_video_daily: str = Field(default="0 3 * * *", validate_default=True)
+
+    @field_validator("retention_days")
+    @classmethod
+    def is_enough(cls, value: int) -> int:
+        """Refuse to keep less than what reports show by themselves."""
+        if 0 < value < FEWEST_DAYS:
+            raise ValueError(f"must be at least {FEWEST_DAYS}, or 0 to keep everything")
+        return value
 
     @field_validator("cron_token_refresh", "cron_sync_user_daily", "cron_sync_video_daily")
     @classmethod

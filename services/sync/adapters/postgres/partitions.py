@@ -1,4 +1,4 @@
-"""Monthly partitions of the snapshots, made ahead of time; rows that found none are moved and reported."""
+"""Monthly partitions of the snapshots: made ahead of time, dropped out of retention; stray rows are moved."""
 
 from datetime import date
 
@@ -11,11 +11,23 @@ MONTHS_AHEAD = 2
 LOCK = 0x7061727469  # of the schema's partitions; replicas that start together take turns
 
 TABLES = ("tiktok_user_daily", "tiktok_video_daily")
+# Dropping a month shuts everybody out of the table for a moment, and whoever comes waits behind it: rather try later.
+DROP_PATIENCE = "2s"
+
+# By their bounds, whatever they are called; the default partition has none.
+ENDED = """
+SELECT child.oid::regclass::text AS name FROM pg_inherits
+JOIN pg_class child ON child.oid = inhrelid
+WHERE inhparent = $1::text::regclass
+  AND substring(pg_get_expr(child.relpartbound, child.oid) FROM $$ TO \\('([0-9-]+)'\\)$$)::date <= $2
+ORDER BY name
+"""
+
 log = structlog.get_logger()
 
 
 class Partitions:
-    """Makes room for snapshots."""
+    """Makes room for snapshots, and takes it back."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,6 +44,24 @@ class Partitions:
                 for month in sorted(wanted | await stray_months(connection, table)):
                     await make_partition(connection, table, month)
         self._ready_until = first_of_month(day, MONTHS_AHEAD)
+
+    async def drop_before(self, day: date) -> list[str]:
+        """Drop the months that end before the day, one by one, and return their tables' names."""
+        dropped = []
+        for table in TABLES:
+            while name := await self._drop_oldest(table, day):
+                dropped.append(name)
+        return dropped
+
+    async def _drop_oldest(self, table: str, day: date) -> str | None:
+        async with self._database.transaction() as connection:
+            await connection.execute(f"SET LOCAL lock_timeout = '{DROP_PATIENCE}'")
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+            name = await connection.fetchval(ENDED, table, day)
+            if name is None:
+                return None
+            await connection.execute(f"DROP TABLE {name}")
+            return str(name)
 
     async def _strays(self) -> bool:
         async with self._database.borrow() as connection:
