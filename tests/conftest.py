@@ -13,6 +13,7 @@ _SETTINGS = (
     "CRON_",
     "DATABASE_URL",
     "DB_",
+    "GATEWAY_",
     "HOST",
     "HP_marketplace_db_ddl",
     "JOURNAL_",

@@ -25,6 +25,7 @@ class DatabaseFiles:
 
     token: Path
     sync: Path
+    gateway: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ async def service_addresses(admin: str, files: SecretFiles) -> DatabaseFiles:
     roles = [
         ServiceRole(name="tokhub_token", schemas=("credentials",), password=secret(files, "TOKEN_ROLE_PASSWORD")),
         ServiceRole(name="tokhub_sync", schemas=("reporting", ROLE), password=secret(files, "SYNC_ROLE_PASSWORD")),
+        ServiceRole(name="tokhub_gateway", schemas=("gateway",), password=secret(files, "GATEWAY_ROLE_PASSWORD")),
         ServiceRole(name=ROLE, schemas=(), password=secret(files, "REPORT_ROLE_PASSWORD")),
     ]
     with database_named(Dsn.parse(admin)):
@@ -63,6 +65,7 @@ async def service_addresses(admin: str, files: SecretFiles) -> DatabaseFiles:
     return DatabaseFiles(
         token=files.derived("TOKEN_DATABASE_URL", addresses["tokhub_token"]),
         sync=files.derived("SYNC_DATABASE_URL", addresses["tokhub_sync"]),
+        gateway=files.derived("GATEWAY_DATABASE_URL", addresses["tokhub_gateway"]),
     )
 
 

@@ -129,6 +129,7 @@ class Suite:
                 "PORT": str(settings.port),
                 "TOKEN_TARGET": settings.token_target,
                 "SYNC_TARGET": settings.sync_target,
+                "DATABASE_URL_FILE": str(self.databases.gateway),
                 "ADMIN_API_KEY_FILE": str(self.files.given_or_generated("ADMIN_API_KEY")),
                 **self._given("ADMIN_API_KEYS"),
             },
@@ -174,11 +175,15 @@ class Suite:
 
 
 def with_open_gates(gateway: Program, settings: LocalSettings) -> Program:
-    """Return the gateway with limits that let all stores be set up from one address; itself when they do already."""
+    """Return the gateway with limits that let all stores be set up from one address; itself when they do already.
+
+    It counts for itself: the set-up neither waits for a lockout of before nor spends what the person may spend after.
+    """
     needed = REQUESTS_BESIDES + REQUESTS_PER_STORE * settings.stores
     if not settings.sandboxed or needed <= min(
         settings.rate_limit_admin_per_minute, settings.rate_limit_oauth_per_minute
     ):
         return gateway
     raised = {f"RATE_LIMIT_{name}_PER_MINUTE": str(needed) for name in ("ADMIN", "OAUTH")}
-    return replace(gateway, environment={**gateway.environment, **raised})
+    alone = {name: value for name, value in gateway.environment.items() if name != "DATABASE_URL_FILE"}
+    return replace(gateway, environment={**alone, **raised})

@@ -15,6 +15,7 @@ GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
         "STATE_SECRET": lambda: secrets.token_urlsafe(32),
         "TOKEN_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         "SYNC_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
+        "GATEWAY_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         "REPORT_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         # Marked as everything secret of the sandbox is, so that a search for the mark finds a leak.
         "SANDBOX_CLIENT_SECRET": lambda: f"CNRY{secrets.token_urlsafe(24)}",

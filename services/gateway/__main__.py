@@ -2,34 +2,93 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 
+import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from libs.clock import SystemClock
+from libs.errors import ServerMisconfig
 from libs.logs import configure_logs
 from libs.process import run
 from libs.settings import EX_CONFIG, load
 from services.gateway.app import Gates, Parts, create_app
 from services.gateway.auth import AdminGate, OAuthGate
 from services.gateway.backends import Targets, open_backends
-from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
+from services.gateway.limit_rows import Keeper, LimitRows
+from services.gateway.limits import Budget, FailureLockouts, LockoutRule, Lockouts, MinuteBudget
 from services.gateway.routes.info import Life
 from services.gateway.server import CannotListen, Listen, serve
 from services.gateway.settings import GatewaySettings
+from services.gateway.shared_limits import SharedBudget, SharedLockouts, SharedRule, Take
+from services.gateway.sharing import Sharing
+
+log = structlog.get_logger()
 
 
-def gates_of(settings: GatewaySettings, clock: SystemClock) -> Gates:
-    """Return the gates with limits and lockouts of this process."""
-    rule = LockoutRule(max_failures=settings.auth_max_failures, block_seconds=settings.auth_block_seconds)
-    admin_budget = MinuteBudget(clock=clock, per_minute=settings.rate_limit_admin_per_minute)
-    oauth_budget = MinuteBudget(clock=clock, per_minute=settings.rate_limit_oauth_per_minute)
-    trusted = settings.trusted_proxies
-    lockouts = FailureLockouts(clock=clock, rule=rule)
+@dataclass(frozen=True, kw_only=True)
+class Limiting:
+    """Makes limits and lockouts, of this process or shared by all."""
+
+    settings: GatewaySettings
+    clock: SystemClock
+
+    @property
+    def rule(self) -> LockoutRule:
+        """What blocks an address, and for how long."""
+        settings = self.settings
+        return LockoutRule(max_failures=settings.auth_max_failures, block_seconds=settings.auth_block_seconds)
+
+    def local_budget(self, per_minute: int) -> MinuteBudget:
+        """Return this process's share of a budget."""
+        return MinuteBudget(clock=self.clock, per_minute=max(1, per_minute // self.settings.gateway_replicas))
+
+    def local_lockouts(self) -> FailureLockouts:
+        """Return lockouts of this process."""
+        return FailureLockouts(clock=self.clock, rule=self.rule)
+
+    def shared_budget(self, name: str, per_minute: int, take: Take) -> SharedBudget:
+        """Return a budget of all processes."""
+        rule = SharedRule(name=name, most=per_minute)
+        return SharedBudget(rule=rule, take=take, local=self.local_budget(per_minute), clock=self.clock)
+
+    def shared_lockouts(self, rows: LimitRows) -> SharedLockouts:
+        """Return lockouts of all processes."""
+        return SharedLockouts(rule=self.rule, rows=rows, local=self.local_lockouts())
+
+
+def gates_of(limiting: Limiting, rows: LimitRows | None) -> Gates:
+    """Return the gates, with limits and lockouts of this process when there are no rows."""
+    settings, trusted = limiting.settings, limiting.settings.trusted_proxies
+    admin, oauth = settings.rate_limit_admin_per_minute, settings.rate_limit_oauth_per_minute
+    budgets: tuple[Budget, Budget] = (limiting.local_budget(admin), limiting.local_budget(oauth))
+    lockouts: Lockouts = limiting.local_lockouts()
+    if rows is not None:
+        lockouts = limiting.shared_lockouts(rows)
+        budgets = (
+            limiting.shared_budget("admin", admin, rows.spend_unless_blocked),
+            limiting.shared_budget("oauth", oauth, rows.spend),
+        )
     return Gates(
-        admin=AdminGate(keys=settings.keys, budget=admin_budget, lockouts=lockouts, trusted=trusted),
-        oauth=OAuthGate(budget=oauth_budget, trusted=trusted),
+        admin=AdminGate(keys=settings.keys, budget=budgets[0], lockouts=lockouts, trusted=trusted),
+        oauth=OAuthGate(budget=budgets[1], trusted=trusted),
     )
+
+
+@asynccontextmanager
+async def open_gates(limiting: Limiting, registry: CollectorRegistry) -> AsyncIterator[Gates]:
+    """Yield the gates; their limits are shared when there is a database, ServerMisconfig when it is a newer one."""
+    dsn, clock = limiting.settings.database_url, limiting.clock
+    if dsn is None:
+        log.warning("limits and lockouts are counted in this process alone: set DATABASE_URL to share them")
+        yield gates_of(limiting, None)
+        return
+    rows = LimitRows(Sharing(clock=clock, registry=registry))
+    async with Keeper(rows=rows, dsn=dsn, rule=limiting.rule, clock=clock).keeping():
+        yield gates_of(limiting, rows)
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -40,10 +99,12 @@ async def main(stop: asyncio.Event) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     life = Life(version=version("tokhub"), clock=clock, started=clock.monotonic(), stopping=stop)
-    async with open_backends(Targets(token=settings.token_target, sync=settings.sync_target)) as backends:
+    targets = Targets(token=settings.token_target, sync=settings.sync_target)
+    limiting = Limiting(settings=settings, clock=clock)
+    async with open_backends(targets) as backends, open_gates(limiting, registry) as gates:
         parts = Parts(
             backends=backends,
-            gates=gates_of(settings, clock),
+            gates=gates,
             life=life,
             registry=registry,
             cors_origins=settings.cors_origin,
@@ -56,4 +117,8 @@ async def main(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    try:
+        run(main)
+    except ServerMisconfig as error:
+        sys.stderr.write(f"tokhub cannot start: {error}\n")
+        sys.exit(EX_CONFIG)

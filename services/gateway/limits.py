@@ -1,4 +1,4 @@
-"""How often an address may ask, and how often it may be wrong; counted here, in this process."""
+"""How often an address may ask, and how often it may be wrong; counted in this process."""
 
 import math
 from collections import OrderedDict, deque
@@ -88,6 +88,33 @@ class Recollection:
         return self._moments[address][0] + self.seconds - self._clock.monotonic()
 
 
+class Waits:
+    """How long addresses have to wait, bounded in number of addresses."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def start(self, address: str, seconds: float) -> None:
+        """Let an address wait from now on."""
+        self._until[address] = self._clock.monotonic() + seconds
+        self._until.move_to_end(address)
+        if len(self._until) > MAX_ADDRESSES:
+            self._until.popitem(last=False)
+
+    def left(self, address: str) -> float:
+        """Return the seconds that an address still has to wait, 0 when it need not."""
+        if address not in self._until:
+            return 0.0
+        left = self._until[address] - self._clock.monotonic()
+        if left <= 0:
+            del self._until[address]
+        return max(0.0, left)
+
+
 class MinuteBudget:
     """At most so many requests of an address in any 60 seconds."""
 
@@ -99,8 +126,12 @@ class MinuteBudget:
         """Take one request from the address's budget, or raise BudgetSpent; refused requests cost nothing."""
         if len(self._spent.recall(address)) >= self._per_minute:
             raise BudgetSpent(self._allowance(address))
-        self._spent.note(address)
+        self.note(address)
         return self._allowance(address)
+
+    def note(self, address: str) -> None:
+        """Remember a request that somebody else granted."""
+        self._spent.note(address)
 
     def _allowance(self, address: str) -> Allowance:
         left = self._per_minute - len(self._spent.recall(address))
@@ -119,27 +150,19 @@ class FailureLockouts:
     """Blocks an address whose authentication failed too often; a right key forgives nothing."""
 
     def __init__(self, *, clock: Clock, rule: LockoutRule) -> None:
-        self._clock = clock
         self._rule = rule
         self._failures = Recollection(clock=clock, seconds=rule.block_seconds)
-        self._blocked: OrderedDict[str, float] = OrderedDict()
+        self._blocked = Waits(clock)
 
     async def check(self, address: str) -> None:
         """Raise LockedOut while the address is blocked."""
-        left = self._blocked.get(address, 0.0) - self._clock.monotonic()
-        if address in self._blocked and left > 0:
+        if left := self._blocked.left(address):
             raise LockedOut(retry_after=left)
-        self._blocked.pop(address, None)
 
     async def count_failure(self, address: str) -> None:
         """Count one failed authentication; raise LockedOut when it is one more than allowed."""
         await self.check(address)
         self._failures.note(address)
         if len(self._failures.recall(address)) >= self._rule.max_failures:
-            self._block(address)
-
-    def _block(self, address: str) -> None:
-        self._failures.forget(address)
-        self._blocked[address] = self._clock.monotonic() + self._rule.block_seconds
-        if len(self._blocked) > MAX_ADDRESSES:
-            self._blocked.popitem(last=False)
+            self._failures.forget(address)
+            self._blocked.start(address, self._rule.block_seconds)

@@ -54,6 +54,9 @@ class GatewaySettings(ServiceSettings):
     port: int = Field(3000, ge=0, le=65_535)
     token_target: str = Field("127.0.0.1:50051")
     sync_target: str = Field("127.0.0.1:50052")
+    database_url: Secret | None = None
+    # How many gateways take part in the work; one that cannot reach the others' counts gives out its share alone.
+    gateway_replicas: int = Field(1, ge=1, le=1_000)
     admin_api_keys: Annotated[tuple[AdminKey, ...], BeforeValidator(named_keys)] = ()
     admin_api_key: Secret | None = Field(None, validate_default=True)
     cors_origin: Annotated[tuple[str, ...], BeforeValidator(origins)] = ()

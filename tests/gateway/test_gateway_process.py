@@ -1,13 +1,7 @@
 import asyncio
 import json
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,40 +10,8 @@ from tokhub.sync.v1 import sync_pb2
 from libs.settings import WrongSetting, parse
 from services.gateway.server import Listen, bind
 from services.gateway.settings import GatewaySettings
-from tests.gateway.served import ADMIN, ADMIN_KEY, READ_KEY, Suite, sync_server, token_server
-
-ROOT = Path(__file__).parents[2]
-
-
-async def launch(**settings: str) -> Process:
-    environment = {"PATH": os.environ["PATH"], "PORT": "0", **settings}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.gateway", cwd=ROOT, env=environment, stdout=PIPE, stderr=PIPE
-    )
-
-
-async def line_with(process: Process, message: str) -> dict[str, Any]:
-    assert process.stdout
-    async with asyncio.timeout(20):
-        async for line in process.stdout:
-            event: dict[str, Any] = json.loads(line)
-            if event["msg"] == message:
-                return event
-    raise AssertionError(f"no line says {message}")
-
-
-@asynccontextmanager
-async def running(suite: Suite) -> AsyncIterator[tuple[Process, str]]:
-    async with token_server(suite) as token, sync_server(suite) as sync:
-        targets = {"TOKEN_TARGET": f"127.0.0.1:{token.port}", "SYNC_TARGET": f"127.0.0.1:{sync.port}"}
-        process = await launch(ADMIN_API_KEY=ADMIN_KEY, **targets)
-        try:
-            port = (await line_with(process, "serving"))["port"]
-            yield process, f"http://127.0.0.1:{port}"
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+from tests.gateway.processes import launch, line_with, running
+from tests.gateway.served import ADMIN, ADMIN_KEY, READ_KEY, Suite
 
 
 async def test_sigterm_says_goodbye_before_it_goes() -> None:

@@ -73,7 +73,7 @@ def test_the_real_shop_app_reaches_the_token_service(tmp_path: Path) -> None:
         settings=parse(LocalSettings, environ),
         environ=environ,
         files=SecretFiles(tmp_path / "secrets", environ),
-        databases=DatabaseFiles(token=tmp_path / "database", sync=tmp_path / "database"),
+        databases=DatabaseFiles(token=tmp_path / "database", sync=tmp_path / "database", gateway=tmp_path / "database"),
     )
     told = suite.token().environment
     settings = parse(TokenSettings, told)

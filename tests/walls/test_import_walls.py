@@ -37,6 +37,7 @@ def test_every_wall_stands_in_the_tree(tree: Path) -> None:
         ("sandbox/clock.py", "libs.tiktok.outcomes", "The sandbox shares no code"),
         ("services/gateway/limits.py", "sqlalchemy", "The gateway knows no database"),
         ("services/gateway/limits.py", "libs.database.dsn", "The gateway knows no database"),
+        ("services/gateway/__main__.py", "libs.database.pool", "The gateway knows no database"),
         ("services/token/domain/grant.py", "services.token.core.refresh", "imports point at the domain"),
         ("services/token/core/refresh.py", "services.token.adapters.links", "imports point at the domain"),
         ("services/token/core/refresh.py", "grpc", "Core and domain know neither"),
@@ -49,6 +50,6 @@ def test_a_hole_in_a_wall_is_named(tree: Path, importer: str, imported: str, wal
     file = tree / importer
     file.write_text(f"{file.read_text()}\nimport {imported}\n")
     result = lint_imports(tree)
-    broken = [line for line in result.stdout.splitlines() if line.endswith("BROKEN")]
+    broken = [line for line in result.stdout.splitlines() if " BROKEN" in line]
     assert result.returncode != 0
     assert any(wall in line for line in broken), result.stdout

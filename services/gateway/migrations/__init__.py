@@ -1,0 +1,1 @@
+"""The gateway's schema of limits, revision by revision."""
