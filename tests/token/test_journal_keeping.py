@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from libs.errors import StorageUnavailable
 from services.token.adapters.journal.records import HEADER_BYTES
+from services.token.adapters.restoring import PostgresReplay
 from services.token.core import sight
 from services.token.core.journal import Entry
 from services.token.core.journal_keeping import JournalKeeper
@@ -59,6 +60,29 @@ async def test_nothing_is_refreshed_while_a_lost_database_cannot_be_healed(
             await replica.refresher.refresh(connection, REJECTED)
 
     assert house.provider.dead_presented == []
+
+
+class Unlucky(PostgresReplay):
+    """Rows that fail at the first look in a way that nobody foresaw, and heal when they are looked at again."""
+
+    looks = 0
+
+    async def are_put_back(self) -> bool:
+        self.looks += 1
+        if self.looks == 1:
+            raise LookupError
+        return True
+
+
+async def test_rows_put_back_are_looked_for_again_after_any_failure(house: House, tmp_path: Path) -> None:
+    connection = await house.connect()
+    async with open_journal(house, tmp_path, "died") as died:
+        grant = house.provider.mint(connection.account_id)
+        await died.keep(Entry.of(connection, connection.version.refreshed(), grant, QuickClock().now()))
+    async with keeping(house, tmp_path, Unlucky):
+        async with asyncio.timeout(10):
+            while (await found(house, connection)).version.generation < 2:
+                await QuickClock().sleep(0.01)
 
 
 async def test_the_journal_of_a_process_that_has_died_since_heals_too(house: House, tmp_path: Path) -> None:

@@ -32,13 +32,15 @@ async def spent_since_yesterday(house: House, replica: Replica) -> Connection:
 
 
 @asynccontextmanager
-async def keeping(house: House, directory: Path) -> AsyncIterator[JournalKeeper]:
+async def keeping(
+    house: House, directory: Path, rows: type[PostgresReplay] = PostgresReplay
+) -> AsyncIterator[JournalKeeper]:
     """Journal what this house is given, and hold it against the rows when woken."""
     async with open_journal(house, directory, "replica-1") as journal:
         house.journal = journal
         keeper = JournalKeeper(
             journal=journal,
-            rows=PostgresReplay(pool=house.pool, vault=house.vault),
+            rows=rows(pool=house.pool, vault=house.vault),
             watch=house.watch("replica-1"),
             sight=house.sight,
             clock=QuickClock(),

@@ -1,7 +1,6 @@
 """Keeps the database as new as the journal, and the journal no longer than it must be."""
 
 import asyncio
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -102,9 +101,11 @@ class JournalKeeper:
     async def _look_for_rows_put_back(self) -> None:
         while True:
             await self._clock.sleep(JOURNALS_LOOK)
-            with suppress(StorageUnavailable):
+            try:
                 if await self._rows.are_put_back():
                     self.wake()
+            except Exception as error:  # noqa: BLE001 - as above: it has to look again
+                log.warning("rows that were put back could not be looked for", error=type(error).__name__)
 
     async def _compact_hourly(self) -> None:
         while True:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from services.token.adapters.journal.records import HEADER_BYTES
 from tests.faults.case import case, expect
+from tests.faults.cases.database_outages import is_unready
 from tests.faults.history import Outcome
 from tests.faults.lab import Lab
 from tests.faults.processes import Replica
@@ -235,6 +237,30 @@ async def restored_under_running_services(lab: Lab) -> str:
         f"{rotations} rotations since the copy, {STORES} stores served after {took:.1f} s, {len(again)} need reconnect"
     )
     expect(not again, seen)
+    return seen
+
+
+@case(
+    "D04 damaged",
+    fault="a running replica's journal is damaged on the disk, and its connection to the database is lost",
+    expected="not ready and told by name; valid tokens served, nothing refreshed blindly; well again once mended",
+)
+async def journal_damaged_while_running(lab: Lab) -> str:
+    replica = await lab.replica()
+    codes = await stores(lab, replica, 2)
+    await rotate(lab, [replica], codes)
+    (journal,) = lab.journal.glob("*.journal")
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:HEADER_BYTES] + bytes([whole[HEADER_BYTES] ^ 1]) + whole[HEADER_BYTES + 1 :])
+    await lab.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tokhub-listen'")
+    await until("the journal told", lambda: has_said(replica, "the journal does not open"))
+    await until("not ready", lambda: is_unready(replica))
+    valid, refused = await replica.ask(codes[0]), await replica.ask(codes[1], rejected=2)
+    journal.write_bytes(whole)
+    took = await until("ready again", replica.serving, within=60)
+    again = await replica.ask(codes[1], rejected=2)
+    seen = f"valid {valid}, refresh {refused}; ready {took:.0f} s after it was mended, then {again}"
+    expect((str(valid), refused.reason, str(again)) == ("FRESH 2", "STORAGE_UNAVAILABLE", "FRESH 3"), seen)
     return seen
 
 
