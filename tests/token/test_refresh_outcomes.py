@@ -4,11 +4,18 @@ from datetime import timedelta
 
 import pytest
 
-from libs.errors import ReauthRequired, ServerMisconfig, TokhubError, UpstreamRateLimited, UpstreamUnavailable
+from libs.errors import (
+    ReauthRequired,
+    ServerMisconfig,
+    StorageUnavailable,
+    TokhubError,
+    UpstreamRateLimited,
+    UpstreamUnavailable,
+)
 from services.token.core.exchange import FIRST_PAUSE, LONGEST_PAUSE, pause_after
 from services.token.core.provider import AppRefused, NotSent, Outcome, Refused, Unavailable, Unknown
 from services.token.domain.connection import ById, Connection, Status
-from tests.token.conftest import House, store
+from tests.token.conftest import House, Replica, store
 
 MINUTE = timedelta(seconds=60)
 BUSY = Unavailable("HTTP 503", retry_after=1, limited=False)
@@ -120,6 +127,48 @@ async def test_a_token_in_doubt_is_presented_once_a_turn(house: House) -> None:
         await house.pool.execute("UPDATE connections SET next_attempt_at = NULL")
 
     assert presented == [2, 3, 4]
+
+
+async def lose_an_answer_and_the_database(house: House, replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a refresh end without an answer, and its lease without a word."""
+    house.provider.fail_before = [Unknown("cut"), Unknown("cut")]
+
+    async def fail(*_anything: object) -> bool:
+        raise StorageUnavailable
+
+    give_back = replica.connections.give_back
+    monkeypatch.setattr(replica.connections, "give_back", fail)
+    with pytest.raises(UpstreamUnavailable):
+        await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+    monkeypatch.setattr(replica.connections, "give_back", give_back)
+    await house.pool.execute("UPDATE connections SET lease_until = NULL")
+
+
+async def test_a_doubt_that_could_not_be_written_down_is_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.expire(await house.connect())
+    replica = house.replica()
+    await lose_an_answer_and_the_database(house, replica, monkeypatch)
+    house.provider.fail_before = [Unknown("cut"), Unknown("cut")]
+
+    with pytest.raises(UpstreamUnavailable):
+        await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+
+    assert len(house.provider.presented) == 3
+
+
+async def test_a_refusal_after_a_doubt_nobody_wrote_down_is_a_loss(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    replica = house.replica()
+    await lose_an_answer_and_the_database(house, replica, monkeypatch)
+    house.provider.fail_before = [Refused("invalid_grant")]
+
+    with pytest.raises(ReauthRequired):
+        await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+
+    assert await status_of(house, connection) == (Status.REAUTH_REQUIRED, "lost_response")
 
 
 async def test_a_rotation_whose_answer_was_lost_is_named_so(house: House) -> None:

@@ -13,9 +13,10 @@ from services.token.adapters.timeline import author, recorded
 from services.token.core.connections import Lease
 from services.token.domain.connection import Need
 
-# Asked only of a token whose last use has no known end; a failure that TikTok or the network named is an end.
+# Asked only of a token whose last use has no known end; a failure that TikTok or the network named is an end. This
+# process may have left its own use open too: it could not write down how that ended.
 UNANSWERED = """
-    CASE WHEN foreign_at IS NULL AND status = 'ACTIVE' THEN 0 ELSE (
+    CASE WHEN NOT left_open AND status = 'ACTIVE' THEN 0 ELSE (
         SELECT count(*) FILTER (WHERE kind = 'REFRESH_INTENT')
             - count(*) FILTER (WHERE kind = 'REFRESH_FAILED' OR event.reason = 'unreadable')
         FROM connection_events AS event
@@ -45,7 +46,9 @@ CLAIM = recorded(
     FROM (SELECT (
         SELECT intent_at FROM connections
         WHERE id = $1 AND intent_generation = generation AND intent_owner <> $2
-    ) AS foreign_at) AS before
+    ) AS foreign_at, EXISTS (
+        SELECT FROM connections WHERE id = $1 AND intent_generation = generation
+    ) AS left_open) AS before
     WHERE id = $1
       AND status IN ('ACTIVE', 'SUSPECT')
       AND (generation = $4 OR access_expires_at < clock_timestamp() + least(
@@ -71,7 +74,7 @@ RETAKE = f"""
         SELECT max(at) FROM connection_events AS event JOIN connections AS row ON row.id = event.connection_id
         WHERE row.id = $1 AND event.epoch = row.epoch AND event.generation = row.generation
           AND kind = 'REFRESH_INTENT' AND replica <> $4
-    ) AS foreign_at) AS before
+    ) AS foreign_at, TRUE AS left_open) AS before
     WHERE id = $1 AND lease_owner = $2
     RETURNING {COLUMNS}, refresh_token, failures,
         extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for,

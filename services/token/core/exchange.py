@@ -125,7 +125,7 @@ class Exchange:
         provider = lease.connection.provider
         port = port_of(self._providers, provider)
         try:
-            grant = await (port.refresh(token) if lease.unanswered else self._present(port, token))
+            grant = await (port.refresh(token) if lease.unanswered > 0 else self._present(port, token))
         except (NotSent, Unknown, Unreadable):
             self._breaker.failed(provider)
             raise
@@ -247,7 +247,7 @@ class Exchange:
     async def _believe(self, lease: Lease, outcome: Refused) -> None:
         """Take a refusal at its word, unless another process may hold the answer that made the token old."""
         if lease.foreign_for is None or lease.foreign_for >= HOLDER_MISSED:
-            lost = lease.foreign_for is not None or lease.connection.reason in (Why.LOST_RESPONSE, Why.PUT_BACK)
+            lost = lease.unanswered > 0 or lease.connection.reason in (Why.LOST_RESPONSE, Why.PUT_BACK)
             await self._condemn(lease, Lost(outcome.word) if lost else outcome)
             return
         pause = HOLDER_MISSED - lease.foreign_for
