@@ -12,6 +12,7 @@ from benchmarks import (
     snapshot_writes,
     stampede,
     start_up,
+    sync_calls,
     sync_latency,
     sync_window,
     token_reads,
@@ -31,6 +32,7 @@ MEASUREMENTS: Mapping[str, Measure] = {
     "start-up": start_up.measure,
     "sync-window": sync_window.measure,
     "sync-latency": sync_latency.measure,
+    "sync-calls": sync_calls.measure,
     "snapshot-writes": snapshot_writes.measure,
 }
 RESULT = ROOT / "build" / "bench.json"

@@ -1,0 +1,112 @@
+"""What a call costs when nothing limits, with all rows written, beside a bare loop of the same HTTP client."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import aiohttp
+from tokhub.sync.v1 import sync_pb2
+
+from benchmarks.figures import Figure, at_least, at_most
+from benchmarks.ground import Ground
+from benchmarks.sync_lab import SyncLab, sync_lab
+from libs.tiktok.display import BASIC_FIELDS, PAGE_SIZE, PROFILE_FIELDS, STATS_FIELDS, VIDEO_FIELDS
+
+STORES = 1_000
+CALLS = 2 * STORES
+LATENCY_MS = "50"
+UNLIMITED = "1000000"
+FEW, MANY = 30, 200  # calls in flight
+OTHERS = 951.0  # requests a second that airbyte-cdk made without a database, at 200 in flight
+USER_FIELDS = (*BASIC_FIELDS, *STATS_FIELDS, *PROFILE_FIELDS)
+Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Seconds that all calls took, and seconds of the caller's processor."""
+
+    seconds: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return CALLS / self.seconds
+
+    @property
+    def milliseconds(self) -> float:
+        """Milliseconds of the processor for a call."""
+        return self.cpu / CALLS * 1e3
+
+
+async def measure(ground: Ground) -> Sequence[Figure]:
+    """Return speed and cost with few and with many calls in flight."""
+    return [figure for in_flight in (FEW, MANY) for figure in await figures(ground, in_flight)]
+
+
+async def figures(ground: Ground, in_flight: int) -> Sequence[Figure]:
+    """Make the calls bare, then as a run that stores everything."""
+    sandbox = {"rate_limit": UNLIMITED, "latency_user_ms": LATENCY_MS, "latency_video_ms": LATENCY_MS}
+    async with sync_lab(ground, f"calls_{in_flight}", videos=str(PAGE_SIZE), **sandbox) as lab:
+        tokens = await lab.add_stores(STORES)
+        bare = await bare_loop(lab.tiktok, tokens, in_flight)
+        ours = await run(lab, in_flight)
+    return (
+        Figure(name=f"{in_flight} in flight: bare loop", unit="calls/s", rounds=[bare.rate]),
+        Figure(
+            name=f"{in_flight} in flight: a run",
+            unit="calls/s",
+            rounds=[ours.rate],
+            limit=at_least(OTHERS) if in_flight == MANY else None,
+        ),
+        Figure(
+            name=f"{in_flight} in flight: CPU of the service for a call",
+            unit="ms",
+            rounds=[ours.milliseconds],
+            floor="the bare loop",
+            floors=[bare.milliseconds],
+            limit=at_most(2.5),
+        ),
+    )
+
+
+async def run(lab: SyncLab, in_flight: int) -> Cost:
+    """Sync users and videos of all stores at once."""
+    half = str(in_flight // 2)
+    replica = lab.replica(TIKTOK_RATE_LIMIT_PER_MINUTE=UNLIMITED, SYNC_CONCURRENCY=half, VIDEO_SYNC_CONCURRENCY=half)
+    cpu, began = replica.program.cpu_seconds, time.perf_counter()
+    await replica.complete(sync_pb2.JOB_ALL, STORES)
+    return Cost(seconds=time.perf_counter() - began, cpu=replica.program.cpu_seconds - cpu)
+
+
+async def bare_loop(origin: str, tokens: Sequence[str], in_flight: int) -> Cost:
+    """Make the same calls and read their JSON."""
+    remaining = iter(tokens)
+    connector = aiohttp.TCPConnector(limit=in_flight)
+    async with aiohttp.ClientSession(origin, connector=connector) as session:
+
+        async def work() -> None:
+            for token in remaining:
+                headers = {"Authorization": f"Bearer {token}"}
+                for call in (user_call, video_call):
+                    async with call(session, headers) as answer:
+                        json.loads(await answer.read())
+
+        cpu, began = time.process_time(), time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(in_flight)))
+        return Cost(seconds=time.perf_counter() - began, cpu=time.process_time() - cpu)
+
+
+def user_call(session: aiohttp.ClientSession, headers: dict[str, str]) -> Call:
+    """Ask for an account."""
+    return session.get("/v2/user/info/", params={"fields": ",".join(USER_FIELDS)}, headers=headers)
+
+
+def video_call(session: aiohttp.ClientSession, headers: dict[str, str]) -> Call:
+    """Ask for a page of videos."""
+    fields = {"fields": ",".join(VIDEO_FIELDS)}
+    return session.post("/v2/video/list/", params=fields, headers=headers, json={"max_count": PAGE_SIZE})
