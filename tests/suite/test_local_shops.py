@@ -1,17 +1,9 @@
 import asyncio
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from deploy.local.postgres import DatabaseFiles
-from deploy.local.programs import Suite
-from deploy.local.secret_files import SecretFiles
-from deploy.local.settings import LocalSettings
 from libs.rpc.client import open_channel
-from libs.settings import parse
-from services.token.settings import TokenSettings
 from tests.suite.local_suite import SERVING, Home, start
 
 OWNER = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id="my_shop")
@@ -57,28 +49,3 @@ async def test_a_seller_connects_in_the_browser_until_removing_the_app(home: Hom
             assert {shop.cipher for shop in token.shops} == {shop["cipher"] for shop in shops}
             await browser.post(f"{home.sandbox}/sandbox/sellers/seller_0003/revoke")
             assert await disconnected(connections)
-
-
-def test_the_real_shop_app_reaches_the_token_service(tmp_path: Path) -> None:
-    environ = {
-        "TIKTOK_CLIENT_ID": "awreal",
-        "TIKTOK_CLIENT_SECRET": "keep-this",
-        "TIKTOK_APP_KEY": "6real",
-        "TIKTOK_APP_SECRET": "keep-this-too",
-        "TIKTOK_SHOP_SERVICE_ID": "7000000000000000001",
-        "STATE_SECRET": "s" * 32,
-    }
-    (tmp_path / "database").write_text("postgresql://127.0.0.1/x")
-    suite = Suite(
-        settings=parse(LocalSettings, environ),
-        environ=environ,
-        files=SecretFiles(tmp_path / "secrets", environ),
-        databases=DatabaseFiles(token=tmp_path / "database", sync=tmp_path / "database", gateway=tmp_path / "database"),
-    )
-    told = suite.token().environment
-    settings = parse(TokenSettings, told)
-    assert settings.tiktok_shop_app_secret is not None
-    assert settings.tiktok_shop_app_secret.reveal() == "keep-this-too"
-    assert (settings.tiktok_shop_app_key, settings.tiktok_client_key) == ("6real", "awreal")
-    assert urlsplit(settings.tiktok_shop_authorize_url).hostname == "services.tiktokshop.com"
-    assert not any("keep-this" in value for value in told.values())

@@ -1,0 +1,50 @@
+"""What `make run` tells its programs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.local.postgres import DatabaseFiles
+from deploy.local.programs import Suite
+from deploy.local.secret_files import SecretFiles
+from deploy.local.settings import LocalSettings
+from libs.settings import parse
+from services.token.settings import TokenSettings
+
+
+def told(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """Return the environment of the token service."""
+    database = directory / "database"
+    database.write_text("postgresql://127.0.0.1/x")
+    suite = Suite(
+        settings=parse(LocalSettings, environ),
+        environ=environ,
+        files=SecretFiles(directory / "secrets", environ),
+        databases=DatabaseFiles(token=database, sync=database, gateway=database),
+    )
+    return suite.token().environment
+
+
+def test_the_real_shop_app_reaches_the_token_service(tmp_path: Path) -> None:
+    environ = {
+        "TIKTOK_CLIENT_ID": "awreal",
+        "TIKTOK_CLIENT_SECRET": "keep-this",
+        "TIKTOK_APP_KEY": "6real",
+        "TIKTOK_APP_SECRET": "keep-this-too",
+        "TIKTOK_SHOP_SERVICE_ID": "7000000000000000001",
+    }
+    environment = told(environ, tmp_path)
+    settings = parse(TokenSettings, environment)
+    assert settings.tiktok_shop_app_secret is not None
+    assert settings.tiktok_shop_app_secret.reveal() == "keep-this-too"
+    assert (settings.tiktok_shop_app_key, settings.tiktok_client_key) == ("6real", "awreal")
+    assert urlsplit(settings.tiktok_shop_authorize_url).hostname == "services.tiktokshop.com"
+    assert not any("keep-this" in value for value in environment.values())
+
+
+def test_the_address_of_redis_reaches_the_token_service_as_a_file(tmp_path: Path) -> None:
+    environment = told({"REDIS_URL": "redis://:keep-this@127.0.0.1:6379/0"}, tmp_path)
+    settings = parse(TokenSettings, environment)
+    assert settings.redis_url is not None
+    assert settings.redis_url.reveal() == "redis://:keep-this@127.0.0.1:6379/0"
+    assert not any("keep-this" in value for value in environment.values())
