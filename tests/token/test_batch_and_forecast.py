@@ -1,5 +1,6 @@
 """BatchGetValidTokens and GetRefreshForecast, through a real server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,8 +8,14 @@ from google.rpc import error_details_pb2
 from tokhub.token.v1 import token_pb2
 
 from libs.database.pool import Pool, open_pool
-from libs.errors import InvalidField
+from libs.errors import Internal, InvalidField
 from services.token.__main__ import SCHEMA
+from services.token.adapters.bulk import PostgresBulk
+from services.token.core import batch
+from services.token.core.connections import Held
+from services.token.core.tokens import ValidToken
+from services.token.domain.connection import Need
+from tests.token.conftest import House, store
 from tests.token.rpc_client import Client, reference
 
 
@@ -93,8 +100,66 @@ async def test_a_thousand_items_are_answered(client: Client) -> None:
     assert await ask(client, *(want("shop-1") for _ in range(1_000))) == ["FRESH"] * 1_000
 
 
-async def forecast(client: Client, team_id: int | None = None) -> token_pb2.GetRefreshForecastResponse:
-    return await client.connections.GetRefreshForecast(token_pb2.GetRefreshForecastRequest(team_id=team_id))
+async def test_a_token_at_hand_waits_for_nobodys_refresh(
+    client: Client, rows: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "AT_ONCE", 1)
+    account = client.sandbox.next_account()
+    await client.connect("slow", account)
+    await client.connect("fresh")
+    await rows.execute("UPDATE connections SET access_expires_at = now() WHERE owner_id = 'slow'")
+    client.sandbox.fault("slow", account, endpoint="token", seconds=3)
+
+    assert await ask(client, want("slow"), want("fresh"), seconds=1.5) == ["DEADLINE_EXCEEDED", "FRESH"]
+
+
+def wants(count: int) -> list[batch.Want]:
+    return [batch.Want(reference=store(f"shop-{number}"), need=Need(min_ttl=60)) for number in range(count)]
+
+
+async def test_a_batch_begins_so_many_refreshes_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "AT_ONCE", 2)
+    for number in range(4):
+        await house.expire(await house.connect(f"shop-{number}"))
+    house.provider.gate.clear()
+    batches = batch.BatchTokens(rows=PostgresBulk(house.pool), tokens=house.replica().tokens)
+    asking = asyncio.create_task(batches.get(wants(4), 20))
+    await house.provider.arrived.wait()
+    await asyncio.sleep(0.3)
+    begun = len(house.provider.presented)
+    house.provider.gate.set()
+
+    answers = await asking
+
+    assert begun == 2
+    assert [isinstance(answer, ValidToken) and answer.fresh for answer in answers] == [True] * 4
+
+
+async def test_an_item_that_breaks_off_is_an_error_of_its_own(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(2):
+        await house.connect(f"shop-{number}")
+    tokens = house.replica().tokens
+    meet = tokens.meet
+
+    async def break_one(held: Held, need: Need) -> ValidToken:
+        if held.connection.owner.id == "shop-0":
+            raise RuntimeError("nobody foresaw this")
+        return await meet(held, need)
+
+    monkeypatch.setattr(tokens, "meet", break_one)
+    batches = batch.BatchTokens(rows=PostgresBulk(house.pool), tokens=tokens)
+
+    broken, whole = await batches.get(wants(2), 20)
+
+    assert (type(broken), type(whole)) == (Internal, ValidToken)
+    assert "foresaw" not in str(broken)
+
+
+async def forecast(
+    client: Client, team_id: int | None = None, provider: token_pb2.Provider.ValueType = token_pb2.PROVIDER_UNSPECIFIED
+) -> token_pb2.GetRefreshForecastResponse:
+    request = token_pb2.GetRefreshForecastRequest(team_id=team_id, provider=provider)
+    return await client.connections.GetRefreshForecast(request)
 
 
 async def test_a_forecast_counts_ends_by_hour_and_by_week(client: Client, rows: Pool) -> None:
@@ -133,3 +198,40 @@ async def test_a_forecast_of_another_team_is_empty(client: Client) -> None:
     told = await forecast(client, team_id=9)
 
     assert (told.live, told.refreshes_needed_per_second, len(told.access_ends)) == (0, 0, 24)
+
+
+@pytest.mark.parametrize(
+    ("status", "live"), [("ACTIVE", 1), ("SUSPECT", 1), ("REAUTH_REQUIRED", 0), ("DISCONNECTED", 0)]
+)
+async def test_a_forecast_is_of_what_can_be_refreshed(client: Client, rows: Pool, status: str, live: int) -> None:
+    await client.connect("a")
+    await rows.execute("UPDATE connections SET status = $1, refresh_expires_at = now() - interval '1 day'", status)
+
+    told = await forecast(client)
+
+    assert (told.live, told.consent_overdue, sum(span.count for span in told.access_ends)) == (live, live, live)
+
+
+async def test_a_forecast_is_of_one_product_and_team_in_all_it_says(client: Client) -> None:
+    await client.connect("a")
+    await client.tokens.RefreshToken(token_pb2.RefreshTokenRequest(connection=reference("a"), request_id="r1"))
+
+    other_team = await forecast(client, team_id=9)
+    other_product = await forecast(client, provider=token_pb2.PROVIDER_TIKTOK_SHOP)
+    this = await forecast(client, team_id=1, provider=token_pb2.PROVIDER_LOGIN_KIT)
+
+    said = [(told.live, told.refreshes_measured_per_second > 0) for told in (other_team, other_product, this)]
+    assert said == [(0, False), (0, False), (1, True)]
+
+
+async def test_a_forecast_measures_the_last_hour_only(client: Client, rows: Pool) -> None:
+    connection = await client.connect("a")
+    for minutes in (59, 61):
+        await rows.execute(
+            "INSERT INTO connection_events (connection_id, kind, epoch, generation, at) "
+            "VALUES ($1, 'REFRESHED', 1, 2, now() - $2 * interval '1 minute')",
+            connection.id,
+            minutes,
+        )
+
+    assert (await forecast(client)).refreshes_measured_per_second == pytest.approx(1 / 3_600)

@@ -83,6 +83,34 @@ async def test_the_timeline_is_paged_newest_first(client: Client) -> None:
     assert not last.next_page_token
 
 
+async def test_a_timeline_is_of_one_connection_and_its_last_page_is_the_last(client: Client) -> None:
+    for code in ("shop-0", "shop-1", "shop-2"):
+        await client.connect(code)
+
+    told = await explain(client, page_size=1)
+
+    assert ([event.message for event in told.timeline], told.next_page_token) == (["The account was connected."], "")
+
+
+async def test_a_consent_that_ends_soon_is_said_with_its_end(client: Client, rows: Pool) -> None:
+    await client.connect("shop-1")
+    await rows.execute("UPDATE connections SET reason = 'expiring', refresh_expires_at = '2099-01-02 03:04:05Z'")
+
+    assert (
+        "consent ends at 2099-01-02 03:04:05 UTC: connect it again before that" in (await explain(client)).explanation
+    )
+
+
+async def test_a_pause_is_said_with_its_end(client: Client, rows: Pool) -> None:
+    await client.connect("shop-1")
+    await rows.execute("UPDATE connections SET next_attempt_at = now() + interval '1 hour'")
+
+    told = await explain(client)
+
+    assert abs(told.next_action_time.seconds - told.connection.update_time.seconds - 3_600) < 60
+    assert "the next one is allowed from" in told.explanation
+
+
 async def test_a_refused_connection_says_so_in_words(client: Client) -> None:
     account = client.sandbox.next_account()
     await client.connect("shop-1", account)

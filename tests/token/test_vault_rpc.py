@@ -39,6 +39,32 @@ async def test_the_ring_is_shown_without_a_key(client: Client) -> None:
     assert KEY_HEX not in str(ring)
 
 
+async def test_the_ring_tells_who_knows_which_key_and_what_is_under_none(
+    token_dsn: str, sandbox: SandboxProcess
+) -> None:
+    old = environment(token_dsn, sandbox)
+    ring = old | {"TOKEN_ENC_KEY": "", "TOKEN_ENC_KEYS": f"k2:{OTHER_HEX},default:{KEY_HEX}"}
+    async with running(old) as first, running(ring), open_channel(first.target) as channel:
+        told = await vault_pb2_grpc.VaultServiceStub(channel).GetKeyRing(vault_pb2.GetKeyRingRequest())
+
+    keys = {key.id: (key.active, key.preferred, len(key.replicas), key.HasField("activate_time")) for key in told.keys}
+    assert keys == {"default": (True, True, 2, True), "k2": (False, True, 1, False)}
+    assert len(told.live_replicas) == 2
+
+
+async def test_the_ring_counts_what_is_sealed_and_what_no_key_has_sealed(client: Client, token_dsn: str) -> None:
+    for code in ("shop-1", "shop-2"):
+        await client.connect(code)
+    database = await asyncpg.connect(token_dsn)
+    await database.execute("UPDATE credentials.connections SET access_token = '\\x00' WHERE owner_id = 'shop-1'")
+    await database.execute("UPDATE credentials.key_canaries SET encryptions = 7")
+    await database.close()
+
+    told = await vault_of(client).GetKeyRing(vault_pb2.GetKeyRingRequest())
+
+    assert (told.unrecognised_rows, [key.encryptions for key in told.keys]) == (1, [7])
+
+
 async def test_every_field_that_does_not_open_is_reported_then_one_summary(client: Client, token_dsn: str) -> None:
     connection = await client.connect("shop-1")
     await client.connect("shop-2")

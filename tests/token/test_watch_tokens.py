@@ -18,6 +18,7 @@ from services.token.adapters.bulk import PostgresBulk
 from services.token.adapters.events import PostgresEvents
 from services.token.adapters.refresh_runs import PostgresRefreshRuns
 from services.token.adapters.timeline import CHANNEL
+from services.token.core import watch_tokens
 from services.token.core.batch import BatchTokens
 from services.token.core.refresh_all import RefreshAll
 from services.token.core.watch_tokens import TokenWatch
@@ -177,6 +178,54 @@ async def test_a_filter_leaves_out_what_was_not_asked_for(house: House, served: 
 
     assert (await watcher.event()).event_id == wanted
     assert await watcher.is_silent()
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        token_pb2.TokenFilter(provider=token_pb2.PROVIDER_TIKTOK_SHOP),
+        token_pb2.TokenFilter(team_id=9),
+        token_pb2.TokenFilter(connection_ids=["00000000-0000-0000-0000-000000000000"]),
+    ],
+)
+async def test_what_a_filter_does_not_name_is_not_told(
+    house: House, served: Serving, chosen: token_pb2.TokenFilter
+) -> None:
+    connection = await house.connect()
+    watcher, _ = await served.from_here(chosen)
+    await house.pool.fetchval(ADD, connection.id, 2)
+
+    assert await watcher.is_silent()
+
+
+async def test_a_filter_may_name_product_and_team(house: House, served: Serving) -> None:
+    connection = await house.connect()
+    chosen = token_pb2.TokenFilter(provider=token_pb2.PROVIDER_LOGIN_KIT, team_id=1)
+    watcher, _ = await served.from_here(chosen)
+
+    assert (await house.pool.fetchval(ADD, connection.id, 2)) == (await watcher.event()).event_id
+
+
+async def test_events_are_found_without_an_announcement(
+    house: House, served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_tokens, "POLL", 0.1)
+    connection = await house.connect()
+    watcher, _ = await served.from_here()
+
+    added = await house.pool.fetchval(ADD, connection.id, 2)
+
+    assert (await watcher.event()).event_id == added
+
+
+async def test_a_long_past_is_told_page_by_page(house: House, served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_tokens, "PAGE", 2)
+    connection = await house.connect()
+    added = [await house.pool.fetchval(ADD, connection.id, generation) for generation in range(2, 9)]
+    watcher = await served.after(0)
+
+    assert (await watcher.event()).kind == token_pb2.TOKEN_EVENT_KIND_CONNECTED
+    assert [(await watcher.event()).event_id for _ in added] == added
 
 
 async def test_intents_and_failures_are_nobodys_news(house: House, served: Serving) -> None:
