@@ -12,7 +12,6 @@ from tokhub.token.v1 import token_pb2
 from libs.errors import InvalidField, ReauthRequired, Unauthenticated
 from libs.secret import Secret
 from services.token.adapters.login_kit_events import LoginKitEvents
-from services.token.core.provider_events import require_recent
 from services.token.domain.connection import Need
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import House, store
@@ -138,11 +137,11 @@ async def test_an_old_signature_is_told_from_a_wrong_one(client: Client) -> None
 @pytest.mark.parametrize(("seconds", "good"), [(300, True), (-300, True), (301, False), (-301, False)])
 def test_five_minutes_either_way_are_the_edge(seconds: int, good: bool) -> None:
     body = removed("somebody")
-    signed_at = LoginKitEvents(secret=Secret(SandboxProcess.client_secret)).read(body, login_header(body)).signed_at
-    assert signed_at is not None
+    event = LoginKitEvents(secret=Secret(SandboxProcess.client_secret)).read(body, login_header(body))
+    assert event.signed_at is not None
 
     with contextlib.nullcontext() if good else pytest.raises(Unauthenticated, match="five minutes"):
-        require_recent(signed_at, signed_at + timedelta(seconds=seconds))
+        event.require_recent(event.signed_at + timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(

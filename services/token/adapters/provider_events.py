@@ -84,16 +84,11 @@ class PostgresProviderEvents:
         self._pool = pool
         self._replica = replica
 
-    async def now(self) -> datetime:
-        """Return the database's time."""
-        async with borrow(self._pool) as database:
-            now: datetime = await database.fetchval("SELECT clock_timestamp()")
-        return now
-
     @repeated
     async def apply(self, event: ProviderEvent) -> Effect:
         """Make the event's change once."""
         async with borrow(self._pool) as database, database.transaction():
+            event.require_recent(await database.fetchval("SELECT clock_timestamp()"))
             if not await database.fetchval(NOTE, event.provider, event.key):
                 return Effect(outcome=EventOutcome.REPEATED)
             changed = await self._change(database, event.provider, event.at, event.change) if event.change else None

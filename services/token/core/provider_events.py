@@ -1,7 +1,6 @@
 """Acts upon what providers tell of their own accord, once for each event."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -10,9 +9,6 @@ from libs.errors import Unauthenticated
 from services.token.core.journal import Entry, JournalPort
 from services.token.domain.connection import Connection, Provider, Status
 from services.token.domain.provider_event import Effect, EventOutcome, ProviderEvent
-
-# No official tolerance: five minutes either way is usual.
-TOLERANCE = timedelta(minutes=5)
 
 log = structlog.get_logger()
 
@@ -26,14 +22,13 @@ class EventReader(Protocol):
 
 
 class ProviderEventsPort(Protocol):
-    """Rows that events change. Methods raise StorageUnavailable when the database cannot be used."""
-
-    async def now(self) -> datetime:
-        """Return the time by the one clock that all replicas share."""
-        ...
+    """Rows that events change."""
 
     async def apply(self, event: ProviderEvent) -> Effect:
-        """Make the event's change, unless the event was seen before or is older than the connection it would change."""
+        """Make the event's change, unless the event was seen before or is older than the connection it would change.
+
+        Raises Unauthenticated for a signature of another time, StorageUnavailable.
+        """
         ...
 
 
@@ -57,8 +52,6 @@ class ProviderEvents:
         if reader is None:
             raise Unauthenticated(f"No app is set up for {provider}: what it sends cannot be verified.")
         event = reader.read(body, signature)
-        if event.signed_at:
-            require_recent(event.signed_at, await self._rows.now())
         effect = await self._rows.apply(event) if event.change else Effect(outcome=EventOutcome.IGNORED)
         changed = {"connection": str(effect.connection.id)} if effect.connection else {}
         log.info("provider event", provider=provider, name=event.name, outcome=effect.outcome, **changed)
@@ -69,12 +62,3 @@ class ProviderEvents:
     async def _keep_ended(self, connection: Connection) -> None:
         """Let a database that goes back in time not bring the connection back to life."""
         await self._journal.keep(Entry.of(connection, connection.version, None, connection.read_at))
-
-
-def require_recent(signed_at: datetime, now: datetime) -> None:
-    """Raise Unauthenticated for a signature of another time; now is by the database's clock."""
-    if abs(now - signed_at) > TOLERANCE:
-        raise Unauthenticated(
-            "The signature is more than five minutes away from the database's time: it is a replay, "
-            "unless the clock is wrong."
-        )

@@ -1,10 +1,14 @@
 """What a provider tells of its own accord, and what it changes here."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from libs.errors import Unauthenticated
 from services.token.domain.connection import Connection, Provider, Why
+
+# No official tolerance: five minutes either way is usual.
+TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,14 @@ class ProviderEvent:
     at: datetime
     change: Change | None
     signed_at: datetime | None = None
+
+    def require_recent(self, now: datetime) -> None:
+        """Raise Unauthenticated for a signature of another time; now is by the database's clock."""
+        if self.signed_at and abs(now - self.signed_at) > TOLERANCE:
+            raise Unauthenticated(
+                "The signature is more than five minutes away from the database's time: it is a replay, "
+                "unless the clock is wrong."
+            )
 
 
 class EventOutcome(StrEnum):
