@@ -26,6 +26,7 @@ from services.gateway.following import Follower
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import once_each
 from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes
+from services.gateway.routes.creators import CreatorRoutes
 from services.gateway.routes.export import ExportRoutes
 from services.gateway.routes.info import NAME, OPENAPI_PATH, InfoRoutes, Life
 from services.gateway.routes.reports import ReportRoutes
@@ -127,6 +128,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     StatsRoutes(backends=backends).add_to(admin)
     ReportRoutes(backends=backends).add_to(admin)
     ExportRoutes(backends=backends).add_to(admin)
+    CreatorRoutes(backends=backends).add_to(admin)
     SyncRoutes(backends=backends, follower=follower, stopping=life.stopping).add_to(admin)
     oauth = APIRouter(dependencies=[Depends(parts.gates.oauth), Depends(once_each)])
     ConnectRoutes(backends=backends, pages=pages).add_to(oauth)

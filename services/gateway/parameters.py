@@ -8,7 +8,7 @@ from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
 
 from libs.errors import InvalidField
-from services.gateway.rules import DAY, RULES, STORE_CODE, whole_number
+from services.gateway.rules import DAY, RULES, STORE_CODE, USER_ID, whole_number
 
 
 class TableFormat(StrEnum):
@@ -34,6 +34,7 @@ class DatasetName(StrEnum):
 
 
 StoreInPath: TypeAlias = Annotated[str, Path(pattern=STORE_CODE, description=RULES["store_code"])]
+UserInPath: TypeAlias = Annotated[str, Path(pattern=USER_ID, description=RULES["user_id"])]
 StoreInQuery: TypeAlias = Annotated[str, Query(pattern=STORE_CODE, description=RULES["store_code"])]
 Days: TypeAlias = Annotated[
     int, BeforeValidator(whole_number), Query(ge=1, le=365, description=f"{RULES['days']}, today included")

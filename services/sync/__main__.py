@@ -59,6 +59,7 @@ from services.sync.core.cancel_run import RunCanceller
 from services.sync.core.circuit import Circuit
 from services.sync.core.export import Exports
 from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
+from services.sync.core.metrics import CreatorMetrics
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.reports import Reports
 from services.sync.core.retention import Retention
@@ -112,6 +113,7 @@ class Core:
     stats: Stats
     reports: Reports
     exports: Exports
+    creators: CreatorMetrics
     runs: Runs
     schedule: ScheduleDesk
     scheduler: Scheduler
@@ -133,6 +135,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
         stores=Stores(rows=store_rows, accounts=outside.connections),
         stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
         reports=Reports(rows=ReportRows(outside.reports), calendar=calendar),
+        creators=CreatorMetrics(connections=outside.connections, snapshots=SnapshotReads(database)),
         exports=Exports(snapshots=ExportRows(outside.reports), encoders=ENCODERS, calendar=calendar),
         runs=Runs(
             starter=starter,
@@ -283,7 +286,7 @@ def proto_services(core: Core) -> list[RpcService]:
     """Return the proto services of this process."""
     stores, stats, reports = (
         StoreServicer(core.stores),
-        StatsServicer(stats=core.stats, exports=core.exports),
+        StatsServicer(stats=core.stats, exports=core.exports, creators=core.creators),
         ReportServicer(core.reports),
     )
     sync = SyncServicer(runs=core.runs, stats=core.stats, schedule=core.schedule)

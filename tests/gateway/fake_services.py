@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from tokhub.sync.v1 import export_pb2, report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
+from tokhub.sync.v1 import account_pb2, export_pb2, report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.errors import (
@@ -104,12 +104,20 @@ class FakeStats(sync_pb2_grpc.StatsServiceServicer):
         self.users: list[sync_pb2.UserStats] = []
         self.videos: list[sync_pb2.VideoStats] = []
         self.days_asked: list[int] = []
+        self.creators: dict[str, account_pb2.AccountMetrics] = {}
         self.exports_asked: list[export_pb2.ExportStatsRequest] = []
         self.export_parts: list[bytes] = [b"all"]
         self.export_fails: TokhubError | None = None
         self.export_may_end = asyncio.Event()
         self.export_may_end.set()
         self.export_begun, self.export_left = asyncio.Event(), asyncio.Event()
+
+    async def GetAccountMetrics(  # noqa: N802 - the proto names the method
+        self, request: account_pb2.GetAccountMetricsRequest, _context: Any
+    ) -> account_pb2.GetAccountMetricsResponse:
+        if request.user_id not in self.creators:
+            raise ConnectionNotFound
+        return account_pb2.GetAccountMetricsResponse(metrics=self.creators[request.user_id])
 
     async def ExportStats(  # noqa: N802 - the proto names the method
         self, request: export_pb2.ExportStatsRequest, _context: Any

@@ -96,7 +96,8 @@ class ConnectionClient:
         answer = await self._stub.GetConnection(token_pb2.GetConnectionRequest(connection=reference_to(subject)))
         if not answer.HasField("connection"):
             raise ConnectionNotFound
-        return Connection(subject, STANDINGS.get(answer.connection.status, Standing.NEEDS_RECONNECT))
+        row = answer.connection
+        return Connection(subject, STANDINGS.get(row.status, Standing.NEEDS_RECONNECT), row.account_id)
 
     async def disconnect_all(self, subject: Subject) -> None:
         """End every connection of the subject, and the links that would make one, whatever their provider."""

@@ -16,7 +16,8 @@ class Standing(Enum):
 
 @dataclass(frozen=True)
 class Connection:
-    """A subject and how its connection stands."""
+    """A subject and how its connection stands; account_id is TikTok's, where it was asked for."""
 
     subject: Subject
     standing: Standing
+    account_id: str = ""

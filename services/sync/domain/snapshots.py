@@ -21,6 +21,20 @@ class UserSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccountMetrics:
+    """An account as it was last read; None is what TikTok did not say, and all is None before."""
+
+    username: str | None = None
+    display_name: str | None = None
+    avatar_url: str | None = None
+    follower_count: int | None = None
+    following_count: int | None = None
+    likes_count: int | None = None
+    video_count: int | None = None
+    fetched_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoSnapshot:
     """A video on one day; None is what TikTok did not say."""
 

@@ -3,22 +3,24 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from tokhub.sync.v1 import export_pb2, sync_pb2, sync_pb2_grpc
+from tokhub.sync.v1 import account_pb2, export_pb2, sync_pb2, sync_pb2_grpc
 
 from libs.rpc.interceptor import Context
 from services.sync.core.export import Exports
+from services.sync.core.metrics import CreatorMetrics
 from services.sync.core.stats import USUAL_VIDEOS, Stats
 from services.sync.domain.snapshots import VideoPosition
 from services.sync.servicers.page_tokens import video_position, video_token
-from services.sync.servicers.translate import user_stats_message, video_stats_message
+from services.sync.servicers.translate import metrics_message, user_stats_message, video_stats_message
 from services.sync.servicers.translate_exports import order_of
 
 
 class StatsServicer(sync_pb2_grpc.StatsServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, *, stats: Stats, exports: Exports) -> None:
+    def __init__(self, *, stats: Stats, exports: Exports, creators: CreatorMetrics) -> None:
         self._stats = stats
+        self._creators = creators
         self._exports = exports
 
     async def ListUserStats(
@@ -49,3 +51,9 @@ class StatsServicer(sync_pb2_grpc.StatsServiceServicer):
         async with aclosing(self._exports.stream(order_of(request, period))) as parts:
             async for part in parts:
                 yield export_pb2.ExportStatsResponse(data=part)
+
+    async def GetAccountMetrics(
+        self, request: account_pb2.GetAccountMetricsRequest, context: Context
+    ) -> account_pb2.GetAccountMetricsResponse:
+        """Return a creator's account."""
+        return account_pb2.GetAccountMetricsResponse(metrics=metrics_message(await self._creators.of(request.user_id)))

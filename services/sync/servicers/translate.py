@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from tokhub.sync.v1 import sync_pb2
+from tokhub.sync.v1 import account_pb2, sync_pb2
 
 from services.sync.core.show_schedule import Entry
 from services.sync.domain.jobs import Job
@@ -12,7 +12,7 @@ from services.sync.domain.logs import SyncLog
 from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.progress import Progress
 from services.sync.domain.runs import EndedSubject, JobCounts, Run, Scope
-from services.sync.domain.snapshots import UserSnapshot, VideoSnapshot
+from services.sync.domain.snapshots import AccountMetrics, UserSnapshot, VideoSnapshot
 from services.sync.domain.stores import LatestUserStats, LatestVideoStats, Store
 from services.sync.domain.subjects import Subject
 
@@ -104,6 +104,20 @@ def user_stats_message(row: UserSnapshot) -> sync_pb2.UserStats:
         display_name=row.display_name,
         avatar_url=row.avatar_url,
         create_time=timestamp(row.created_at),
+    )
+
+
+def metrics_message(account: AccountMetrics) -> account_pb2.AccountMetrics:
+    """Return a creator's account."""
+    return account_pb2.AccountMetrics(
+        username=account.username,
+        display_name=account.display_name,
+        avatar_url=account.avatar_url,
+        follower_count=account.follower_count,
+        following_count=account.following_count,
+        likes_count=account.likes_count,
+        video_count=account.video_count,
+        last_sync_time=timestamp(account.fetched_at),
     )
 
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from tokhub.sync.v1 import account_pb2 as tokhub_dot_sync_dot_v1_dot_account__pb2
 from tokhub.sync.v1 import export_pb2 as tokhub_dot_sync_dot_v1_dot_export__pb2
 from tokhub.sync.v1 import sync_pb2 as tokhub_dot_sync_dot_v1_dot_sync__pb2
 
@@ -314,6 +315,11 @@ class StatsServiceStub:
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsRequest.SerializeToString,
                 response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsResponse.FromString,
                 _registered_method=True)
+        self.GetAccountMetrics = channel.unary_unary(
+                '/tokhub.sync.v1.StatsService/GetAccountMetrics',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_account__pb2.GetAccountMetricsRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_account__pb2.GetAccountMetricsResponse.FromString,
+                _registered_method=True)
         self.ExportStats = channel.unary_stream(
                 '/tokhub.sync.v1.StatsService/ExportStats',
                 request_serializer=tokhub_dot_sync_dot_v1_dot_export__pb2.ExportStatsRequest.SerializeToString,
@@ -345,6 +351,16 @@ class StatsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAccountMetrics(self, request, context):
+        """Returns the account of a creator, a user who is no store, as it was last read.
+
+        Callers: the gateway, internal services and operators.
+        Errors: CONNECTION_NOT_FOUND for a user who never connected one; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportStats(self, request, context):
         """Sends the snapshots of all stores over a period as one file, oldest day first, in parts.
 
@@ -369,6 +385,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.ListVideoStats,
                     request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsRequest.FromString,
                     response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsResponse.SerializeToString,
+            ),
+            'GetAccountMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccountMetrics,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_account__pb2.GetAccountMetricsRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_account__pb2.GetAccountMetricsResponse.SerializeToString,
             ),
             'ExportStats': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportStats,
@@ -431,6 +452,33 @@ class StatsService:
             '/tokhub.sync.v1.StatsService/ListVideoStats',
             tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsRequest.SerializeToString,
             tokhub_dot_sync_dot_v1_dot_sync__pb2.ListVideoStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccountMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.StatsService/GetAccountMetrics',
+            tokhub_dot_sync_dot_v1_dot_account__pb2.GetAccountMetricsRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_account__pb2.GetAccountMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ reasons that pass by themselves also carry google.rpc.RetryInfo.
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tokhub.sync.v1 import account_pb2 as _account_pb2
 from tokhub.sync.v1 import export_pb2 as _export_pb2
 from tokhub.sync.v1 import sync_pb2 as _sync_pb2
 import abc as _abc_1
@@ -135,6 +136,12 @@ class StatsServiceStub:
     Callers: the gateway, internal services and operators.
     Errors: STORE_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
     """
+    GetAccountMetrics: _aio.UnaryUnaryMultiCallable[_account_pb2.GetAccountMetricsRequest, _account_pb2.GetAccountMetricsResponse]
+    """Returns the account of a creator, a user who is no store, as it was last read.
+
+    Callers: the gateway, internal services and operators.
+    Errors: CONNECTION_NOT_FOUND for a user who never connected one; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
+    """
     ExportStats: _aio.UnaryStreamMultiCallable[_export_pb2.ExportStatsRequest, _export_pb2.ExportStatsResponse]
     """Sends the snapshots of all stores over a period as one file, oldest day first, in parts.
 
@@ -169,6 +176,18 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway, internal services and operators.
         Errors: STORE_NOT_FOUND, INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAccountMetrics(
+        self,
+        request: _account_pb2.GetAccountMetricsRequest,
+        context: _aio.ServicerContext[_account_pb2.GetAccountMetricsRequest, _abc.Awaitable[_account_pb2.GetAccountMetricsResponse]],
+    ) -> _abc.Awaitable[_account_pb2.GetAccountMetricsResponse]:
+        """Returns the account of a creator, a user who is no store, as it was last read.
+
+        Callers: the gateway, internal services and operators.
+        Errors: CONNECTION_NOT_FOUND for a user who never connected one; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

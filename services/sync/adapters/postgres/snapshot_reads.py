@@ -3,7 +3,8 @@
 from datetime import date
 
 from services.sync.adapters.postgres.database import Database
-from services.sync.domain.snapshots import UserSnapshot, VideoPosition, VideoSnapshot
+from services.sync.domain.snapshots import AccountMetrics, UserSnapshot, VideoPosition, VideoSnapshot
+from services.sync.domain.subjects import Subject
 
 ACCOUNTS = """
 SELECT id, store_code, snapshot_date, follower_count, following_count, likes_count, video_count,
@@ -11,6 +12,14 @@ SELECT id, store_code, snapshot_date, follower_count, following_count, likes_cou
 FROM tiktok_user_daily
 WHERE subject_kind = 'store' AND subject_id = $1 AND snapshot_date >= $2
 ORDER BY snapshot_date DESC
+"""
+
+# Accounts were not noted at first.
+NEWEST = """
+SELECT username, display_name, avatar_url, follower_count, following_count, likes_count, video_count, fetched_at
+FROM tiktok_user_daily
+WHERE subject_kind = $1 AND subject_id = $2 AND (account_id <> $3) IS NOT TRUE
+ORDER BY snapshot_date DESC LIMIT 1
 """
 
 VIDEOS = """
@@ -27,7 +36,7 @@ START = VideoPosition(date.max, "")
 
 
 class SnapshotReads:
-    """Reads stores' snapshots."""
+    """Reads snapshots of stores, and the newest of any subject."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -37,6 +46,12 @@ class SnapshotReads:
         async with self._database.borrow() as connection:
             rows = await connection.fetch(ACCOUNTS, store_code, since)
         return [UserSnapshot(**row) for row in rows]
+
+    async def newest(self, subject: Subject, account_id: str) -> AccountMetrics | None:
+        """Return a subject's newest snapshot of this account, or of one that was not noted."""
+        async with self._database.borrow() as connection:
+            row = await connection.fetchrow(NEWEST, subject.kind.value, subject.id, account_id)
+        return AccountMetrics(**row) if row else None
 
     async def videos(
         self, store_code: str, *, since: date, after: VideoPosition | None, limit: int
