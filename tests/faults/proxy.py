@@ -65,10 +65,11 @@ class Link:
     def reset(self) -> None:
         """End both halves with RST."""
         for writer in (self.client, self.server):
-            connection: socket.socket = writer.get_extra_info("socket")
-            # A socket that is closed already has no number.
+            connection: socket.socket | None = writer.get_extra_info("socket")
+            # A socket that is closed already has no number, and a transport that is closed has no socket.
             with suppress(OSError, ValueError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if connection:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
 
