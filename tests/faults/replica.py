@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from libs.clock import SystemClock
+from libs.database.pool import borrow
 from services.token import __main__ as service
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import FileJournal
 from services.token.adapters.login_kit import LoginKitProvider
+from services.token.adapters.provider_events import PostgresProviderEvents
 from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.tiktok_shop import TiktokShopProvider
@@ -33,6 +35,7 @@ POINTS = (
     "after_commit",
     "in_batch",
     "in_replay",
+    "with_connection",
 )
 LOOK_EVERY = 0.01  # seconds
 
@@ -147,6 +150,15 @@ class FailingReplay(PostgresReplay):
         return await super().restore(entry)
 
 
+class FailingEvents(PostgresProviderEvents):
+    """Webhooks, with a point that has a connection of the pool in its hands."""
+
+    async def apply(self, event: Any) -> Any:
+        async with borrow(self._pool):
+            await FAIL.at("with_connection")
+        return await super().apply(event)
+
+
 class MovedClock(SystemClock):
     """A wall clock that is wrong."""
 
@@ -163,6 +175,7 @@ REPLACED = {
     "TiktokShopProvider": FailingShop,
     "PostgresSealedRows": FailingRows,
     "PostgresReplay": FailingReplay,
+    "PostgresProviderEvents": FailingEvents,
     "SystemClock": MovedClock,
 }
 
