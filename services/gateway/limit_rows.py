@@ -10,9 +10,10 @@ from typing import Any
 import asyncpg
 
 from libs.clock import Clock
+from libs.database.dsn import Dsn
 from libs.database.migrations import migrate
 from libs.database.pool import Pool, PoolLimits, borrow, open_pool
-from libs.errors import StorageUnavailable, TokhubError
+from libs.errors import ServerMisconfig, StorageUnavailable, TokhubError
 from libs.secret import Secret
 from services.gateway.limits import LockoutRule
 from services.gateway.shared_limits import SharedRule, Verdict
@@ -123,6 +124,10 @@ class Keeper:
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[None]:
         """Keep the rows while the context is open, which it is after OPEN_WITHIN at most; ServerMisconfig."""
+        try:
+            Dsn.parse(self.dsn.reveal())
+        except ValueError as error:
+            raise ServerMisconfig(str(error)) from None
         async with AsyncExitStack() as stack:
             with suppress(StorageUnavailable, TimeoutError):
                 async with asyncio.timeout(OPEN_WITHIN):

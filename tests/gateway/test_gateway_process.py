@@ -49,6 +49,7 @@ async def test_a_request_is_one_json_line_without_its_query() -> None:
         ({}, "ADMIN_API_KEY: set it"),
         ({"ADMIN_API_KEY": "short"}, "ADMIN_API_KEY: key admin must have at least 32 characters"),
         ({"ADMIN_API_KEY": ADMIN_KEY, "PORT": "x"}, "PORT: "),
+        ({"ADMIN_API_KEY": ADMIN_KEY, "DATABASE_URL": "mysql://gate:CNRYx@127.0.0.1/x"}, "DATABASE_URL does not start"),
     ],
 )
 async def test_a_wrong_setting_stops_the_start_with_one_line(settings: dict[str, str], line: str) -> None:

@@ -4,7 +4,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from libs.database.embedded import EmbeddedPostgres
-from libs.errors import ServerMisconfig
+from libs.errors import RateLimited, ServerMisconfig
 from libs.secret import Secret
+from services.gateway import limit_rows
 from services.gateway.limit_rows import Keeper, LimitRows
 from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.shared_limits import SharedBudget, SharedLockouts, SharedRule, Verdict
@@ -218,6 +219,38 @@ async def test_a_crash_of_the_database_forgets_limits_and_no_lockout(own_server:
         again = await one.passed(20)
 
     assert (spent, failed, blocked, again) == (10, 5, ["LockedOut"], 10)
+
+
+async def test_a_gateway_finds_a_database_that_comes_later_and_after_a_crash(
+    own_server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit_rows, "OPEN_EVERY", 0.1)
+    dsn = own_server.dsn()
+    await asyncio.to_thread(own_server.stop)
+    async with replica(dsn) as one:
+        alone = await one.passed(5)
+        await asyncio.to_thread(own_server.start)
+        await until_shared(one)
+        found = await one.passed(9)
+        await crash(own_server)
+        one.clock.shift += 61
+        alone_again = await one.passed(5)
+        await asyncio.to_thread(own_server.start)
+        await until_shared(one)
+        one.clock.shift += 61
+
+        assert (alone, found, alone_again) == (2, 9, 2)
+        assert await one.passed(20) == 10
+
+
+async def until_shared(one: Replica) -> None:
+    """Ask of another address until the answer comes from the rows."""
+    async with asyncio.timeout(60):
+        while not (one.rows.is_open and one.is_shared()):
+            one.clock.shift += 2
+            await asyncio.sleep(0.1)
+            with suppress(RateLimited):
+                await one.budget.spend("b")
 
 
 async def test_a_database_that_falls_silent_is_told_once_and_used_again(database_dsn: str) -> None:
