@@ -210,15 +210,21 @@ BATCH_WAITS = """
 
 
 async def kill_in_a_batch(pool: Pool, victim: Replica, number: int) -> bool:
-    """Kill a replica while a batch of its rotation waits for a row; return whether it was in one."""
+    """Kill a replica while a batch of its rotation waits for a row; return whether it was in one.
+
+    It is in none when refreshes have sealed every row anew by then.
+    """
     await activation(pool, number)
     async with pool.acquire() as holder, holder.transaction():
         me = await holder.fetchval("SELECT pg_backend_pid()")
-        await holder.execute(
-            "SELECT FROM connections WHERE id = (SELECT id FROM connections WHERE status <> 'DISCONNECTED' "
+        old = await holder.fetchval(
+            "SELECT id FROM connections WHERE id = (SELECT id FROM connections WHERE status <> 'DISCONNECTED' "
             "AND substring(access_token FOR length($1::bytea)) <> $1 ORDER BY number DESC LIMIT 1) FOR UPDATE",
             header(f"k{number}"),
         )
+        if old is None:
+            await victim.kill()
+            return False
         rotating = asyncio.create_task(victim.rotate_until_settling())
         async with asyncio.timeout(60):
             while not await pool.fetchval(BATCH_WAITS, me):

@@ -75,10 +75,10 @@ async def slow_provider(lab: Lab) -> str:
     expected="0 lost, 0 spent twice: its heir has them",
 )
 async def killed_after_the_journal(lab: Lab) -> str:
-    first, second = await pair(lab, fail="before_commit=kill9")
+    first, second = await pair(lab, fail="before_commit=hold@0")
     await lab.expire()
     await asyncio.gather(*(first.ask(code) for code in STORES))
-    await first.ended()
+    await first.kill()
     heir = await lab.replica("heir")
     found = [await until_settled(replica, code) for code in STORES for replica in (heir, second)]
     more = await doubled(lab)
@@ -153,7 +153,7 @@ async def provider_down(lab: Lab) -> str:
     expected="the new tokens are answered, and saved when the database is back: 0 lost, 0 spent twice",
 )
 async def database_down_at_save(lab: Lab) -> str:
-    first, second = await pair(lab, fail="before_commit=hold")
+    first, second = await pair(lab, fail="before_commit=hold@0")
     await lab.expire()
     outcomes = await asyncio.gather(*(first.ask(code) for code in STORES))
     await asyncio.to_thread(lab.postgres.stop)

@@ -138,7 +138,7 @@ async def torn_tail(lab: Lab) -> str:
 
 async def journal_of_a_dead_process(lab: Lab) -> Path:
     """Return the journal of a process that died with two rotations in it and neither in the database."""
-    victim = await lab.replica("victim", fail="before_commit=hold")
+    victim = await lab.replica("victim", fail="before_commit=hold@0")
     await lab.connect(victim, "shop-1", "shop-2")
     await lab.expire()
     await victim.ask("shop-1")
