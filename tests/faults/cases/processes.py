@@ -225,7 +225,9 @@ async def paused_past_the_lease(lab: Lab) -> str:
     holder, other = await asyncio.gather(lab.replica("holder", fail="answered=stop"), lab.replica("other"))
     await lab.connect(other, "shop-1")
     await lab.expire()
+    before = await lab.calls()
     asking = asyncio.create_task(holder.ask("shop-1", deadline=150))
+    await presented(lab, before)
     meanwhile = await until_refused_or_suspect(lab, other)
     holder.resume()
     await asking
