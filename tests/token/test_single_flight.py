@@ -1,6 +1,7 @@
 """However many ask, TikTok is asked once, and what it gave is kept."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from services.token.__main__ import SCHEMA
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.providers import TIKTOK_DEADLINE
 from services.token.core.connections import Held
-from services.token.core.exchange import SECOND_TRY_AFTER
+from services.token.core.exchange import SECOND_TRY_AFTER, refreshed
 from services.token.core.refresh import LEASE
 from services.token.domain.connection import Connection, Need, Reference, Status
 from tests.token.conftest import House, store
@@ -239,3 +240,15 @@ async def test_who_comes_the_moment_a_flight_has_landed_takes_off_again(
     await replica.refresher.refresh(connection, Need(min_ttl=0, spent_generation=1))
 
     assert (await late[0]).connection.version.generation == 3
+
+
+async def test_a_refresh_answers_with_the_new_end_of_the_consent(house: House) -> None:
+    connection = await house.connect()
+    grant = replace(house.provider.mint("account"), refresh_seconds=1_000_000)
+    told, read_at = (
+        refreshed(connection, grant),
+        connection.access_expires_at - timedelta(seconds=connection.seconds_left),
+    )
+
+    assert told.refresh_expires_at == read_at + timedelta(seconds=1_000_000)
+    assert refreshed(told, replace(grant, refresh_seconds=None)).refresh_expires_at == told.refresh_expires_at

@@ -127,6 +127,19 @@ async def test_zero_is_before_all_that_is_kept(house: House, served: Serving) ->
     assert (await (await served.after(0)).event()).kind == token_pb2.TOKEN_EVENT_KIND_CONNECTED
 
 
+async def test_a_new_stream_begins_at_the_newest_of_transactions_of_any_length(house: House, served: Serving) -> None:
+    connection = await house.connect()
+    ids = [await house.pool.fetchval(ADD, connection.id, generation) for generation in (2, 3)]
+    await house.pool.execute("ALTER TABLE connection_events DISABLE TRIGGER USER")
+    for event_id, transaction in zip(ids, ("9", "10"), strict=True):
+        await house.pool.execute(
+            "UPDATE connection_events SET xid = $2::text::xid8 WHERE id = $1", event_id, transaction
+        )
+    await house.pool.execute("UPDATE connection_events SET xid = '1' WHERE id <> ALL ($1::bigint[])", ids)
+
+    assert (await served.from_here())[1] == ids[1]
+
+
 async def test_a_new_stream_begins_after_what_has_happened(house: House, served: Serving) -> None:
     await house.connect()
 

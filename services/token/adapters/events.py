@@ -10,7 +10,11 @@ from services.token.domain.timeline import Event, Kind
 START = Position(transaction="0", id=0)
 SETTLED = "xid < pg_snapshot_xmin(pg_current_snapshot())"
 
-NEWEST = f"SELECT xid::text AS xid, id FROM connection_events WHERE {SETTLED} ORDER BY xid DESC, id DESC LIMIT 1"
+# Ordered by the column and not by the text that is returned under its name: '999' is more than '1000' there.
+NEWEST = f"""
+    SELECT event.xid::text AS xid, id FROM connection_events event
+    WHERE event.{SETTLED} ORDER BY event.xid DESC, id DESC LIMIT 1
+"""
 NAMED = "SELECT xid::text AS xid, id FROM connection_events WHERE id = $1"
 
 READ = f"""

@@ -289,6 +289,7 @@ class Exchange:
 def refreshed(connection: Connection, grant: Grant) -> Connection:
     """Return the connection as its row will be, by the database's clock when the lease was given."""
     leased_at = connection.access_expires_at - timedelta(seconds=connection.seconds_left)
+    life = grant.refresh_seconds
     return replace(
         connection,
         status=Status.ACTIVE,
@@ -296,6 +297,7 @@ def refreshed(connection: Connection, grant: Grant) -> Connection:
         scopes=grant.scopes or connection.scopes,
         version=connection.version.refreshed(),
         access_expires_at=leased_at + timedelta(seconds=grant.access_seconds),
+        refresh_expires_at=connection.refresh_expires_at if life is None else leased_at + timedelta(seconds=life),
         access_life=float(grant.access_seconds),
         seconds_left=grant.access_seconds - grant.age,
         retry_in=0.0,

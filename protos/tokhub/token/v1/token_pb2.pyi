@@ -117,7 +117,7 @@ class _FreshnessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Freshness.V
     FRESHNESS_FRESH: _Freshness.ValueType  # 1
     """Valid for at least the min_ttl asked for, or just refreshed."""
     FRESHNESS_STALE_BUT_VALID: _Freshness.ValueType  # 2
-    """Still valid, but shorter than asked for, because a refresh could not be had now."""
+    """Still valid, but shorter than asked for: no newer one is to be had now, or before its owner connects again."""
 
 class Freshness(_Freshness, metaclass=_FreshnessEnumTypeWrapper):
     """How good a returned token is."""
@@ -127,7 +127,7 @@ FRESHNESS_UNSPECIFIED: Freshness.ValueType  # 0
 FRESHNESS_FRESH: Freshness.ValueType  # 1
 """Valid for at least the min_ttl asked for, or just refreshed."""
 FRESHNESS_STALE_BUT_VALID: Freshness.ValueType  # 2
-"""Still valid, but shorter than asked for, because a refresh could not be had now."""
+"""Still valid, but shorter than asked for: no newer one is to be had now, or before its owner connects again."""
 Global___Freshness: _TypeAlias = Freshness  # noqa: Y015
 
 class _LinkBinding:
