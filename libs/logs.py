@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -32,6 +33,17 @@ HARMLESS = re.compile(
 JWT_BEGINS = "eyJ"
 
 Event = MutableMapping[str, Any]
+
+
+class LastingLogger(structlog.WriteLogger):
+    """Writes lines to stdout; a line that cannot be written, as on a full disk, is lost and stops nobody."""
+
+    def msg(self, message: str) -> None:
+        """Write a line."""
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = error = critical = fatal = failure = err = exception = msg
 
 
 def scrub_value(value: Any) -> Any:
@@ -90,7 +102,7 @@ def configure_logs(service: str, level: str) -> None:
     # Lines of our own take the short way: through the standard library, each would cost a call of the service's time.
     structlog.configure(
         processors=[*shared, *render],
-        logger_factory=structlog.WriteLoggerFactory(),
+        logger_factory=lambda *_: LastingLogger(),
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
         cache_logger_on_first_use=True,
     )

@@ -155,3 +155,19 @@ def test_the_outcome_of_a_call_is_not_taken_for_a_secret() -> None:
         CallInterceptor(RpcMetrics(CollectorRegistry()))._report("/a/B", Ending("NOT_FOUND", "STORE_NOT_FOUND"), 0.5)
     """)
     assert {"/a/B", "NOT_FOUND", "STORE_NOT_FOUND", 500.0} <= set(line.values())
+
+
+def test_a_log_that_cannot_be_written_stops_nobody() -> None:
+    script = PREAMBLE.replace("LEVEL", repr("info")) + "log.error('lost')\nimport os\nos.write(2, b'went on')"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            (sys.executable, "-c", script),
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert ended.stderr.startswith("went on")

@@ -1,8 +1,10 @@
 """A journal gives back every entry that was kept, notices damage, and forgives a record that was cut off."""
 
 import asyncio
+import errno
+import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +16,8 @@ import pytest
 from libs.errors import StorageUnavailable
 from libs.secret import Secret
 from libs.vault.ring import KeyRing
-from services.token.adapters.journal.file import JournalFile, Record
+from services.token.adapters.journal import journal as journal_module
+from services.token.adapters.journal.file import TURN, JournalFile, Record
 from services.token.adapters.journal.journal import KEPT, FileJournal, Mode, Place
 from services.token.adapters.journal.records import HEADER_BYTES, read_bodies
 from services.token.core.journal import Entry, JournalCorrupt, VerifiedJournal
@@ -126,8 +129,13 @@ def contents(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
 def written(directory: Path, bodies: list[bytes]) -> Path:
     file = JournalFile(directory, "file", ring=RING, database=DATABASE)
+    file.publish()
     for body in bodies:
         file.append([Record(UUID(int=1), body)])
     file.close()
@@ -296,3 +304,46 @@ async def test_a_journal_written_anew_still_knows_its_connections(tmp_path: Path
         verified = await heir.verify()
 
     assert [found.connection_id for found in verified.unreadable] == [UUID(int=5)]
+
+
+async def test_a_compaction_that_fails_leaves_the_journal_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SLACK", 0)
+    async with journal(tmp_path) as one:
+        for generation in range(1, 5):
+            await one.keep(entry(1, generation))
+        with monkeypatch.context() as full:
+            full.setattr(JournalFile, "append", raise_full)
+            with pytest.raises(OSError, match="No space"):
+                await one.compact()
+        await one.keep(entry(2))
+
+        assert [kept.connection_id.int for kept in await one.entries()] == [1, 2]
+        assert names(tmp_path) == {"one.journal", TURN}
+
+
+async def test_a_process_that_dies_in_a_compaction_leaves_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SLACK", 0)
+    async with journal(tmp_path) as one:
+        for generation in range(1, 5):
+            await one.keep(entry(1, generation))
+        whole = contents(tmp_path / "one.journal")
+        seen: list[bytes] = []
+        append = JournalFile.append
+
+        def look(file: JournalFile, added: Sequence[Record]) -> None:
+            seen.append(contents(tmp_path / "one.journal"))
+            append(file, added)
+
+        monkeypatch.setattr(JournalFile, "append", look)
+        await one.compact()
+
+    assert seen == [whole]
+
+
+def raise_full(file: JournalFile, added: Sequence[Record]) -> None:
+    del file, added
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

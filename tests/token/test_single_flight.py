@@ -11,7 +11,7 @@ from libs.errors import UpstreamUnavailable
 from services.token.__main__ import SCHEMA
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.providers import TIKTOK_DEADLINE
-from services.token.core.connections import Held
+from services.token.core.connections import Held, Setback
 from services.token.core.exchange import SECOND_TRY_AFTER, refreshed
 from services.token.core.refresh import LEASE
 from services.token.domain.connection import Connection, Need, Reference, Status
@@ -252,3 +252,18 @@ async def test_a_refresh_answers_with_the_new_end_of_the_consent(house: House) -
 
     assert told.refresh_expires_at == read_at + timedelta(seconds=1_000_000)
     assert refreshed(told, replace(grant, refresh_seconds=None)).refresh_expires_at == told.refresh_expires_at
+
+
+async def test_a_holder_that_was_overtaken_does_not_end_the_lease_of_another(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    paused, present = house.replica("paused").connections, house.replica("present").connections
+    late = await paused.claim(connection.id, house.need, lease=LEASE)
+    await house.pool.execute("UPDATE connections SET lease_until = clock_timestamp() - interval '1 second'")
+    held = await present.claim(connection.id, house.need, lease=LEASE)
+
+    assert late is not None
+    assert held is not None
+    assert not await paused.give_back(late, Setback(pause=5))
+    assert await house.pool.fetchval("SELECT lease_owner FROM connections") == held.name
+    assert await present.give_back(held, Setback(pause=5))

@@ -61,6 +61,7 @@ SAVE = recorded(
 
 SAVED_BEFORE = "SELECT 1 FROM connections WHERE id = $1 AND epoch = $2 AND generation = $3 AND access_token = $4"
 
+# By the lease's name too: a holder that was paused past its lease must not end that of the one who has it now.
 GIVE_BACK = recorded(
     """
     UPDATE connections SET
@@ -68,7 +69,7 @@ GIVE_BACK = recorded(
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
         failures = failures + 1, next_attempt_at = clock_timestamp() + make_interval(secs => $4),
         status = coalesce($5::text, status), reason = coalesce($6::text, reason), updated_at = clock_timestamp()
-    WHERE id = $1 AND epoch = $2 AND generation = $3
+    WHERE id = $1 AND epoch = $2 AND generation = $3 AND (lease_owner IS NULL OR lease_owner = $9)
     RETURNING id, epoch, generation
     """,
     kind="coalesce($5::text, 'REFRESH_FAILED')",
@@ -213,6 +214,7 @@ class PostgresConnections:
                 setback.reason,
                 setback.cause,
                 author(self._replica),
+                lease.name,
             )
         return given is not None
 

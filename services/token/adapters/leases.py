@@ -57,7 +57,7 @@ CLAIM = recorded(
       AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
       AND (foreign_at IS NULL OR foreign_at < clock_timestamp() - interval '2 minutes'
            OR access_expires_at < clock_timestamp() + interval '30 seconds')
-    RETURNING {COLUMNS}, refresh_token, failures,
+    RETURNING {COLUMNS}, lease_owner, refresh_token, failures,
         extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for,
         {UNANSWERED} AS unanswered, {PUT_BACK} AS put_back
     """,
@@ -76,7 +76,7 @@ RETAKE = f"""
           AND kind = 'REFRESH_INTENT' AND replica <> $4
     ) AS foreign_at, TRUE AS left_open) AS before
     WHERE id = $1 AND lease_owner = $2
-    RETURNING {COLUMNS}, refresh_token, failures,
+    RETURNING {COLUMNS}, lease_owner, refresh_token, failures,
         extract(epoch FROM clock_timestamp() - foreign_at)::float8 AS foreign_for,
         greatest({UNANSWERED} - 1, 0) AS unanswered, {PUT_BACK} AS put_back
 """
@@ -125,6 +125,7 @@ def lease_of(row: asyncpg.Record) -> Lease:
     """Return the lease that a row was returned with."""
     return Lease(
         connection=connection_of(row),
+        name=row["lease_owner"],
         access=row["access_token"],
         refresh=row["refresh_token"],
         failures=row["failures"],

@@ -42,10 +42,11 @@ class Lease:
     failures counts the refreshes before this one that brought nothing. foreign_for is how many seconds ago another
     process presented this very token without leaving word of what came of it; None when nobody did. unanswered counts
     the leases before this one that presented this token and never learnt what came of it. A row is put_back when its
-    timeline knows of newer tokens than it holds.
+    timeline knows of newer tokens than it holds. Its name is no other lease's.
     """
 
     connection: Connection
+    name: str
     access: bytes = field(repr=False)
     refresh: bytes = field(repr=False)
     failures: int

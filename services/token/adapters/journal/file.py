@@ -25,22 +25,34 @@ class Record(NamedTuple):
 
 
 class JournalFile:
-    """Appends records, and knows which connection each is about; what a failed append left behind is cut off again."""
+    """Appends records, and knows which connection each is about; what a failed append left behind is cut off again.
+
+    It has its name, and takes the place of the file that had it, from publish on: whoever dies before that, or fails,
+    leaves that file as it was.
+    """
 
     def __init__(self, directory: Path, name: str, *, ring: KeyRing, database: UUID) -> None:
         self._ring = ring
         file_id = uuid4()
         self._head = header(file_id, database)
         self.path = directory / f"{name}{SUFFIX}"
-        unnamed = directory / f"{name}.{file_id.hex}.new"
-        self._descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._unnamed = directory / f"{name}.{file_id.hex}.new"
+        self._descriptor = os.open(self._unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         # Locked before it has its name: a process that starts meanwhile would take it for one whose writer is dead.
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.bytes = 0
         self._about = bytearray()
         self._write(self._head)
-        unnamed.rename(self.path)
-        flush_directory(directory)
+
+    def publish(self) -> None:
+        """Give it its name."""
+        self._unnamed.rename(self.path)
+        flush_directory(self.path.parent)
+
+    def discard(self) -> None:
+        """Remove it before it had its name."""
+        self._unnamed.unlink(missing_ok=True)
+        self.close()
 
     def close(self) -> None:
         """Let it go."""

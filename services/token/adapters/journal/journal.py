@@ -186,8 +186,7 @@ class FileJournal:
     async def _flush(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            kept = await self._in_thread(self._append, [record for record, _ in batch])
-            self._works = kept
+            self._works = kept = await self._in_thread(self._append, [record for record, _ in batch])
             for _, future in batch:
                 if not future.done():
                     future.set_result(kept)
@@ -199,7 +198,9 @@ class FileJournal:
     def _open(self) -> JournalFile:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._turn = Turn(self._directory)
-        return self._new_file()
+        file = self._new_file()
+        file.publish()
+        return file
 
     def _new_file(self) -> JournalFile:
         return JournalFile(self._directory, self._place.name, ring=self._ring, database=self._place.database)
@@ -246,10 +247,14 @@ class FileJournal:
         if self._file.records <= 2 * len(entries) + SLACK:
             return
         old, fresh = self._file, self._new_file()
-        fresh.append([record_of(entry) for entry in self._young(entries)])
+        try:
+            fresh.append([record_of(entry) for entry in self._young(entries)])
+        except OSError:
+            fresh.discard()
+            raise
+        fresh.publish()
         self._file = fresh
         old.close()
-        flush_directory(self._directory)
 
     def _read(self, path: Path) -> Iterable[Entry]:
         return (read_entry(body) for body in read_bodies(path, self._ring))
