@@ -34,9 +34,6 @@ def main() -> int:
     if told.list or not cases:
         sys.stdout.writelines(f"{one.id:<18}{one.fault}\n" for one in cases)
         return 0 if cases else 2
-    if os.environ.get(FORKS) != "0":
-        # gRPC's care for forks kills a child now and then that only wants to become another program.
-        os.execve(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]], os.environ | {FORKS: "0"})  # noqa: S606
     with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
         results = runner.run(run(cases, OUTPUT, at_once=told.at_once, tell=show))
     (OUTPUT / "report.md").write_text(table(results) + "\n", encoding="utf-8")
@@ -57,8 +54,8 @@ def show(result: Result) -> None:
 
 if __name__ == "__main__":
     # Cases start servers while they talk gRPC, whose handlers of fork() crash the child before it becomes a server.
-    # The variable is read when gRPC is imported.
-    if os.environ.get("GRPC_ENABLE_FORK_SUPPORT") != "0":
+    # The variable is read when gRPC is imported, which has happened by now.
+    if os.environ.get(FORKS) != "0":
         again = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
-        os.execve(sys.executable, again, {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0"})  # noqa: S606 - itself
+        os.execve(sys.executable, again, os.environ | {FORKS: "0"})  # noqa: S606 - itself
     sys.exit(main())

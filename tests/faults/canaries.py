@@ -9,12 +9,13 @@ import base64
 import os
 import re
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import httpx
+from google.protobuf.message import Message
 from tokhub.token.v1 import token_pb2, vault_pb2
 
 from libs.database.postgres.binaries import installed_binaries
@@ -118,10 +119,10 @@ async def answered(lab: Lab, replica: Replica) -> bytes:
     return b"\n".join(told)
 
 
-async def said(call: object) -> bytes:
+async def said(call: Awaitable[Message]) -> bytes:
     """Return an answer or an error as bytes."""
     try:
-        return (await call).SerializeToString()  # type: ignore[misc, no-any-return]
+        return (await call).SerializeToString()
     except TokhubError as error:
         return f"{error.message} {error.metadata}".encode()
 

@@ -22,7 +22,10 @@ from services.gateway.backends import Targets, open_backends
 from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.routes.info import Life
 from services.gateway.server import Listen, bind, server_of
-from tests.gateway.fake_services import FakeConnections, FakeReports, FakeStats, FakeStores, FakeSync, Scripted
+from tests.gateway.fake_connections import FakeConnections
+from tests.gateway.fake_runs import FakeSync
+from tests.gateway.fake_stores import FakeReports, FakeStats, FakeStores
+from tests.gateway.scripted import Scripted
 
 ADMIN_KEY = "CNRYadmin-key-0123456789-0123456789-0123"
 READ_KEY = "CNRYread-key-0123456789-0123456789-01234"

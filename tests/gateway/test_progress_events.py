@@ -10,7 +10,7 @@ import pytest
 from tokhub.sync.v1 import sync_pb2
 
 from services.gateway import event_stream
-from tests.gateway.fake_services import FakeRun
+from tests.gateway.fake_runs import FakeRun
 from tests.gateway.served import ADMIN, Gateway
 
 EVENTS = {"Accept": "text/event-stream"}

@@ -6,7 +6,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from tokhub.sync.v1 import sync_pb2
 
-from tests.gateway.fake_services import NEW_YEAR, FakeRun
+from tests.gateway.fake_runs import FakeRun
+from tests.gateway.scripted import NEW_YEAR
 from tests.gateway.served import ADMIN, READ, Gateway
 
 STORE = "store_jakarta_01"

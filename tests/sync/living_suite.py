@@ -154,8 +154,8 @@ class LivingSuite:
         return found
 
     async def until(self, query: str) -> None:
-        """Wait until a query says true: what it reads is written by others."""
-        while not await self.pool.fetchval(query):  # noqa: ASYNC110
+        """Wait until a query says true."""
+        while not await self.pool.fetchval(query):  # noqa: ASYNC110 - what it reads is written by other processes
             await asyncio.sleep(0.05)
 
     async def add_store(self, code: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -243,23 +244,25 @@ async def test_a_consent_under_way_is_not_stored_after_a_disconnect(authorizing:
     assert len(house.provider.revoked) == 1
 
 
-def stalling(authorizing: Authorization, times: int) -> None:
+def stalling(monkeypatch: pytest.MonkeyPatch, authorizing: Authorization, times: int) -> None:
     """Let the database be away for the next few stores."""
     connect = authorizing._connections.connect
     left = times
 
-    async def connect_later(*arguments: object, **named: object) -> Connection:
+    async def connect_later(*arguments: Any, **named: Any) -> Connection:
         nonlocal left
         left -= 1
         if left >= 0:
             raise StorageUnavailable
-        return await connect(*arguments, **named)  # type: ignore[arg-type]
+        return await connect(*arguments, **named)
 
-    authorizing._connections.connect = connect_later  # type: ignore[method-assign]
+    monkeypatch.setattr(authorizing._connections, "connect", connect_later)
 
 
-async def test_a_consent_waits_out_a_database_that_stalls(authorizing: Authorization) -> None:
-    stalling(authorizing, 3)
+async def test_a_consent_waits_out_a_database_that_stalls(
+    authorizing: Authorization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalling(monkeypatch, authorizing, 3)
 
     assert (await connect(authorizing)).status is Status.ACTIVE
 
@@ -268,7 +271,7 @@ async def test_a_consent_that_cannot_be_kept_is_given_back(
     authorizing: Authorization, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authorization, "STORE_PATIENCE", 0.05)
-    stalling(authorizing, 1000)
+    stalling(monkeypatch, authorizing, 1000)
 
     with pytest.raises(StorageUnavailable):
         await connect(authorizing)

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -96,18 +97,20 @@ async def test_a_token_that_went_out_again_and_again_is_told_once(house: House) 
     assert seen == [[], [], ["presented_too_often"], ["presented_too_often"]]
 
 
-async def test_a_token_presented_after_its_successor_came_is_told(house: House) -> None:
+async def test_a_token_presented_after_its_successor_came_is_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await expired(house)
     slow = house.replica("slow")
     claim = slow.connections.claim
 
-    async def claim_then_fall_behind(*arguments: object, **named: object) -> object:
-        lease = await claim(*arguments, **named)  # type: ignore[arg-type]
+    async def claim_then_fall_behind(*arguments: Any, **named: Any) -> object:
+        lease = await claim(*arguments, **named)
         await house.pool.execute("UPDATE connections SET lease_until = NULL")
         await ask(house, "quick")
         return lease
 
-    slow.connections.claim = claim_then_fall_behind  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(slow.connections, "claim", claim_then_fall_behind)
 
     await slow.tokens.get_valid(store("shop-1"), MINUTE, None)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -172,19 +173,21 @@ async def test_an_entry_whose_account_has_moved_is_left_out(house: House, journa
 
 
 @pytest.mark.usefixtures("journal")
-async def test_callers_are_answered_while_the_database_refuses_the_save(house: House) -> None:
+async def test_callers_are_answered_while_the_database_refuses_the_save(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection = await house.connect()
     await house.expire(connection)
     replica = house.replica()
     saves = replica.connections.save
     allowed = asyncio.Event()
 
-    async def save_later(*arguments: object) -> bool:
+    async def save_later(*arguments: Any) -> bool:
         if not allowed.is_set():
             raise StorageUnavailable
-        return await saves(*arguments)  # type: ignore[arg-type]
+        return await saves(*arguments)
 
-    replica.connections.save = save_later  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(replica.connections, "save", save_later)
 
     valid = await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
     assert (valid.fresh, (await found(house, connection)).version.generation) == (True, 1)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 
@@ -13,7 +14,7 @@ from services.token.adapters.timeline import CHANNEL
 from services.token.core import cache as read_cache
 from services.token.core.cache import TRUSTED, ReadCache
 from services.token.core.connections import Held
-from services.token.domain.connection import ById
+from services.token.domain.connection import ById, Reference
 from tests.token.conftest import House, Replica, store
 from tests.token.counting_provider import QuickClock
 
@@ -54,15 +55,14 @@ async def reads(replica: Replica, times: int) -> int:
     found = replica.connections.find
     count = 0
 
-    async def counting(reference: object) -> object:
+    async def counting(reference: Reference) -> Held | None:
         nonlocal count
         count += 1
-        return await found(reference)  # type: ignore[arg-type]
+        return await found(reference)
 
-    replica.connections.find = counting  # type: ignore[method-assign, assignment]
-    for _ in range(times):
-        await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
-    replica.connections.find = found  # type: ignore[method-assign]
+    with patch.object(replica.connections, "find", counting):
+        for _ in range(times):
+            await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
     return count
 
 

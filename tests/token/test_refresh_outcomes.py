@@ -1,6 +1,7 @@
 """What TikTok answers to a refresh, and what that says about a connection."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -210,19 +211,21 @@ async def test_a_refused_token_asks_for_a_new_consent_and_is_not_tried_again(hou
     assert len(house.provider.presented) == 1
 
 
-async def test_a_refusal_that_comes_after_somebody_elses_success_is_ignored(house: House) -> None:
+async def test_a_refusal_that_comes_after_somebody_elses_success_is_ignored(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection = await house.connect(account="same account")
     await house.expire(connection)
     lagging = house.replica("lagging")
     claim = lagging.connections.claim
 
-    async def claim_then_fall_behind(*arguments: object, **named: object) -> object:
-        lease = await claim(*arguments, **named)  # type: ignore[arg-type]
+    async def claim_then_fall_behind(*arguments: Any, **named: Any) -> object:
+        lease = await claim(*arguments, **named)
         await house.pool.execute("UPDATE connections SET lease_until = NULL")
         await house.replica("quick").tokens.get_valid(store("shop-1"), MINUTE, None)
         return lease
 
-    lagging.connections.claim = claim_then_fall_behind  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(lagging.connections, "claim", claim_then_fall_behind)
 
     valid = await lagging.tokens.get_valid(store("shop-1"), MINUTE, None)
 

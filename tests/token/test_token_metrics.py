@@ -5,6 +5,7 @@ import socket
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -142,7 +143,7 @@ async def test_a_provider_that_is_left_alone_shows(house: House, registry: Colle
 
 
 async def test_tokens_that_wait_for_the_database_show(
-    house: House, registry: CollectorRegistry, tmp_path: Path
+    house: House, registry: CollectorRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await house.expire(await house.connect())
     place = Place(directory=tmp_path, name="replica-1", database=UUID(int=1))
@@ -151,12 +152,12 @@ async def test_tokens_that_wait_for_the_database_show(
         standing(house, replica, registry)
         saves, allowed = replica.connections.save, asyncio.Event()
 
-        async def save_later(*arguments: object) -> bool:
+        async def save_later(*arguments: Any) -> bool:
             if not allowed.is_set():
                 raise StorageUnavailable
-            return await saves(*arguments)  # type: ignore[arg-type]
+            return await saves(*arguments)
 
-        replica.connections.save = save_later  # type: ignore[method-assign, assignment]
+        monkeypatch.setattr(replica.connections, "save", save_later)
         await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
         waiting = registry.get_sample_value("tokhub_token_unsaved")
         allowed.set()
