@@ -17,8 +17,9 @@ from libs.errors import StorageUnavailable
 from libs.secret import Secret
 from libs.vault.ring import KeyRing
 from services.token.adapters.journal import journal as journal_module
-from services.token.adapters.journal.file import TURN, JournalFile, Record
+from services.token.adapters.journal.file import JournalFile, Record
 from services.token.adapters.journal.journal import KEPT, FileJournal, Mode, Place
+from services.token.adapters.journal.ownership import TURN
 from services.token.adapters.journal.records import HEADER_BYTES, read_bodies
 from services.token.core.journal import Entry, JournalCorrupt, VerifiedJournal
 from services.token.domain.connection import Owner, OwnerKind, Provider, Version

@@ -82,7 +82,7 @@ class Exchange:
         port_of(self._providers, connection.provider)
         self._vault.require_room()
         if not await self._journal.ready():
-            raise StorageUnavailable("The journal cannot be written: free its disk, then try again.")
+            raise StorageUnavailable("The journal cannot be written: look at its directory and disk, then try again.")
         self._breaker.check(connection.provider)
 
     async def leave(self, lease: Lease) -> None:

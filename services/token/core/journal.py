@@ -65,7 +65,7 @@ class JournalPort(Protocol):
         ...
 
     async def ready(self) -> bool:
-        """Return whether a refresh may begin: an entry could be kept now, or need not be."""
+        """Return whether a refresh may begin: an entry could be kept now, or need not be; mend what can be mended."""
         ...
 
 

@@ -15,6 +15,7 @@ from services.token.core.sight import Sight
 COMPACT_EVERY = 3600.0  # seconds
 TRY_AGAIN = 1.0  # seconds
 LOOK_AGAIN = 15.0  # seconds, at a journal that only a person can mend
+FILE_LOOK = 2.0  # seconds between looks whether the journal is still there
 OTHERS = 2.0  # seconds for other replicas to replay theirs, before anything is refreshed
 
 log = structlog.get_logger()
@@ -41,6 +42,7 @@ class JournalKeeper:
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._replay_when_woken()), asyncio.create_task(self._compact_hourly())]
         self._tasks.append(asyncio.create_task(self._look_for_rows_put_back()))
+        self._tasks.append(asyncio.create_task(self._look_after_the_file()))
         return self
 
     async def __aexit__(
@@ -106,6 +108,12 @@ class JournalKeeper:
                     self.wake()
             except Exception as error:  # noqa: BLE001 - as above: it has to look again
                 log.warning("rows that were put back could not be looked for", error=type(error).__name__)
+
+    async def _look_after_the_file(self) -> None:
+        """Have a journal that was deleted written anew while nothing is refreshed: it may hold what no row has."""
+        while True:
+            await self._clock.sleep(FILE_LOOK)
+            await self._journal.ready()
 
     async def _compact_hourly(self) -> None:
         while True:

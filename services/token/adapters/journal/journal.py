@@ -19,20 +19,29 @@ from libs.clock import Clock
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.vault.ring import KeyRing
 from services.token.adapters.journal.entries import read_entry, write_entry
-from services.token.adapters.journal.file import (
+from services.token.adapters.journal.file import JournalFile, Record
+from services.token.adapters.journal.ownership import (
     SUFFIX,
     AbandonedFile,
-    JournalFile,
-    Record,
     Turn,
     abandoned,
     flush_directory,
+    sweep,
 )
-from services.token.adapters.journal.records import database_of, read_bodies
-from services.token.core.journal import Entry, Inheritance, JournalSize, VerifiedJournal, contradictory, newest
+from services.token.adapters.journal.records import bodies_in, database_of, read_bodies
+from services.token.core.journal import (
+    Entry,
+    Inheritance,
+    JournalCorrupt,
+    JournalSize,
+    VerifiedJournal,
+    contradictory,
+    newest,
+)
 
 KEPT = timedelta(days=7)  # a database restored from an older copy than this needs more than the journal
 LOOK_EVERY = 0.1  # seconds, while another process takes over
+CHECK_EVERY = 1.0  # seconds between looks, before refreshes, whether the file is still there
 SLACK = 1_000  # records beyond twice the connections before a file is written anew
 
 Result = TypeVar("Result")
@@ -108,6 +117,7 @@ class FileJournal:
         self._waiting: list[tuple[Record, asyncio.Future[bool]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._works = True
+        self._check_at = 0.0
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
     async def __aenter__(self) -> Self:
@@ -123,7 +133,7 @@ class FileJournal:
     ) -> None:
         if self._flushing:
             await self._flushing
-        await self._in_thread(self._file.close)
+        await self._in_thread(self._close)
         self._turn.close()
         self._worker.shutdown()
 
@@ -136,9 +146,11 @@ class FileJournal:
         return await kept
 
     async def ready(self) -> bool:
-        """Return whether a refresh may begin; a journal that failed is probed until it works again."""
-        if not self._works:
-            self._works = await self._in_thread(self._probe)
+        """Return whether a refresh may begin; a journal that failed is tried until it works again."""
+        now = self._clock.monotonic()
+        if not self._works or now >= self._check_at:
+            self._check_at = now + CHECK_EVERY
+            self._works = await self._in_thread(self._check)
         return self._works or not self._required
 
     @asynccontextmanager
@@ -162,7 +174,7 @@ class FileJournal:
 
     async def entries(self) -> Sequence[Entry]:
         """Return the newest entry of each connection in this process's file."""
-        return await self._in_thread(lambda: newest(self._read(self._file.path)))
+        return await self._in_thread(lambda: newest(self._own()))
 
     async def compact(self) -> None:
         """Write the file anew when most of it is history."""
@@ -202,16 +214,36 @@ class FileJournal:
         file.publish()
         return file
 
+    def _close(self) -> None:
+        # Which file that is may change until the thread comes to it.
+        self._file.close()
+
     def _new_file(self) -> JournalFile:
         return JournalFile(self._directory, self._place.name, ring=self._ring, database=self._place.database)
 
     def _append(self, records: Sequence[Record]) -> bool:
         try:
             self._file.append(records)
-        except OSError as error:
-            log.error("journal cannot be written", directory=str(self._directory), error=os.strerror(error.errno or 0))
+            self._keep_in_place()
+        except (OSError, JournalCorrupt) as error:
+            self._tell(error)
             return False
         return True
+
+    def _tell(self, error: OSError | JournalCorrupt) -> None:
+        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
+        log.error("journal cannot be written", directory=str(self._directory), error=why)
+
+    def _keep_in_place(self) -> None:
+        """Write all of a file that was deleted or moved away anew: it can be read for as long as it is open.
+
+        Raises OSError where that cannot be written, JournalCorrupt for damage in what is to be written.
+        """
+        if self._file.in_place:
+            return
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._replace(newest(self._own()))
+        log.error("journal was deleted or moved away: it has been written anew", path=str(self._file.path))
 
     def _verify(self) -> VerifiedJournal:
         try:
@@ -220,12 +252,19 @@ class FileJournal:
             reason = os.strerror(error.errno or 0)
             raise StorageUnavailable(f"The journal {self._file.path} cannot be read: {reason}.") from None
 
-    def _probe(self) -> bool:
+    def _check(self) -> bool:
+        """Return whether it can be written; what has worked until now is only looked for."""
+        worked = self._works
         try:
-            self._file.probe()
-        except OSError:
+            self._keep_in_place()
+            if not worked:
+                self._file.probe()
+        except (OSError, JournalCorrupt) as error:
+            if worked:
+                self._tell(error)
             return False
-        log.info("journal can be written again", directory=str(self._directory))
+        if not worked:
+            log.info("journal can be written again", directory=str(self._directory))
         return True
 
     def _left(self) -> Sequence[AbandonedFile]:
@@ -235,26 +274,33 @@ class FileJournal:
         read = [entry for file in left for entry in self._read(file.path)]
         entries = newest(read)
         self._file.append([record_of(entry) for entry in entries])
+        self._keep_in_place()
         return Inheritance(entries=entries, dead=[file.name for file in left], contradictory=contradictory(read))
 
     def _remove(self, left: Sequence[AbandonedFile]) -> None:
         for file in left:
             file.remove()
+        sweep(self._directory)
         flush_directory(self._directory)
 
     def _compact(self) -> None:
-        entries = newest(self._read(self._file.path))
-        if self._file.records <= 2 * len(entries) + SLACK:
-            return
+        entries = newest(self._own())
+        if self._file.records > 2 * len(entries) + SLACK:
+            self._replace(self._young(entries))
+
+    def _replace(self, entries: Iterable[Entry]) -> None:
         old, fresh = self._file, self._new_file()
         try:
-            fresh.append([record_of(entry) for entry in self._young(entries)])
+            fresh.append([record_of(entry) for entry in entries])
+            fresh.publish()
         except OSError:
             fresh.discard()
             raise
-        fresh.publish()
         self._file = fresh
         old.close()
+
+    def _own(self) -> Iterable[Entry]:
+        return (read_entry(body) for body in bodies_in(self._file.content(), self._file.path, self._ring))
 
     def _read(self, path: Path) -> Iterable[Entry]:
         return (read_entry(body) for body in read_bodies(path, self._ring))

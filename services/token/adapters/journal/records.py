@@ -53,7 +53,11 @@ def place(head: bytes, number: int) -> bytes:
 
 def read_bodies(path: Path, ring: KeyRing) -> Iterator[bytes]:
     """Yield the bodies of a file in order, without a record that was cut off at its end; raise JournalCorrupt."""
-    content = path.read_bytes()
+    return bodies_in(path.read_bytes(), path, ring)
+
+
+def bodies_in(content: bytes, path: Path, ring: KeyRing) -> Iterator[bytes]:
+    """Yield the bodies of what was read from a file, as read_bodies does."""
     if len(content) < HEADER_BYTES:
         return
     head = content[:HEADER_BYTES]
@@ -72,9 +76,8 @@ def read_bodies(path: Path, ring: KeyRing) -> Iterator[bytes]:
         offset, number = end, number + 1
 
 
-def faults(path: Path, ring: KeyRing) -> Iterator[str]:
-    """Yield for each record of a file, in order, why it does not open, empty when it does; end where none is found."""
-    content = path.read_bytes()
+def faults(content: bytes, path: Path, ring: KeyRing) -> Iterator[str]:
+    """Yield for each record of what was read from a file why it does not open, empty if it does; end where none is."""
     head, offset, number = content[:HEADER_BYTES], HEADER_BYTES, 0
     with suppress(JournalCorrupt):
         while (end := record_end(content, offset, path)) is not None:
