@@ -2,23 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
-import protovalidate
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from libs.errors import DeadlineExceeded, Internal, InvalidField, TokhubError
+from libs.errors import DeadlineExceeded, Internal, TokhubError
 from libs.rpc.actor import bind_peer
 from libs.rpc.request_id import METADATA_KEY, bind_request_id
 from libs.rpc.status import CODES, OPAQUE, to_status
+from libs.rpc.unpack import unpacking, unpacking_once
 
 DEFAULT_TIMEOUT = 60.0  # seconds for a unary call whose caller set no deadline
 # Taken off the caller's deadline, so that our own error arrives before gRPC cuts the call without one.
@@ -51,10 +51,12 @@ class Ending:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps unary and server-streaming methods; the suite has no others."""
+    """Wraps unary and server-streaming methods; the suite has no others. Requests to repeated ones are read once."""
 
-    def __init__(self, metrics: RpcMetrics) -> None:
+    def __init__(self, metrics: RpcMetrics, repeated: Collection[str] = ()) -> None:
         self._metrics = metrics
+        self._repeated = frozenset(repeated)
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
@@ -62,31 +64,39 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         """Return the method's handler with everything that happens around it."""
-        handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
+        known = self._handlers.get(method)
+        if known:
+            return known
+        handler = await continuation(handler_call_details)
         if handler is None or method.startswith(QUIET):
             return handler
+        self._handlers[method] = self._wrapped(method, handler)
+        return self._handlers[method]
+
+    def _wrapped(self, method: str, handler: Any) -> Handler:
+        unpack = unpacking_once if method in self._repeated else unpacking
         codec: dict[str, Any] = {
-            "request_deserializer": tolerant(handler.request_deserializer),
+            "request_deserializer": unpack(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codec)
         return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codec)
 
-    def _unary(self, method: str, behaviour: Any) -> Callable[[Message, Context], Awaitable[Any]]:
-        async def answer(request: Message, context: Context) -> Any:
+    def _unary(self, method: str, behaviour: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def answer(request: Message | Exception, context: Context) -> Any:
             async with self._around(method, context):
-                validate(request)
+                raise_if_unfit(request)
                 async with time_limit(context.time_remaining(), DEFAULT_TIMEOUT):
                     return await behaviour(request, context)
 
         return answer
 
-    def _stream(self, method: str, behaviour: Any) -> Callable[[Message, Context], AsyncIterator[Any]]:
-        async def answer(request: Message, context: Context) -> AsyncIterator[Any]:
+    def _stream(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        async def answer(request: Message | Exception, context: Context) -> AsyncIterator[Any]:
             async with self._around(method, context):
-                validate(request)
+                raise_if_unfit(request)
                 async for response in behaviour(request, context):
                     yield response
 
@@ -120,23 +130,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         log.info("rpc", method=method, status=ending.code, reason=ending.reason, ms=round(seconds * 1000, 2))
 
 
-@dataclass(frozen=True)
-class Undecodable:
-    """Stands for a request whose bytes are no message: what a deserializer raises never reaches an interceptor."""
-
-
-def tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """Return a deserializer that lets a broken request through, to be refused in our own words."""
-    if deserialize is None:
-        return None
-
-    def attempt(content: bytes) -> Any:
-        try:
-            return deserialize(content)
-        except DecodeError:
-            return Undecodable()
-
-    return attempt
+def raise_if_unfit(request: Message | Exception) -> None:
+    """Raise what was wrong with the request's bytes."""
+    if isinstance(request, Exception):
+        raise request
 
 
 def offered_request_id(context: Context) -> str | None:
@@ -153,18 +150,6 @@ def end_with(error: Exception, method: str) -> Ending:
         return Ending(code=code_pb2.Code.Name(CODES[error.reason]), reason=error.reason.value, failure=error)
     log.error("unhandled exception", method=method, exc_info=error)
     return Ending(code="INTERNAL", reason=Internal.reason.value, failure=Internal(OPAQUE))
-
-
-def validate(request: Message | Undecodable) -> None:
-    """Hold the request against the rules in its proto; raise InvalidField for the first one broken."""
-    if isinstance(request, Undecodable):
-        raise InvalidField("request", "is not a message of this method's type")
-    try:
-        protovalidate.validate(request)
-    except protovalidate.ValidationError as error:
-        violation = error.violations[0].proto
-        path = ".".join(element.field_name for element in violation.field.elements) if violation.field else ""
-        raise InvalidField(path or "request", violation.message) from None
 
 
 @asynccontextmanager

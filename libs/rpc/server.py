@@ -1,7 +1,7 @@
 """A gRPC server with health, reflection and the suite's interceptor, stopped without cutting calls off."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -32,11 +32,15 @@ def no_streams() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class RpcService:
-    """One proto service: its full name, how its servicer is added to a server, and what ends its endless streams."""
+    """One proto service: its full name, how its servicer is added to a server, and what ends its endless streams.
+
+    repeated names the methods that are asked again and again in the same words, none of which is secret.
+    """
 
     name: str
     register: Callable[[grpc.aio.Server], None]
     end_streams: Callable[[], None] = no_streams
+    repeated: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,9 @@ class RpcServer:
         self._services = services
         self._checks = readiness.checks
         self._health = Health()
+        repeated = [f"/{service.name}/{method}" for service in services for method in service.repeated]
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(RpcMetrics(registry))],
+            interceptors=[CallInterceptor(RpcMetrics(registry), repeated)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_metadata_size", MAX_METADATA_BYTES),

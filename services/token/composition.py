@@ -327,6 +327,7 @@ def proto_services(core: Core) -> list[RpcService]:
             name=names["TokenService"].full_name,
             register=lambda server: token_pb2_grpc.add_TokenServiceServicer_to_server(token, server),
             end_streams=end_token_streams,
+            repeated=["GetValidToken"],
         ),
         RpcService(
             name=names["ConnectionService"].full_name,

@@ -6,8 +6,8 @@ from uuid import UUID
 from tokhub.token.v1 import token_pb2
 
 from libs.errors import InvalidField, TokhubError
-from libs.rpc.interceptor import validate
 from libs.rpc.status import to_status
+from libs.rpc.unpack import validate
 from services.token.core.batch import Answer, Want
 from services.token.core.cache import MOST
 from services.token.core.tokens import ValidToken
