@@ -11,6 +11,7 @@ import protovalidate
 from google.protobuf.message import DecodeError, Message
 
 from libs.errors import InvalidField
+from libs.rpc.wording import description_of, field_of
 
 REMEMBERED = 8_192  # requests of a method
 SHORT = 512  # bytes of a request that is worth remembering
@@ -61,6 +62,5 @@ def validate(request: Message) -> None:
     try:
         protovalidate.validate(request)
     except protovalidate.ValidationError as error:
-        violation = error.violations[0].proto
-        path = ".".join(element.field_name for element in violation.field.elements) if violation.field else ""
-        raise InvalidField(path or "request", violation.message) from None
+        violation = error.violations[0]
+        raise InvalidField(field_of(violation), description_of(request, violation)) from None

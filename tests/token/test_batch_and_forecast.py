@@ -178,7 +178,20 @@ async def test_a_forecast_counts_ends_by_hour_and_by_week(client: Client, rows: 
     assert (len(hours), hours[:3], sum(hours)) == (24, [0, 1, 1], 2)
     assert (len(weeks), weeks[1], weeks[25]) == (26, 1, 1)
     assert (told.live, told.access_overdue, told.consent_endless, told.consent_overdue) == (3, 1, 1, 0)
+    assert (told.access_later, told.consent_later) == (0, 0)
     assert told.access_ends[1].start_time.seconds - told.access_ends[0].start_time.seconds == 3_600
+
+
+async def test_a_forecast_counts_what_ends_later(client: Client, rows: Pool) -> None:
+    await client.connect("a")
+    await rows.execute(
+        "UPDATE connections SET access_expires_at = now() + interval '2 days', "
+        "refresh_expires_at = now() + interval '300 days'"
+    )
+
+    told = await forecast(client)
+
+    assert (told.live, told.access_later, told.consent_later) == (1, 1, 1)
 
 
 async def test_a_forecast_compares_what_is_needed_with_what_is_done(client: Client) -> None:

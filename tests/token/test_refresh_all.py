@@ -152,7 +152,7 @@ async def test_a_dry_run_says_what_would_happen_and_does_nothing(house: House) -
         summary = await one.ask(token_pb2.RefreshAllRequest(dry_run=True))
 
     assert one.told == [("shop-0", "REFRESHED", "WOULD_REFRESH"), ("fresh", "SKIPPED", "NOT_DUE")]
-    assert counts(summary) == (2, 1, 1, 0)
+    assert (counts(summary), summary.dry_run) == ((2, 1, 1, 0), True)
     assert house.provider.presented == []
     assert await house.pool.fetchval("SELECT count(*) FROM refresh_runs") == 0
 

@@ -33,6 +33,17 @@ class Forecast:
     consent_endless: int
     consent_ends: Sequence[Span]
 
+    @property
+    def access_later(self) -> int:
+        """Access tokens that end after the last span."""
+        return self.live - self.access_overdue - sum(span.count for span in self.access_ends)
+
+    @property
+    def consent_later(self) -> int:
+        """Connections whose consent runs out after the last span."""
+        spans = sum(span.count for span in self.consent_ends)
+        return self.live - self.consent_overdue - self.consent_endless - spans
+
 
 class ForecastPort(Protocol):
     """Aggregates over the rows of live connections."""

@@ -73,7 +73,7 @@ class RefreshAll:
 
     async def rehearse(self, scope: Scope) -> AsyncGenerator[Told | Tally, None]:
         """Yield how each connection would end, were every refresh to succeed, then the tally; nothing is done."""
-        tally = Tally()
+        tally = Tally(rehearsed=True)
         async for candidate in every_candidate(lambda after: self._runs.candidates(scope, after, PAGE)):
             if self._stop.is_set():
                 raise stopped()

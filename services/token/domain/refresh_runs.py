@@ -1,6 +1,6 @@
 """A refresh of many connections: which it takes in, what is decided for each, and how each ended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -67,11 +67,12 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How many connections ended how."""
+    """How many connections ended how, or would have, when it is only rehearsed."""
 
     refreshed: int = 0
     skipped: int = 0
     failed: int = 0
+    rehearsed: bool = False
 
     @property
     def total(self) -> int:
@@ -80,7 +81,8 @@ class Tally:
 
     def with_one(self, outcome: Outcome) -> "Tally":
         """Return the tally with one more."""
-        return Tally(
+        return replace(
+            self,
             refreshed=self.refreshed + (outcome is Outcome.REFRESHED),
             skipped=self.skipped + (outcome is Outcome.SKIPPED),
             failed=self.failed + (outcome is Outcome.FAILED),

@@ -76,6 +76,8 @@ def forecast_message(forecast: Forecast) -> token_pb2.GetRefreshForecastResponse
         consent_overdue=forecast.consent_overdue,
         consent_endless=forecast.consent_endless,
         consent_ends=[span_message(span) for span in forecast.consent_ends],
+        access_later=forecast.access_later,
+        consent_later=forecast.consent_later,
     )
 
 

@@ -28,7 +28,11 @@ def news_message(news: Told | Tally) -> token_pb2.RefreshAllResponse:
     if isinstance(news, Tally):
         return token_pb2.RefreshAllResponse(
             summary=token_pb2.RefreshSummary(
-                total=news.total, refreshed=news.refreshed, skipped=news.skipped, failed=news.failed
+                total=news.total,
+                refreshed=news.refreshed,
+                skipped=news.skipped,
+                failed=news.failed,
+                dry_run=news.rehearsed,
             )
         )
     ended, connection = news.ended, news.connection

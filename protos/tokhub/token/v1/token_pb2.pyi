@@ -1034,6 +1034,7 @@ class RefreshSummary(_message.Message):
     REFRESHED_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     """Connections it took in."""
     refreshed: _builtins.int
@@ -1042,6 +1043,8 @@ class RefreshSummary(_message.Message):
     """Of these, the ones that were not due."""
     failed: _builtins.int
     """Of these, the ones that failed."""
+    dry_run: _builtins.bool
+    """Nothing was done: the counts say what would have been, were every refresh to succeed."""
     def __init__(
         self,
         *,
@@ -1049,10 +1052,11 @@ class RefreshSummary(_message.Message):
         refreshed: _builtins.int = ...,
         skipped: _builtins.int = ...,
         failed: _builtins.int = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "refreshed", b"refreshed", "skipped", b"skipped", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "failed", b"failed", "refreshed", b"refreshed", "skipped", b"skipped", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1959,6 +1963,8 @@ class GetRefreshForecastResponse(_message.Message):
     CONSENT_OVERDUE_FIELD_NUMBER: _builtins.int
     CONSENT_ENDLESS_FIELD_NUMBER: _builtins.int
     CONSENT_ENDS_FIELD_NUMBER: _builtins.int
+    ACCESS_LATER_FIELD_NUMBER: _builtins.int
+    CONSENT_LATER_FIELD_NUMBER: _builtins.int
     live: _builtins.int
     """Connections that can be refreshed."""
     access_overdue: _builtins.int
@@ -1971,6 +1977,10 @@ class GetRefreshForecastResponse(_message.Message):
     """Connections whose consent has run out."""
     consent_endless: _builtins.int
     """Connections whose consent has no known end."""
+    access_later: _builtins.int
+    """Access tokens that end after these hours: overdue, those of each hour and these make up all that are live."""
+    consent_later: _builtins.int
+    """Connections whose consent runs out after these weeks: with the endless ones, likewise."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -1995,10 +2005,12 @@ class GetRefreshForecastResponse(_message.Message):
         consent_overdue: _builtins.int = ...,
         consent_endless: _builtins.int = ...,
         consent_ends: _abc.Iterable[Global___ForecastSpan] | None = ...,
+        access_later: _builtins.int = ...,
+        consent_later: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ends", b"access_ends", "access_overdue", b"access_overdue", "consent_endless", b"consent_endless", "consent_ends", b"consent_ends", "consent_overdue", b"consent_overdue", "live", b"live", "refreshes_measured_per_second", b"refreshes_measured_per_second", "refreshes_needed_per_second", b"refreshes_needed_per_second", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ends", b"access_ends", "access_later", b"access_later", "access_overdue", b"access_overdue", "consent_endless", b"consent_endless", "consent_ends", b"consent_ends", "consent_later", b"consent_later", "consent_overdue", b"consent_overdue", "live", b"live", "refreshes_measured_per_second", b"refreshes_measured_per_second", "refreshes_needed_per_second", b"refreshes_needed_per_second", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
