@@ -10,7 +10,6 @@ def current_actor() -> str:
     return str(get_contextvars().get("actor", BACKGROUND))
 
 
-def bind_peer(peer: str) -> None:
-    """Bind the machine at the other end of a call, as gRPC names it: until callers have identities, nothing more."""
-    kind, _, address = peer.partition(":")
-    bind_contextvars(actor=f"{kind}:{address.rpartition(':')[0]}" if kind in ("ipv4", "ipv6") else kind)
+def bind_actor(name: str) -> None:
+    """Bind the caller that this task works for."""
+    bind_contextvars(actor=name)

@@ -5,9 +5,20 @@ from typing import Any
 
 import grpc
 
+from libs.rpc.renewing import RenewingChannel
 from libs.rpc.request_id import METADATA_KEY, current_request_id
 from libs.rpc.server import MAX_MESSAGE_BYTES
 from libs.rpc.status import from_rpc_error
+from libs.rpc.tls import Certificates, Material, channel_credentials
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A peer that restarts is found again within a second, not after gRPC's two minutes of back-off.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
 
 Details = grpc.aio.ClientCallDetails
 Continuation = Callable[[Details, Any], Any]
@@ -62,17 +73,18 @@ class StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
             raise from_rpc_error(failure) from None
 
 
-def open_channel(target: str, *, timeout: float = 30.0) -> grpc.aio.Channel:
-    """Return a channel to a service; timeout is in seconds and holds for unary calls that set none."""
-    return grpc.aio.insecure_channel(
-        target,
-        options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
-            # A peer that restarts is found again within a second, not after gRPC's two minutes of back-off.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 1_000),
-        ],
-        interceptors=[UnaryInterceptor(timeout), StreamInterceptor()],
-    )
+def open_channel(target: str, *, timeout: float = 30.0, certificates: Certificates | None = None) -> grpc.aio.Channel:
+    """Return a channel to a service, in plaintext without certificates.
+
+    The timeout is in seconds and holds for unary calls that set none.
+    """
+    interceptors = [UnaryInterceptor(timeout), StreamInterceptor()]
+    if certificates is None:
+        return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
+
+    def connect(material: Material) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(
+            target, channel_credentials(material), options=OPTIONS, interceptors=interceptors
+        )
+
+    return RenewingChannel(certificates, connect)

@@ -14,8 +14,10 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from libs.errors import DeadlineExceeded, Internal, TokhubError
-from libs.rpc.actor import bind_peer
+from libs.errors import DeadlineExceeded, Internal, NotAllowed, TokhubError
+from libs.rpc.actor import bind_actor
+from libs.rpc.gate import Gate
+from libs.rpc.identity import Context
 from libs.rpc.request_id import METADATA_KEY, bind_request_id
 from libs.rpc.status import CODES, OPAQUE, to_status
 from libs.rpc.unpack import unpacking, unpacking_once
@@ -24,9 +26,9 @@ DEFAULT_TIMEOUT = 60.0  # seconds for a unary call whose caller set no deadline
 # Taken off the caller's deadline, so that our own error arrives before gRPC cuts the call without one.
 REPORT_MARGIN = 0.02
 
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
-QUIET = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+HEALTH = "/grpc.health.v1.Health/"
+REFLECTION = "/grpc.reflection."
 
 log = structlog.get_logger()
 
@@ -53,8 +55,9 @@ class Ending:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps unary and server-streaming methods; the suite has no others. Requests to repeated ones are read once."""
 
-    def __init__(self, metrics: RpcMetrics, repeated: Collection[str] = ()) -> None:
+    def __init__(self, metrics: RpcMetrics, gate: Gate, repeated: Collection[str] = ()) -> None:
         self._metrics = metrics
+        self._gate = gate
         self._repeated = frozenset(repeated)
         self._handlers: dict[str, Handler] = {}
 
@@ -69,12 +72,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if known:
             return known
         handler = await continuation(handler_call_details)
-        if handler is None or method.startswith(QUIET):
+        if handler is None or method.startswith(HEALTH):
             return handler
         self._handlers[method] = self._wrapped(method, handler)
         return self._handlers[method]
 
     def _wrapped(self, method: str, handler: Any) -> Handler:
+        if method.startswith(REFLECTION):
+            return grpc.stream_stream_rpc_method_handler(
+                self._described(method, handler.stream_stream),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         unpack = unpacking_once if method in self._repeated else unpacking
         codec: dict[str, Any] = {
             "request_deserializer": unpack(handler.request_deserializer),
@@ -102,14 +111,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return answer
 
+    def _described(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        async def answer(requests: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                self._gate.check(self._gate.recognise(context), method)
+            except NotAllowed as denied:
+                await refuse(denied, context)
+            async for response in behaviour(requests, context):
+                yield response
+
+        return answer
+
     @asynccontextmanager
     async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
         structlog.contextvars.clear_contextvars()
         request_id = bind_request_id(offered_request_id(context))
-        bind_peer(context.peer())
         started = time.perf_counter()
         ending = Ending()
         try:
+            caller = self._gate.recognise(context)
+            bind_actor(caller.name)
+            self._gate.check(caller, method)
             yield
         except Exception as error:  # noqa: BLE001 - grpc.aio sends the text of whatever escapes to the caller
             ending = end_with(error, method)
@@ -119,15 +141,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         finally:
             self._report(method, ending, time.perf_counter() - started)
         if ending.failure:
-            status = rpc_status.to_status(to_status(ending.failure))
-            trailers = (*status.trailing_metadata, (METADATA_KEY, request_id))
-            context.set_trailing_metadata(trailers)
-            await context.abort(status.code, status.details, trailers)
+            await refuse(ending.failure, context, (METADATA_KEY, request_id))
 
     def _report(self, method: str, ending: Ending, seconds: float) -> None:
         self._metrics.calls.labels(method, ending.code, ending.reason).inc()
         self._metrics.seconds.labels(method).observe(seconds)
         log.info("rpc", method=method, status=ending.code, reason=ending.reason, ms=round(seconds * 1000, 2))
+
+
+async def refuse(failure: TokhubError, context: Context, *trailers: tuple[str, str]) -> None:
+    """End a call with an error, and more trailers beside it."""
+    status = rpc_status.to_status(to_status(failure))
+    trailing = (*status.trailing_metadata, *trailers)
+    context.set_trailing_metadata(trailing)
+    await context.abort(status.code, status.details, trailing)
 
 
 def raise_if_unfit(request: Message | Exception) -> None:

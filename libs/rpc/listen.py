@@ -1,21 +1,32 @@
-"""Where a service may listen: plaintext, and so this machine only."""
+"""Where services may listen and be called: in plaintext on this machine only, anywhere with certificates."""
 
 import ipaddress
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationInfo
+
+# The setting of libs/rpc/settings.py that is last and so stands for all three.
+CERTIFIED = "tls_key"
 
 
-def check_listen(text: str) -> str:
-    """Return host:port of this machine, or a unix socket; raise ValueError."""
+def check_address(text: str, info: ValidationInfo) -> str:
+    """Return host:port, or a unix socket; raise ValueError for another machine's when there are no certificates."""
     if text.startswith("unix:"):
         return text
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535:
+    if not host or not colon or not port.isdigit() or int(port) > 65_535:
         raise ValueError("must be host:port, as in 127.0.0.1:50051")
-    if host != "localhost" and not is_loopback(host.strip("[]")):
-        raise ValueError("must be an address of this machine, as 127.0.0.1: calls are not encrypted yet")
+    if not is_local(text) and info.data.get(CERTIFIED) is None:
+        raise ValueError(
+            "must be an address of this machine, as 127.0.0.1, unless TLS_CA, TLS_CERT and TLS_KEY are set"
+        )
     return text
+
+
+def is_local(address: str) -> bool:
+    """Return whether only this machine can be at the other end of an address, host:port or a unix socket."""
+    host = address.rpartition(":")[0].strip("[]")
+    return address.startswith("unix:") or host == "localhost" or is_loopback(host)
 
 
 def is_loopback(host: str) -> bool:
@@ -26,4 +37,5 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-Listen = Annotated[str, AfterValidator(check_listen)]
+Listen = Annotated[str, AfterValidator(check_address)]
+Target = Annotated[str, AfterValidator(check_address)]

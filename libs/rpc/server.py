@@ -12,8 +12,13 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from libs.errors import ServerMisconfig
+from libs.rpc.gate import CertificateGate, LocalGate
 from libs.rpc.health import Health
 from libs.rpc.interceptor import CallInterceptor, RpcMetrics
+from libs.rpc.listen import is_local
+from libs.rpc.policy import Access
+from libs.rpc.tls import server_credentials
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
@@ -51,19 +56,32 @@ class Readiness:
 
 
 class RpcServer:
-    """Serves while its context is open; health says NOT_SERVING before a stream ends or a call is turned away."""
+    """Serves while its context is open; health says NOT_SERVING before a stream ends or a call is turned away.
+
+    Without an access it serves in plaintext whoever reaches this machine's own addresses.
+    """
 
     def __init__(
-        self, *, listen: str, services: Sequence[RpcService], registry: CollectorRegistry, readiness: Readiness
+        self,
+        *,
+        listen: str,
+        services: Sequence[RpcService],
+        registry: CollectorRegistry,
+        readiness: Readiness,
+        access: Access | None = None,
     ) -> None:
+        if access is None and not is_local(listen):
+            raise ServerMisconfig(f"{listen} is not of this machine alone: calls need certificates there.")
         self.port = 0
         self._listen = listen
         self._services = services
         self._checks = readiness.checks
+        self._access = access
         self._health = Health()
         repeated = [f"/{service.name}/{method}" for service in services for method in service.repeated]
+        gate = CertificateGate(access.policy) if access else LocalGate()
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(RpcMetrics(registry), repeated)],
+            interceptors=[CallInterceptor(RpcMetrics(registry), gate, repeated)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_metadata_size", MAX_METADATA_BYTES),
@@ -77,7 +95,7 @@ class RpcServer:
             service.register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
-        self.port = self._server.add_insecure_port(self._listen)
+        self.port = self._bind()
         await self._look()
         await self._server.start()
         self._looking = asyncio.create_task(self._keep_looking())
@@ -95,6 +113,12 @@ class RpcServer:
             service.end_streams()
         await self._server.stop(GRACE)
         log.info("stopped", listen=self._listen)
+
+    def _bind(self) -> int:
+        if self._access is None:
+            log.warning("calls are not encrypted, and callers not told apart: set TLS_CA, TLS_CERT and TLS_KEY")
+            return self._server.add_insecure_port(self._listen)
+        return self._server.add_secure_port(self._listen, server_credentials(self._access.certificates))
 
     async def _keep_looking(self) -> None:
         while True:

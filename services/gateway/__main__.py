@@ -99,7 +99,7 @@ async def main(stop: asyncio.Event) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     life = Life(version=version("tokhub"), clock=clock, started=clock.monotonic(), stopping=stop)
-    targets = Targets(token=settings.token_target, sync=settings.sync_target)
+    targets = Targets(token=settings.token_target, sync=settings.sync_target, certificates=settings.certificates(clock))
     limiting = Limiting(settings=settings, clock=clock)
     async with open_backends(targets) as backends, open_gates(limiting, registry) as gates:
         parts = Parts(

@@ -12,6 +12,7 @@ from tokhub.token.v1 import token_pb2_grpc
 
 from libs.errors import TokhubError, TryLater
 from libs.rpc.client import open_channel
+from libs.rpc.tls import Certificates
 
 HEALTH_TIMEOUT = 2.0  # seconds
 OK = "ok"
@@ -22,10 +23,15 @@ EVERYTHING = ""  # grpc.health's name for the whole process
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """Where the services listen."""
+    """Where the services listen, and what tells them who calls."""
 
     token: str
     sync: str
+    certificates: Certificates | None = None
+
+    def open(self, target: str) -> Channel:
+        """Return a channel to one of them."""
+        return open_channel(target, certificates=self.certificates)
 
 
 class ServiceHealth:
@@ -120,10 +126,10 @@ class Backends:
 async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
     """Open channels to the services while the context is open; services that are down are found when they are up."""
     async with AsyncExitStack() as stack:
-        token = await stack.enter_async_context(open_channel(targets.token))
-        sync = await stack.enter_async_context(open_channel(targets.sync))
-        watches = await stack.enter_async_context(open_channel(targets.sync))
-        exports = await stack.enter_async_context(open_channel(targets.sync))
+        token = await stack.enter_async_context(targets.open(targets.token))
+        sync = await stack.enter_async_context(targets.open(targets.sync))
+        watches = await stack.enter_async_context(targets.open(targets.sync))
+        exports = await stack.enter_async_context(targets.open(targets.sync))
         runs = sync_pb2_grpc.SyncServiceStub(sync)
         yield Backends(
             connections=token_pb2_grpc.ConnectionServiceStub(token),

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from libs.rpc.listen import Target
+from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
-from libs.settings import ServiceSettings
 from services.gateway.addresses import Network, WrongNetwork, parse_networks
 from services.gateway.auth import AdminKey, Role, WrongKey, admin_key, parse_keys
 
@@ -47,13 +48,13 @@ def origins(value: object) -> object:
     return listed
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(RpcSettings):
     """The gateway's settings; defaults suit one machine."""
 
     host: str = "127.0.0.1"
     port: int = Field(3000, ge=0, le=65_535)
-    token_target: str = Field("127.0.0.1:50051")
-    sync_target: str = Field("127.0.0.1:50052")
+    token_target: Target = Field("127.0.0.1:50051")
+    sync_target: Target = Field("127.0.0.1:50052")
     database_url: Secret | None = None
     # How many gateways take part in the work; one that cannot reach the others' counts gives out its share alone.
     gateway_replicas: int = Field(1, ge=1, le=1_000)

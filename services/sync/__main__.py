@@ -23,6 +23,7 @@ from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.client import open_channel
+from libs.rpc.policy import Access
 from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
 from libs.tiktok.address import origin_of
@@ -76,6 +77,7 @@ from services.sync.core.work_item import FailureRule, ItemWorker
 from services.sync.domain.jobs import Job
 from services.sync.domain.links import ConnectLinks
 from services.sync.domain.retry import RetryRule
+from services.sync.policy import POLICY
 from services.sync.servicers.reports import ReportServicer
 from services.sync.servicers.stats import StatsServicer
 from services.sync.servicers.stores import StoreServicer
@@ -206,7 +208,9 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
         dsn, handlers={CHANNEL: hints.announce}, on_gap=hints.announce_all, clock=SystemClock()
     )
     await stack.enter_async_context(listener)
-    channel = await stack.enter_async_context(open_channel(settings.token_target))
+    channel = await stack.enter_async_context(
+        open_channel(settings.token_target, certificates=settings.certificates(SystemClock()))
+    )
     transport = await stack.enter_async_context(Transport())
     database = Database(pool)
     budget = SharedBudget(log=SlotLog(database=database, limit=settings.rate_limit), clock=SystemClock())
@@ -261,10 +265,17 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             services=proto_services(core),
             registry=registry,
             readiness=Readiness(checks={"database": outside.database.answers}),
+            access=access_to(settings),
         )
         await stack.enter_async_context(server)
         stack.callback(outside.budget.stop)
         yield server
+
+
+def access_to(settings: SyncSettings) -> Access | None:
+    """Return who may call what, None when callers cannot be told apart."""
+    certificates = settings.certificates(SystemClock())
+    return Access(certificates=certificates, policy=POLICY) if certificates else None
 
 
 async def serve(settings: SyncSettings, stop: asyncio.Event) -> None:

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator
 
-from libs.rpc.listen import Listen
+from libs.rpc.listen import Listen, Target
+from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
-from libs.settings import ServiceSettings
 from libs.tiktok.address import Origin, Url
 from services.sync.domain.cron import parse_cron
 from services.sync.domain.jobs import Job
@@ -30,12 +30,12 @@ def check_zone(name: str) -> str:
 AtWork = Annotated[int, Field(ge=1, le=MOST_AT_WORK)]
 
 
-class SyncSettings(ServiceSettings):
+class SyncSettings(RpcSettings):
     """Every field is the variable of its name in capitals."""
 
     database_url: Secret
     sync_listen: Listen = "127.0.0.1:50052"
-    token_target: str = "127.0.0.1:50051"
+    token_target: Target = "127.0.0.1:50051"
     sync_metrics_port: int = Field(default=9102, ge=0, le=65_535)
     log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"
     # An item uses a connection for a few milliseconds at a time.

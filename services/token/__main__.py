@@ -22,6 +22,7 @@ from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
+from libs.rpc.policy import Access
 from libs.rpc.server import Readiness, RpcServer
 from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
 from libs.tiktok.transport import Transport
@@ -38,6 +39,7 @@ from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
 from services.token.core.state import derive
 from services.token.core.upkeep import upkeep
+from services.token.policy import policy
 from services.token.settings import TokenSettings
 
 SCHEMA = "credentials"
@@ -67,10 +69,20 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         readiness = await stack.enter_async_context(at_work(core, grounds, dsn))
         stack.enter_context(serve_metrics(settings.token_metrics_port, grounds.registry))
         server = RpcServer(
-            listen=settings.token_listen, services=proto_services(core), registry=grounds.registry, readiness=readiness
+            listen=settings.token_listen,
+            services=proto_services(core),
+            registry=grounds.registry,
+            readiness=readiness,
+            access=access_to(settings),
         )
         await stack.enter_async_context(server)
         await stop.wait()
+
+
+def access_to(settings: TokenSettings) -> Access | None:
+    """Return who may call what, None when callers cannot be told apart."""
+    certificates = settings.certificates(SystemClock())
+    return Access(certificates=certificates, policy=policy(settings.token_readers)) if certificates else None
 
 
 @asynccontextmanager

@@ -151,8 +151,10 @@ def test_what_is_no_secret_stays(text: str) -> None:
 def test_the_outcome_of_a_call_is_not_taken_for_a_secret() -> None:
     (line,) = run("""
         from prometheus_client import CollectorRegistry
+        from libs.rpc.gate import LocalGate
         from libs.rpc.interceptor import CallInterceptor, Ending, RpcMetrics
-        CallInterceptor(RpcMetrics(CollectorRegistry()))._report("/a/B", Ending("NOT_FOUND", "STORE_NOT_FOUND"), 0.5)
+        around = CallInterceptor(RpcMetrics(CollectorRegistry()), LocalGate())
+        around._report("/a/B", Ending("NOT_FOUND", "STORE_NOT_FOUND"), 0.5)
     """)
     assert {"/a/B", "NOT_FOUND", "STORE_NOT_FOUND", 500.0} <= set(line.values())
 

@@ -12,6 +12,7 @@ from tokhub.sync.v1 import sync_pb2 as pb
 from tokhub.sync.v1 import sync_pb2_grpc as stubs
 
 from libs.rpc.client import open_channel
+from libs.rpc.policy import Access
 from libs.rpc.request_id import current_request_id
 from libs.rpc.server import Check, Readiness, RpcServer, RpcService
 
@@ -109,12 +110,9 @@ class Served:
         return self.registry.get_sample_value("tokhub_rpc_calls_total", labels)
 
 
-@asynccontextmanager
-async def serve(**checks: Check) -> AsyncIterator[Served]:
-    """Serve on a free port while the context is open."""
-    behaviour = Behaviour()
-    registry = CollectorRegistry()
-    server = RpcServer(
+def server_of(behaviour: Behaviour, registry: CollectorRegistry, access: Access | None, **checks: Check) -> RpcServer:
+    """A server of both methods on a free port."""
+    return RpcServer(
         listen="127.0.0.1:0",
         services=[
             RpcService(name=STORE_SERVICE, register=behaviour.register_stores),
@@ -122,7 +120,16 @@ async def serve(**checks: Check) -> AsyncIterator[Served]:
         ],
         registry=registry,
         readiness=Readiness(checks=checks),
+        access=access,
     )
+
+
+@asynccontextmanager
+async def serve(**checks: Check) -> AsyncIterator[Served]:
+    """Serve on a free port while the context is open."""
+    behaviour = Behaviour()
+    registry = CollectorRegistry()
+    server = server_of(behaviour, registry, None, **checks)
     async with server, open_channel(f"127.0.0.1:{server.port}") as channel:
         clients = (stubs.StoreServiceStub(channel), stubs.SyncServiceStub(channel))
         yield Served(behaviour, registry, server, *clients)

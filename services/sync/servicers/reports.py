@@ -2,7 +2,7 @@
 
 from tokhub.sync.v1 import report_pb2, report_pb2_grpc
 
-from libs.rpc.interceptor import Context
+from libs.rpc.identity import Context
 from services.sync.core.reports import USUAL_STORES, Reports
 from services.sync.domain.reports import Period
 from services.sync.servicers.page_tokens import growth_behind, growth_token

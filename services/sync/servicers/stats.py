@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from tokhub.sync.v1 import account_pb2, export_pb2, sync_pb2, sync_pb2_grpc
 
-from libs.rpc.interceptor import Context
+from libs.rpc.identity import Context
 from services.sync.core.export import Exports
 from services.sync.core.metrics import CreatorMetrics
 from services.sync.core.stats import USUAL_VIDEOS, Stats

@@ -2,7 +2,7 @@
 
 from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 
-from libs.rpc.interceptor import Context
+from libs.rpc.identity import Context
 from services.sync.core.stores import USUAL_PAGE, Stores
 from services.sync.domain.stores import StoreChanges, StoreDraft, StoreField
 from services.sync.servicers.page_tokens import store_behind, store_token

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 
-from libs.rpc.interceptor import Context
+from libs.rpc.identity import Context
 from services.sync.core.cancel_run import RunCanceller
 from services.sync.core.show_run import RunViewer
 from services.sync.core.show_schedule import ScheduleDesk

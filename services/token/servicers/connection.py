@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.errors import InvalidField, ServerMisconfig
-from libs.rpc.interceptor import Context
+from libs.rpc.identity import Context
 from services.token.core.authorization import Authorization, Redirect
 from services.token.core.connections import Filter
 from services.token.core.directory import Directory

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.rpc.interceptor import DEFAULT_TIMEOUT, Context
+from libs.rpc.identity import Context
+from libs.rpc.interceptor import DEFAULT_TIMEOUT
 from services.token.core.batch import BatchTokens
 from services.token.core.refresh_all import RefreshAll
 from services.token.core.tokens import TokensPort

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from google.protobuf.duration_pb2 import Duration
 from tokhub.token.v1 import vault_pb2, vault_pb2_grpc
 
-from libs.rpc.interceptor import Context
+from libs.rpc.identity import Context
 from services.token.core.journal import UnreadableRecord
 from services.token.core.key_ring import KeyRingPort, KeyStanding
 from services.token.core.rotation import KeyRotation, Rotation, Stage

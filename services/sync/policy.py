@@ -1,0 +1,42 @@
+"""Who may call which method of the sync service."""
+
+from libs.rpc.identity import OPERATOR
+from libs.rpc.policy import OPERATORS, Policy, Table
+
+ADMINS = frozenset({"svc/gateway", OPERATOR})
+
+TABLE: Table = {
+    "tokhub.sync.v1.StoreService": {
+        "CreateStore": ADMINS,
+        "GetStore": ADMINS,
+        "ListStores": ADMINS,
+        "UpdateStore": ADMINS,
+        "DeleteStore": ADMINS,
+    },
+    "tokhub.sync.v1.StatsService": {
+        "ListUserStats": ADMINS,
+        "ListVideoStats": ADMINS,
+        "GetAccountMetrics": ADMINS,
+        "ExportStats": ADMINS,
+    },
+    "tokhub.sync.v1.ReportService": {
+        "ListGrowth": ADMINS,
+        "ListTopVideos": ADMINS,
+        "ListDailyTotals": ADMINS,
+        "ListCompleteness": ADMINS,
+    },
+    "tokhub.sync.v1.SyncService": {
+        "StartSync": ADMINS,
+        "WatchSync": ADMINS,
+        "GetRun": ADMINS,
+        "ListRuns": ADMINS,
+        "CancelRun": ADMINS,
+        "GetSchedule": ADMINS,
+        "ListSyncLogs": ADMINS,
+        "RunScheduledJob": ADMINS,
+        # One call for a person at a terminal; the gateway starts and watches.
+        "RunSync": OPERATORS,
+    },
+}
+
+POLICY = Policy(TABLE)

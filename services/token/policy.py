@@ -1,0 +1,52 @@
+"""Who may call which method of the token service."""
+
+from collections.abc import Iterable
+
+from libs.rpc.identity import OPERATOR
+from libs.rpc.policy import OPERATORS, Policy, Table
+
+GATEWAY, SYNC = "svc/gateway", "svc/sync"
+# Stands for every service that TOKEN_READERS names.
+READER = "reader"
+
+READERS = frozenset({SYNC, READER, OPERATOR})
+# The gateway faces the internet: whoever takes it over still gets no token.
+ADMINS = frozenset({GATEWAY, OPERATOR})
+EITHER = frozenset({GATEWAY, SYNC, OPERATOR})
+
+TABLE: Table = {
+    "tokhub.token.v1.TokenService": {
+        "GetValidToken": READERS,
+        "BatchGetValidTokens": READERS,
+        "WatchTokens": READERS,
+        "RefreshToken": EITHER,
+        "RefreshAll": EITHER,
+    },
+    "tokhub.token.v1.ConnectionService": {
+        "StartAuthorization": ADMINS,
+        "CompleteAuthorization": ADMINS,
+        "HandleProviderEvent": ADMINS,
+        "ExplainConnection": ADMINS,
+        "GetRefreshForecast": ADMINS,
+        "GetConnection": EITHER,
+        "ListConnections": EITHER,
+        "Disconnect": EITHER,
+        "ImportConnections": OPERATORS,
+    },
+    "tokhub.token.v1.VaultService": {
+        "GetKeyRing": OPERATORS,
+        "RotateKeys": OPERATORS,
+        "VerifyVault": OPERATORS,
+    },
+}
+
+
+def policy(readers: Iterable[str]) -> Policy:
+    """Return the policy in which services of these names may read tokens too."""
+    named = frozenset(f"svc/{name}" for name in readers)
+    return Policy(
+        {
+            service: {method: roles | named if READER in roles else roles for method, roles in methods.items()}
+            for service, methods in TABLE.items()
+        }
+    )
