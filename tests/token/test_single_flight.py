@@ -12,7 +12,7 @@ from services.token.__main__ import SCHEMA
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.providers import TIKTOK_DEADLINE
 from services.token.core.connections import Held, Setback
-from services.token.core.exchange import SECOND_TRY_AFTER, refreshed
+from services.token.core.exchange import CALL_TAKES, SECOND_TRY_AFTER, refreshed
 from services.token.core.refresh import LEASE
 from services.token.domain.connection import Connection, Need, Reference, Status
 from tests.token.conftest import House, store
@@ -214,6 +214,7 @@ async def test_more_life_than_a_token_has_is_not_asked_for(house: House) -> None
 
 def test_deadlines_leave_room_inside_the_lease() -> None:
     assert 2 * TIKTOK_DEADLINE + SECOND_TRY_AFTER[1] + 5 < LEASE
+    assert TIKTOK_DEADLINE <= CALL_TAKES
 
 
 async def test_who_comes_the_moment_a_flight_has_landed_takes_off_again(

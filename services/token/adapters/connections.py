@@ -174,6 +174,10 @@ class PostgresConnections:
         """Take the lease when the need is unmet and nobody holds it."""
         return await self._leases.take(connection_id, need, lease)
 
+    async def holds(self, lease: Lease, seconds: float) -> bool:
+        """Return whether a lease is in force and stays so for seconds."""
+        return await self._leases.lasts(lease, seconds)
+
     @repeated
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
         """Store new tokens if the row still has the lease's version; a repeat of a save that worked says so."""

@@ -81,6 +81,11 @@ RETAKE = f"""
         greatest({UNANSWERED} - 1, 0) AS unanswered, {PUT_BACK} AS put_back
 """
 
+LASTS = """
+    SELECT EXISTS (SELECT FROM connections
+        WHERE id = $1 AND lease_owner = $2 AND lease_until > clock_timestamp() + make_interval(secs => $3))
+"""
+
 
 class Leases:
     """Takes leases; replica names this process, and every lease has a name of its own behind it."""
@@ -98,6 +103,11 @@ class Leases:
             if not was_cut(error):
                 raise
         return await self._take(connection_id, need, seconds)
+
+    async def lasts(self, lease: Lease, seconds: float) -> bool:
+        """Return whether a lease is in force and stays so for seconds, by the database's clock."""
+        async with borrow(self._pool) as database:
+            return bool(await database.fetchval(LASTS, lease.id, lease.name, seconds))
 
     @repeated
     async def _take(self, connection_id: UUID, need: Need, seconds: float) -> Lease | None:

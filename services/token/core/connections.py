@@ -105,6 +105,10 @@ class ConnectionsPort(Protocol):
         """Take the lease for lease seconds when the need is unmet and nobody holds it; else None."""
         ...
 
+    async def holds(self, lease: Lease, seconds: float) -> bool:
+        """Return whether a lease is in force and stays so for seconds."""
+        ...
+
     async def save(self, lease: Lease, grant: Grant, sealed: SealedTokens) -> bool:
         """Store new tokens if the row still has the lease's version, whoever holds the lease by now."""
         ...

@@ -39,6 +39,7 @@ from services.token.domain.connection import Connection, Status, Why
 from services.token.domain.grant import Grant
 
 SECOND_TRY_AFTER = (2.0, 4.0)  # seconds; the one repeat after an unknown outcome
+CALL_TAKES = 15.0  # seconds that TikTok is given, and that must be left of a lease
 FIRST_PAUSE = 5.0  # seconds after the first failure, doubled by each further one
 LONGEST_PAUSE = 900.0
 # How long the process that presented a token first is waited for, once that token has been refused.
@@ -48,6 +49,10 @@ JOURNALS_TAKE = 30.0  # seconds that all replicas have to look into their journa
 Answer = Callable[[Held], None]
 
 log = structlog.get_logger()
+
+
+class LeaseEnded(Unknown):
+    """A token was presented without an answer, and what becomes of it is for the next who has the lease."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +130,7 @@ class Exchange:
         provider = lease.connection.provider
         port = port_of(self._providers, provider)
         try:
-            grant = await (port.refresh(token) if lease.unanswered > 0 else self._present(port, token))
+            grant = await (port.refresh(token) if lease.unanswered > 0 else self._present(lease, port, token))
         except (NotSent, Unknown, Unreadable):
             self._breaker.failed(provider)
             raise
@@ -156,15 +161,20 @@ class Exchange:
             log.error("stored token does not open", connection=str(lease.id), why=str(error))
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
 
-    async def _present(self, port: ProviderPort, token: Secret) -> Grant:
+    async def _present(self, lease: Lease, port: ProviderPort, token: Secret) -> Grant:
         """Spend a token, with one repeat after an unknown outcome: a server may end the whole grant at more.
+
+        The repeat is this process's only while the lease is: whoever has it by then presents the token once, and knows
+        that it has been presented before.
 
         What became of the first use stays unknown unless the second brings tokens or a refusal of this one.
         """
         try:
             return await port.refresh(token)
-        except Unknown:
+        except Unknown as outcome:
             await self._clock.sleep(random.uniform(*SECOND_TRY_AFTER))  # noqa: S311 - jitter
+            if not await self._holds(lease):
+                raise LeaseEnded(str(outcome)) from None
         try:
             return await port.refresh(token)
         except AppRefused as outcome:
@@ -176,6 +186,13 @@ class Exchange:
             raise Unknown(str(outcome), retry_after=outcome.retry_after) from None
         except (NotSent, Unreadable) as outcome:
             raise Unknown(str(outcome)) from None
+
+    async def _holds(self, lease: Lease) -> bool:
+        """Return whether a lease lasts for one more call; of one that cannot be asked for nobody knows."""
+        try:
+            return await self._connections.holds(lease, CALL_TAKES)
+        except StorageUnavailable:
+            return False
 
     async def _keep(self, lease: Lease, grant: Grant, answer: Answer) -> None:
         """Keep new tokens, then say what was wrong with their answer; raise UpstreamBadResponse for no access token."""
@@ -239,6 +256,9 @@ class Exchange:
         log.warning("refresh overtaken", connection=str(lease.id), had=str(lease.version))
 
     async def _suspect(self, lease: Lease, outcome: Unknown) -> None:
+        if isinstance(outcome, LeaseEnded):
+            log.warning("lease ended before its token could be presented again", connection=str(lease.id))
+            return
         pause = max(outcome.retry_after, pause_after(lease.failures))
         await self._give_back(lease, Setback(pause=pause, status=Status.SUSPECT, reason=Why.LOST_RESPONSE))
         log.error("refresh ended without an answer", connection=str(lease.id))
