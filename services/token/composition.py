@@ -169,6 +169,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         Retention(rows=events, age=PROVIDER_EVENTS_KEPT).sweep,
         Retention(rows=timeline, age=timedelta(days=settings.token_events_days)).sweep,
         disconnection.revoke_due,
+        disconnection.carry_out_owed,
         runs.lose,
         *shop_chores,
     )
@@ -275,7 +276,14 @@ def build_authorization(base: Base) -> Authorization:
 def build_disconnection(base: Base) -> Disconnection:
     """Put together what ends connections."""
     rows = PostgresRevocations(pool=base.grounds.pool, replica=base.grounds.replica)
-    parts = disconnection.Parts(rows=rows, providers=base.providers, journal=base.grounds.journal, vault=base.vault)
+    parts = disconnection.Parts(
+        connections=base.connections,
+        rows=rows,
+        providers=base.providers,
+        journal=base.grounds.journal,
+        replay=PostgresReplay(pool=base.grounds.pool, vault=base.vault),
+        vault=base.vault,
+    )
     return Disconnection(parts)
 
 

@@ -64,8 +64,8 @@ LIVE_BEHIND = """
 DISCONNECT = recorded(
     """
     UPDATE connections SET
-        status = 'DISCONNECTED', epoch = $2, generation = $3, access_token = '', refresh_token = '',
-        shops_due_at = NULL, lease_owner = NULL, lease_until = NULL,
+        status = 'DISCONNECTED', epoch = $2, generation = greatest(generation, $3),
+        access_token = '', refresh_token = '', shops_due_at = NULL, lease_owner = NULL, lease_until = NULL,
         intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1 AND (epoch, generation) < ($2, $3)
     RETURNING id, epoch, generation

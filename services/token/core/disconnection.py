@@ -1,4 +1,10 @@
-"""Ends connections: the row at once and for good, the grant at TikTok as soon as TikTok can be asked."""
+"""Ends connections: the row at once and for good, the grant at TikTok as soon as TikTok can be asked.
+
+A disconnect is journaled before its row is written. The other way round, a death in between and a database restored to
+an older copy would bring the connection back to life. What is journaled is carried out: if its row cannot be written
+now, by this process as soon as it can be; if this process dies, by the next one's replay. So nothing waits in a journal
+to end, days later, a connection that has gone on living; and one that was connected again since has a later epoch.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,10 +17,11 @@ import structlog
 
 from libs.errors import ConnectionNotFound, StorageUnavailable
 from libs.vault.ring import CannotOpen
-from services.token.core.journal import Entry, JournalPort
+from services.token.core.connections import ConnectionsPort
+from services.token.core.journal import Entry, JournalPort, ReplayPort
 from services.token.core.provider import AppRefused, Irrevocable, Outcome, Providers, Refused, Unknown, port_of
 from services.token.core.vault import SealedTokens, Vault
-from services.token.domain.connection import Connection, Provider, Reference, Version
+from services.token.domain.connection import Connection, Provider, Reference, Status, Version
 
 PATIENCE = 5.0  # seconds that a caller waits for TikTok; the work goes on behind it
 AT_ONCE = 20
@@ -77,9 +84,11 @@ class RevocationsPort(Protocol):
 class Parts:
     """What disconnecting is made of."""
 
+    connections: ConnectionsPort
     rows: RevocationsPort
     providers: Providers
     journal: JournalPort
+    replay: ReplayPort
     vault: Vault
 
 
@@ -87,29 +96,31 @@ class Disconnection:
     """Disconnects, and revokes in the background what could not be revoked at once."""
 
     def __init__(self, parts: Parts) -> None:
+        self._connections = parts.connections
         self._rows = parts.rows
         self._providers = parts.providers
         self._journal = parts.journal
+        self._replay = parts.replay
         self._vault = parts.vault
+        self._ending: set[asyncio.Task[Connection]] = set()
         self._revoking: set[asyncio.Task[None]] = set()
+        self._owed: dict[UUID, Entry] = {}
 
     async def disconnect(self, reference: Reference) -> tuple[Connection, Revocation]:
-        """End a connection; whatever TikTok says or does not say, it stays ended. Raises ConnectionNotFound."""
-        ended = await self._rows.disconnect(reference)
-        if ended is None:
-            raise ConnectionNotFound
-        connection, was_live = ended
-        if was_live:
-            task = asyncio.create_task(self._finish(connection), name=f"disconnect {connection.id}")
-            self._revoking.add(task)
-            task.add_done_callback(self._revoking.discard)
-            await asyncio.wait({task}, timeout=PATIENCE)
+        """End a connection; whatever TikTok says or does not say, it stays ended. Raises ConnectionNotFound.
+
+        A caller who leaves does not stop it half-way.
+        """
+        task = asyncio.create_task(self._end(reference), name="disconnect")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        connection = await asyncio.shield(task)
         return connection, await self._standing(connection)
 
     async def drain(self) -> None:
         """Wait until every disconnect that was begun has asked TikTok."""
-        while self._revoking:
-            await asyncio.gather(*self._revoking, return_exceptions=True)
+        while under_way := [*self._ending, *self._revoking]:
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def revoke_due(self) -> None:
         """End the grants that are due."""
@@ -118,8 +129,45 @@ class Disconnection:
         for pending in await self._rows.take(None, AT_ONCE):
             await self._try(pending)
 
-    async def _finish(self, connection: Connection) -> None:
-        await self._journal.keep(Entry.of(connection, connection.version, None, connection.read_at))
+    async def carry_out_owed(self) -> None:
+        """End the connections whose disconnect is journaled and could not be written."""
+        for entry in list(self._owed.values()):
+            if await self._replay.restore(entry):
+                log.info("a disconnect that was owed is carried out", connection=str(entry.connection_id))
+            self._owed.pop(entry.connection_id, None)
+
+    async def _end(self, reference: Reference) -> Connection:
+        entry = await self._journaled(reference)
+        try:
+            ended = await self._rows.disconnect(reference)
+        except StorageUnavailable as error:
+            if entry is None:
+                raise
+            self._owed[entry.connection_id] = entry
+            raise StorageUnavailable(
+                "The database cannot be used now: the disconnect is on record and follows as soon as it can be."
+            ) from error
+        if ended is None:
+            raise ConnectionNotFound
+        connection, was_live = ended
+        if was_live:
+            task = asyncio.create_task(self._finish(connection, entry), name=f"disconnect {connection.id}")
+            self._revoking.add(task)
+            task.add_done_callback(self._revoking.discard)
+            await asyncio.wait({task}, timeout=PATIENCE)
+        return connection
+
+    async def _journaled(self, reference: Reference) -> Entry | None:
+        """Journal the end of a live connection; None when there is none, or it cannot be journaled."""
+        held = await self._connections.find(reference)
+        if held is None or held.connection.status is Status.DISCONNECTED:
+            return None
+        entry = Entry.of(held.connection, held.connection.version.disconnected(), None, held.connection.read_at)
+        return entry if await self._journal.keep(entry) else None
+
+    async def _finish(self, connection: Connection, entry: Entry | None) -> None:
+        if entry is None or entry.version != connection.version:
+            await self._journal.keep(Entry.of(connection, connection.version, None, connection.read_at))
         try:
             for pending in await self._rows.take(connection.id, AT_ONCE):
                 await self._try(pending)

@@ -60,5 +60,9 @@ class ProviderEvents:
         return effect.outcome
 
     async def _keep_ended(self, connection: Connection) -> None:
-        """Let a database that goes back in time not bring the connection back to life."""
+        """Let a database that goes back in time not bring the connection back to life.
+
+        Unlike a disconnect of ours this needs no entry before its row: TikTok has ended the grant already, so that a
+        connection which came back would be refused at its next refresh.
+        """
         await self._journal.keep(Entry.of(connection, connection.version, None, connection.read_at))

@@ -92,6 +92,10 @@ class Version:
         """Return the version after a refresh."""
         return Version(epoch=self.epoch, generation=self.generation + 1)
 
+    def disconnected(self) -> "Version":
+        """Return the version after a disconnect."""
+        return Version(epoch=self.epoch + 1, generation=self.generation)
+
     def connected(self) -> "Version":
         """Return the version after a new connect; generations go on counting, so that none means two tokens."""
         return Version(epoch=self.epoch + 1, generation=self.generation + 1)
