@@ -78,14 +78,22 @@ def status_of(failure: grpc.aio.AioRpcError) -> status_pb2.Status:
 
 def from_rpc_error(failure: grpc.aio.AioRpcError) -> TokhubError:
     """Return the error that the server raised, or the nearest one for a failure that the server did not word."""
+    return worded(status_of(failure), failure.details() or "") or unworded(failure)
+
+
+def from_status(status: status_pb2.Status) -> TokhubError:
+    """Return the error that an item of an answer holds."""
+    return worded(status, status.message) or errors.Internal()
+
+
+def worded(status: status_pb2.Status, message: str) -> TokhubError | None:
+    """Return the error that a status describes, None when it is none of ours."""
     info = error_details_pb2.ErrorInfo()
     retry = error_details_pb2.RetryInfo()
-    for detail in status_of(failure).details:
+    for detail in status.details:
         detail.Unpack(info)
         detail.Unpack(retry)
-    if info.domain == DOMAIN and info.reason in CLASSES:
-        return rebuild(info, failure.details() or "", retry)
-    return unworded(failure)
+    return rebuild(info, message, retry) if info.domain == DOMAIN and info.reason in CLASSES else None
 
 
 def rebuild(info: error_details_pb2.ErrorInfo, message: str, retry: error_details_pb2.RetryInfo) -> TokhubError:

@@ -43,6 +43,16 @@ async def test_a_call_alone_waits_for_no_company(ferry: Ferry) -> None:
     assert ferry.carried == [[1], [2]]
 
 
+async def test_calls_that_follow_one_another_leave_together(ferry: Ferry) -> None:
+    patient: Together[int, int] = Together(ferry.carry, most=10, apart=0.5)
+    await patient.call(1)
+    second = asyncio.create_task(patient.call(2))
+    await asyncio.sleep(0.02)
+    assert await patient.call(3) == 6
+    assert await second == 4
+    assert ferry.carried == [[1], [2, 3]]
+
+
 async def test_one_that_is_refused_leaves_its_neighbours_alone(ferry: Ferry) -> None:
     answers = await ferry.ask(1, -1, 2)
     assert (answers[0], answers[2]) == (2, 4)

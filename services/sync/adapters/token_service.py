@@ -1,13 +1,16 @@
 """The token service over gRPC: who is connected, and tokens that work."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.errors import ConnectionNotFound
+from libs.errors import ConnectionNotFound, DeadlineExceeded, TokhubError
+from libs.rpc.status import from_status
 from libs.secret import Secret
+from services.sync.adapters.together import Together
 from services.sync.domain.connections import Connection, Standing
 from services.sync.domain.subjects import Subject, SubjectKind
 from services.sync.domain.tokens import AccessToken
@@ -15,6 +18,8 @@ from services.sync.domain.tokens import AccessToken
 PAGE = 1_000
 # Longer than the longest wait for a slot of the budget plus the call itself.
 MIN_TTL = Duration(seconds=120)
+# What is at hand is answered at once; a token that has to be refreshed first keeps its neighbours no longer.
+AT_HAND = 1.0  # seconds
 
 KINDS = {
     SubjectKind.STORE: token_pb2.OWNER_KIND_STORE,
@@ -43,18 +48,17 @@ class TokenClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = token_pb2_grpc.TokenServiceStub(channel)
+        self._at_hand: Together[Subject, AccessToken | None] = Together(self._get_at_hand, most=PAGE)
 
     async def valid(self, subject: Subject) -> AccessToken:
         """Return a token that works now."""
-        return await self._get(token_pb2.GetValidTokenRequest(connection=reference_to(subject), min_ttl=MIN_TTL))
+        return await self._at_hand.call(subject) or await self._get(request_for(subject))
 
     async def replacing(self, subject: Subject, generation: int) -> AccessToken:
         """Return another token than the one TikTok rejected."""
-        return await self._get(
-            token_pb2.GetValidTokenRequest(
-                connection=reference_to(subject), min_ttl=MIN_TTL, rejected_generation=generation
-            )
-        )
+        request = request_for(subject)
+        request.rejected_generation = generation
+        return await self._get(request)
 
     async def refresh_when_due(self, subject: Subject, request_id: str) -> bool:
         """Return whether a token was refreshed; the same request_id never refreshes twice."""
@@ -66,8 +70,34 @@ class TokenClient:
         return answer.refreshed
 
     async def _get(self, request: token_pb2.GetValidTokenRequest) -> AccessToken:
-        answer = await self._stub.GetValidToken(request)
-        return AccessToken(Secret(answer.access_token), answer.generation, frozenset(answer.scopes))
+        return to_token(await self._stub.GetValidToken(request))
+
+    async def _get_at_hand(self, subjects: Sequence[Subject]) -> Sequence[AccessToken | TokhubError | None]:
+        """Return a token or an error for each, None for those that take longer."""
+        request = token_pb2.BatchGetValidTokensRequest(requests=map(request_for, subjects))
+        try:
+            answer = await self._stub.BatchGetValidTokens(request, timeout=AT_HAND)
+        except DeadlineExceeded:
+            return [None] * len(subjects)
+        return [outcome_of(result) for result in answer.results]
+
+
+def request_for(subject: Subject) -> token_pb2.GetValidTokenRequest:
+    """Return the request for a subject's token."""
+    return token_pb2.GetValidTokenRequest(connection=reference_to(subject), min_ttl=MIN_TTL)
+
+
+def to_token(answer: token_pb2.GetValidTokenResponse) -> AccessToken:
+    """Return the token in an answer."""
+    return AccessToken(Secret(answer.access_token), answer.generation, frozenset(answer.scopes))
+
+
+def outcome_of(result: token_pb2.TokenResult) -> AccessToken | TokhubError | None:
+    """Return a token, why there is none, or None when that is not known yet."""
+    if result.HasField("token"):
+        return to_token(result.token)
+    error = from_status(result.status)
+    return None if isinstance(error, DeadlineExceeded) else error
 
 
 class ConnectionClient:
