@@ -14,12 +14,12 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from libs.errors import DeadlineExceeded, Internal, NotAllowed, TokhubError
+from libs.errors import DeadlineExceeded, Internal, NotAllowed, ServerMisconfig, TokhubError
 from libs.rpc.actor import bind_actor
 from libs.rpc.gate import Gate
 from libs.rpc.identity import Context
 from libs.rpc.request_id import METADATA_KEY, bind_request_id
-from libs.rpc.status import CODES, OPAQUE, to_status
+from libs.rpc.status import CODES, NO_METHOD, OPAQUE, to_status
 from libs.rpc.unpack import unpacking, unpacking_once
 
 DEFAULT_TIMEOUT = 60.0  # seconds for a unary call whose caller set no deadline
@@ -173,6 +173,10 @@ def offered_request_id(context: Context) -> str | None:
 
 def end_with(error: Exception, method: str) -> Ending:
     """Return the ending for what escaped a method; the unknown is logged and told to nobody else."""
+    if isinstance(error, NotImplementedError):
+        # What gRPC's generated servicers raise for a method that is declared and not carried out.
+        log.error("method not implemented", method=method)
+        error = ServerMisconfig(NO_METHOD)
     if isinstance(error, TokhubError):
         return Ending(code=code_pb2.Code.Name(CODES[error.reason]), reason=error.reason.value, failure=error)
     log.error("unhandled exception", method=method, exc_info=error)

@@ -11,6 +11,10 @@ from libs.errors import InvalidField, Reason, TokhubError, TryLater
 
 DOMAIN = "tokhub"
 STATUS_KEY = "grpc-status-details-bin"  # the trailer that gRPC itself reserves for google.rpc.Status
+NO_METHOD = (
+    "The service that was asked has no such method: run all services of the suite from one release, "
+    "and check TOKEN_TARGET and SYNC_TARGET."
+)
 OPAQUE = "Something went wrong inside: see the log by the request id."
 
 CODES: dict[Reason, int] = {
@@ -114,6 +118,8 @@ def unworded(failure: grpc.aio.AioRpcError) -> TokhubError:
         return errors.DeadlineExceeded()
     if failure.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return errors.UpstreamUnavailable("A service of the suite cannot be reached now: try again in a moment.")
+    if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
+        return errors.ServerMisconfig(NO_METHOD)
     if failure.code() is grpc.StatusCode.PERMISSION_DENIED:
         return errors.NotAllowed()
     return errors.Internal()

@@ -6,7 +6,17 @@ import pytest
 from tokhub.sync.v1 import sync_pb2 as pb
 from tokhub.sync.v1 import sync_pb2_grpc as stubs
 
-from libs.errors import Internal, InvalidField, Reason, RunNotFound, StoreNotFound, TokhubError, TryLater
+from libs.errors import (
+    Internal,
+    InvalidField,
+    Reason,
+    RunNotFound,
+    ServerMisconfig,
+    StoreNotFound,
+    TokhubError,
+    TryLater,
+)
+from libs.rpc.client import open_channel
 from libs.rpc.status import CLASSES, CODES, OPAQUE
 from tests.rpc.served_rpc import ASKED, WATCHED, Served
 
@@ -106,6 +116,22 @@ async def test_an_unknown_method_is_unimplemented(plain_channel: grpc.aio.Channe
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await nonsense(b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_an_unknown_method_is_named_to_a_caller_of_ours(served: Served) -> None:
+    async with open_channel(served.target) as channel:
+        unary: Any = channel.unary_unary("/tokhub.sync.v1.StoreService/Nonsense")
+        stream: Any = channel.unary_stream("/tokhub.sync.v1.StoreService/Nonsense")
+        with pytest.raises(ServerMisconfig, match="has no such method: run all services of the suite from one release"):
+            await unary(b"")
+        with pytest.raises(ServerMisconfig, match="has no such method"):
+            await anext(aiter(stream(b"")))
+
+
+async def test_a_method_that_is_declared_and_missing_is_named_too(served: Served) -> None:
+    served.behaviour.fail(NotImplementedError("Method not implemented!"))
+    with pytest.raises(ServerMisconfig, match="has no such method"):
+        await served.stores.GetStore(ASKED)
 
 
 async def test_an_oversize_message_is_turned_away(plain_channel: grpc.aio.Channel) -> None:
