@@ -1,12 +1,14 @@
 """A certificate authority for one machine: says who the processes and people of one suite are."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -19,6 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # Clocks differ: what is issued is good from a little before.
 BEFORE = timedelta(minutes=10)
+Names = Sequence[x509.GeneralName]
+
 CALLS = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 CALLS_AND_ANSWERS = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
 
@@ -79,15 +83,25 @@ class Authority:
         """Return it in PEM."""
         return Issued(certificate=self._certificate.public_bytes(Encoding.PEM).decode(), key=pem(self._key))
 
-    def issue(self, uri: str, hosts: Iterable[str], *, now: datetime, life: timedelta) -> Issued:
-        """Return a certificate for whoever the URI names; one with hosts may answer calls to them too."""
+    def stands_for(self, issued: Issued, names: Names, *, until: datetime) -> bool:
+        """Return whether a certificate of this authority says the same until then; ValueError for what is none."""
+        certificate = x509.load_pem_x509_certificate(issued.certificate.encode())
+        with suppress(InvalidSignature, TypeError, x509.ExtensionNotFound):
+            certificate.verify_directly_issued_by(self._certificate)
+            named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            own = load_pem_private_key(issued.key.encode(), None).public_key() == certificate.public_key()
+            return own and list(named) == list(names) and certificate.not_valid_after_utc > until
+        return False
+
+    def issue(self, names: Names, *, now: datetime, life: timedelta) -> Issued:
+        """Return a certificate with these names; whoever has names beside a URI may answer calls too."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.UniformResourceIdentifier(uri), *(host_name(host) for host in hosts)]
+        answers = any(not isinstance(name, x509.UniformResourceIdentifier) for name in names)
         certificate = (
             unsigned(x509.Name([]), self._certificate.subject, key, now, life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(CALLS_AND_ANSWERS if len(names) > 1 else CALLS), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(CALLS_AND_ANSWERS if answers else CALLS), critical=False)
             .sign(self._key, SHA256())
         )
         return Issued(certificate=certificate.public_bytes(Encoding.PEM).decode(), key=pem(key))
@@ -106,6 +120,11 @@ def unsigned(
         .not_valid_before(now - BEFORE)
         .not_valid_after(now + life)
     )
+
+
+def names_of(uri: str, hosts: Iterable[str]) -> list[x509.GeneralName]:
+    """Return what a certificate says: who has it, and where they answer calls."""
+    return [x509.UniformResourceIdentifier(uri), *(host_name(host) for host in hosts)]
 
 
 def host_name(host: str) -> x509.GeneralName:

@@ -1,15 +1,18 @@
 """Asks a program over its own port whether it is ready."""
 
 import aiohttp
-import grpc
 from grpc_health.v1 import health, health_pb2
+
+from libs.errors import TokhubError
+from libs.rpc.client import open_channel
+from libs.rpc.tls import Certificates
 
 PATIENCE = 2.0  # seconds
 
 
-async def serves(target: str) -> bool:
+async def serves(target: str, certificates: Certificates) -> bool:
     """Return whether the gRPC service at host:port says that it serves."""
-    async with grpc.aio.insecure_channel(target) as channel:
+    async with open_channel(target, certificates=certificates) as channel:
         check = channel.unary_unary(
             f"/{health.SERVICE_NAME}/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -17,7 +20,7 @@ async def serves(target: str) -> bool:
         )
         try:
             answer = await check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
-        except grpc.aio.AioRpcError:
+        except TokhubError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 

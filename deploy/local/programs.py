@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from deploy.local import health
+from deploy.local.identities import Identities
 from deploy.local.postgres import DatabaseFiles
 from deploy.local.secret_files import SecretFiles
 from deploy.local.settings import CALLBACK, LocalSettings
@@ -46,6 +47,7 @@ class Suite:
     environ: Mapping[str, str]
     files: SecretFiles
     databases: DatabaseFiles
+    identities: Identities
 
     def programs(self) -> list[Program]:
         """Return the programs in the order they may be stopped in reverse: whoever calls comes after whom it calls."""
@@ -85,8 +87,9 @@ class Suite:
         return self._program(
             "token",
             "services.token",
-            lambda: health.serves(settings.token_target),
+            lambda: health.serves(settings.token_target, self.identities.operator()),
             {
+                **self._certificates("token"),
                 "TOKEN_LISTEN": settings.token_listen,
                 "TOKEN_METRICS_PORT": str(settings.token_metrics_port),
                 "JOURNAL_DIR": str(settings.state / "journal"),
@@ -106,8 +109,9 @@ class Suite:
         return self._program(
             "sync",
             "services.sync",
-            lambda: health.serves(settings.sync_target),
+            lambda: health.serves(settings.sync_target, self.identities.operator()),
             {
+                **self._certificates("sync"),
                 "SYNC_LISTEN": settings.sync_listen,
                 "SYNC_METRICS_PORT": str(settings.sync_metrics_port),
                 "TOKEN_TARGET": settings.token_target,
@@ -125,6 +129,7 @@ class Suite:
             "services.gateway",
             lambda: health.answers(f"{settings.gateway_url}/health"),
             {
+                **self._certificates("gateway"),
                 "HOST": settings.host,
                 "PORT": str(settings.port),
                 "TOKEN_TARGET": settings.token_target,
@@ -139,6 +144,10 @@ class Suite:
         self, name: str, module: str, ready: Callable[[], Awaitable[bool]], environment: Mapping[str, str]
     ) -> Program:
         return Program(name=name, module=module, ready=ready, environment={**self._inherited(), **environment})
+
+    def _certificates(self, name: str) -> Environment:
+        files = self.identities.files(name)
+        return {"TLS_CA": str(files.ca), "TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
 
     def _sandbox_apps(self) -> Environment:
         sandbox = self.settings.sandbox_url

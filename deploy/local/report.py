@@ -8,10 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from tokhub.sync.v1 import sync_pb2
 
-from deploy.local.settings import LocalSettings
+from deploy.local.programs import Suite
 from deploy.local.syncing import SyncResult, rows
 
 SHOWN_FAILURES = 10
+# As the operator, whose certificate lies in $T.
+GRPCURL = "grpcurl -cacert $T/ca.pem -cert $T/operator.pem -key $T/operator.key"
+BUF = ".venv/bin/buf curl --protocol grpc --cacert $T/ca.pem --cert $T/operator.pem --key $T/operator.key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +69,9 @@ def show_failures(console: Console, failures: Mapping[str, str]) -> None:
         console.print(f"and {len(failures) - SHOWN_FAILURES} more")
 
 
-def show_next(console: Console, settings: LocalSettings, admin_key: Path) -> None:
+def show_next(console: Console, suite: Suite, admin_key: Path) -> None:
     """Print what to open and what to try."""
+    settings, state, tls = suite.settings, shortest(suite.settings.state), shortest(suite.identities.directory)
     url, sync, token = settings.gateway_url, settings.sync_target, settings.token_target
     header = '-H "X-API-KEY: $KEY"'
     run = """'{"job":"JOB_ALL","all":{}}'"""
@@ -87,12 +91,13 @@ Try
   curl {header} -H 'Content-Type: application/json' -d {body} {url}/admin/stores
   curl {header} '{url}/admin/sync/logs?limit=5'
   curl {header} -H 'Accept: text/event-stream' -X POST {url}/admin/sync/run
-  grpcurl -plaintext -d {run} {sync} tokhub.sync.v1.SyncService/RunSync
-  grpcurl -plaintext {token} list
-  .venv/bin/buf curl --protocol grpc --http2-prior-knowledge -d {run} http://{sync}/tokhub.sync.v1.SyncService/RunSync
+  T={tls}
+  {GRPCURL} {token} list
+  {GRPCURL} -d {run} {sync} tokhub.sync.v1.SyncService/RunSync
+  {BUF} -d {run} https://{sync}/tokhub.sync.v1.SyncService/RunSync
     (buf comes with `make lint`)
 
-Logs are in {shortest(settings.state)}/logs, secrets in {shortest(admin_key.parent)}.""",
+Logs are in {state}/logs, secrets in {shortest(admin_key.parent)}, certificates in {tls}.""",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -16,6 +16,7 @@ from deploy.local.report import SetUp
 from deploy.local.settings import LocalSettings
 from deploy.local.syncing import Syncing, SyncResult
 from libs.rpc.client import open_channel
+from libs.rpc.tls import Certificates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class Demonstration:
 
     settings: LocalSettings
     admin_key: Path
+    operator: Certificates
     console: Console
 
     async def run(self) -> SetUp:
@@ -47,7 +49,7 @@ class Demonstration:
     async def _sync(self) -> SyncResult:
         self.console.print("Sync: tokens, accounts and videos of all connected stores")
         clock = asyncio.get_running_loop().time
-        async with open_channel(self.settings.sync_target) as channel:
+        async with open_channel(self.settings.sync_target, certificates=self.operator) as channel:
             stub = sync_pb2_grpc.SyncServiceStub(channel)
             with open_display(self.console) as display:
                 return await Syncing(stub=stub, display=display, clock=clock).sync_all()

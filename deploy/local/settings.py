@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from libs.secret import Secret
 from libs.settings import ServiceSettings
 from libs.tiktok.shop_environment import FOREIGN, whole_shop_app
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 CALLBACK = "/auth/tiktok/callback"
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -149,6 +150,12 @@ class LocalSettings(ServiceSettings):
         return on_this_machine(self.sync_listen)
 
     @property
+    def hosts(self) -> Mapping[str, Sequence[str]]:
+        """Where each service answers calls of the others; the gateway answers none."""
+        targets = {"token": self.token_target, "sync": self.sync_target}
+        return {name: hosts_of(target) for name, target in targets.items()} | {"gateway": ()}
+
+    @property
     def ports(self) -> Mapping[str, int]:
         """Every port that will be listened on, by the setting that moves it."""
         ports = {
@@ -160,6 +167,11 @@ class LocalSettings(ServiceSettings):
             **({"SANDBOX_PORT": self.sandbox_port} if self.sandboxed else {}),
         }
         return {name: port for name, port in ports.items() if port}
+
+
+def hosts_of(target: str) -> Sequence[str]:
+    """Return the hosts by which this machine may call a target."""
+    return tuple(dict.fromkeys((*LOOPBACK, target.rpartition(":")[0].strip("[]"))))
 
 
 def port_of(listen: str) -> int:

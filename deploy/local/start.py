@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from deploy.local.__main__ import INTERRUPTED
+from deploy.local.identities import Identities
 from deploy.local.onboarding import AdminError
 from deploy.local.postgres import Database, DatabaseUnusable, administered_database, service_addresses
 from deploy.local.processes import end_orphans
@@ -25,6 +26,7 @@ from deploy.local.state import check_ports, hold_state
 from deploy.local.supervision import CannotStart, Supervisor
 from deploy.local.syncing import SyncStopped
 from deploy.local.watching import Revive, watching
+from libs.clock import SystemClock
 from libs.errors import TokhubError
 from libs.process import run
 from libs.settings import EX_CONFIG, WrongSetting, load
@@ -72,10 +74,16 @@ async def run_suite(start: Start, stop: asyncio.Event) -> Ending:
     settings, console = start.settings, start.console
     files = SecretFiles(settings.state / "secrets", start.environ)
     addresses = await unless_stopped(stop, service_addresses(start.database.admin_dsn, files))
-    suite = Suite(settings=settings, environ=start.environ, files=files, databases=addresses)
+    identities = Identities(directory=settings.state / "tls", hosts=settings.hosts, clock=SystemClock())
+    identities.renew()
+    suite = Suite(settings=settings, environ=start.environ, files=files, databases=addresses, identities=identities)
     say = partial(console.print, style="yellow", markup=False)
     supervisor = Supervisor(state=settings.state, say=say)
-    async with watching(start.database.server, say) as revive, running(supervisor, revive, console):
+    async with (
+        identities.kept(),
+        watching(start.database.server, say) as revive,
+        running(supervisor, revive, console),
+    ):
         set_up = await unless_stopped(stop, set_up_stores(suite, supervisor, console))
         if not settings.serve:
             return Ending(status=0 if set_up.good else 1, line=set_up.line())
@@ -105,12 +113,13 @@ async def set_up_stores(suite: Suite, supervisor: Supervisor, console: Console) 
     if raised is not gateway:
         console.print("The gateway's request limits are raised for the set-up; the usual ones hold after it")
     admin_key = Path(gateway.environment["ADMIN_API_KEY_FILE"])
-    set_up = await Demonstration(settings=settings, admin_key=admin_key, console=console).run()
+    operator = suite.identities.operator()
+    set_up = await Demonstration(settings=settings, admin_key=admin_key, operator=operator, console=console).run()
     show_jobs(console, set_up.sync.progress)
     show_failures(console, set_up.failures)
     if settings.serve and raised is not gateway:
         await supervisor.replace(gateway)
-    show_next(console, settings, admin_key)
+    show_next(console, suite, admin_key)
     return set_up
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import grpc
 
-from deploy.local.authority import Authority, Issued
+from deploy.local.authority import Authority, Names, names_of
 from libs.clock import SystemClock
 from libs.rpc.client import open_channel
 from libs.rpc.tls import Certificates, TlsFiles
@@ -36,18 +36,23 @@ class Office:
 
     def files(self, who: str, *, hosts: tuple[str, ...] = (), age: timedelta = timedelta()) -> TlsFiles:
         """Files of whoever this is, as `svc/sync`; age is how long ago they were made, to be good for a day."""
+        return self.files_with(names_of(uri_of(who), hosts), age=age)
+
+    def files_with(self, names: Names, *, age: timedelta = timedelta()) -> TlsFiles:
+        """Files of a certificate with these names."""
         self._issued += 1
         directory = self._directory / str(self._issued)
         directory.mkdir()
         files = TlsFiles(ca=directory / "ca.pem", certificate=directory / "own.pem", key=directory / "own.key")
-        self.issue(files, who, hosts=hosts, age=age)
+        self._write(files, names, age)
         return files
 
-    def issue(self, files: TlsFiles, who: str, *, hosts: tuple[str, ...] = (), age: timedelta = timedelta()) -> None:
-        uri = who if ":" in who else f"spiffe://tokhub/{who}"
-        self.write(files, self._authority.issue(uri, hosts, now=datetime.now(UTC) - age, life=DAY))
+    def issue(self, files: TlsFiles, who: str, *, hosts: tuple[str, ...] = ()) -> None:
+        """Put a new certificate into the files."""
+        self._write(files, names_of(uri_of(who), hosts), timedelta())
 
-    def write(self, files: TlsFiles, issued: Issued) -> None:
+    def _write(self, files: TlsFiles, names: Names, age: timedelta) -> None:
+        issued = self._authority.issue(names, now=datetime.now(UTC) - age, life=DAY)
         files.ca.write_text(self._authority.written().certificate)
         files.certificate.write_text(issued.certificate)
         files.key.write_text(issued.key)
@@ -57,6 +62,10 @@ class Office:
 
     def channel(self, target: str, who: str) -> grpc.aio.Channel:
         return open_channel(target, certificates=self.certificates(who), timeout=5)
+
+
+def uri_of(who: str) -> str:
+    return who if ":" in who else f"spiffe://tokhub/{who}"
 
 
 def bare_channel(target: str, files: TlsFiles, *, certified: bool = True) -> grpc.aio.Channel:

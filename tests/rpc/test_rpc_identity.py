@@ -6,18 +6,20 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 from tokhub.sync.v1 import sync_pb2 as pb
 from tokhub.sync.v1 import sync_pb2_grpc as stubs
 
+from deploy.local.authority import names_of
 from libs.errors import NotAllowed, ServerMisconfig, TokhubError, UpstreamUnavailable
 from libs.rpc.actor import current_actor
 from libs.rpc.policy import Access, Policy
 from libs.rpc.server import Readiness, RpcServer
 from libs.rpc.tls import TlsFiles
-from tests.rpc.certified import HERE, Office, bare_channel
+from tests.rpc.certified import HERE, Office, bare_channel, uri_of
 from tests.rpc.served_rpc import ASKED, STORE_SERVICE, SYNC_SERVICE, WATCHED, Behaviour, server_of
 
 READER = "svc/reports"
@@ -119,8 +121,14 @@ async def test_a_service_called_operator_is_no_operator(house: House) -> None:
         await house.watch("svc/operator")
 
 
-async def test_a_name_among_the_hosts_is_no_identity(house: House) -> None:
-    files = house.office.files("https://example.test", hosts=("spiffe://tokhub/svc/reports",))
+async def test_several_names_are_nobodys(house: House) -> None:
+    both = [*names_of(uri_of(READER), ()), *names_of(uri_of("operator/alice"), ())]
+    files = house.office.files_with(both)
+    assert await failure(bare_channel(house.target, files)) is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_host_that_looks_like_a_name_is_none(house: House) -> None:
+    files = house.office.files_with([x509.DNSName(uri_of(READER))])
     assert await failure(bare_channel(house.target, files)) is grpc.StatusCode.PERMISSION_DENIED
 
 

@@ -12,7 +12,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
+import grpc
 import psutil
+
+from libs.clock import SystemClock
+from libs.rpc.client import open_channel
+from libs.rpc.tls import Certificates, TlsFiles
 
 ROOT = Path(__file__).parents[2]
 SERVING = "Serving on"
@@ -73,6 +78,15 @@ class Home:
     @property
     def admin_dsn(self) -> str:
         return (self.state / "secrets" / "DATABASE_URL").read_text()
+
+    def files(self, name: str) -> TlsFiles:
+        directory = self.state / "tls"
+        return TlsFiles(ca=directory / "ca.pem", certificate=directory / f"{name}.pem", key=directory / f"{name}.key")
+
+    def channel(self, listen: str, name: str = "operator") -> grpc.aio.Channel:
+        """A channel to a service, of whoever has the certificate."""
+        certificates = Certificates(self.files(name), SystemClock())
+        return open_channel(f"127.0.0.1:{self.ports[listen]}", certificates=certificates)
 
     def pid(self, name: str) -> int:
         return int((self.state / "run" / f"{name}.pid").read_text())

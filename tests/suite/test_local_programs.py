@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deploy.local.identities import Identities
 from deploy.local.postgres import DatabaseFiles
 from deploy.local.programs import Suite
 from deploy.local.secret_files import SecretFiles
 from deploy.local.settings import LocalSettings
+from libs.clock import SystemClock
 from libs.settings import parse
 from services.token.settings import TokenSettings
 
@@ -21,6 +23,7 @@ def told(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
         environ=environ,
         files=SecretFiles(directory / "secrets", environ),
         databases=DatabaseFiles(token=database, sync=database, gateway=database),
+        identities=Identities(directory=directory / "tls", hosts={}, clock=SystemClock()),
     )
     return suite.token().environment
 

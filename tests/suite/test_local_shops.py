@@ -3,7 +3,6 @@ import asyncio
 import httpx
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.rpc.client import open_channel
 from tests.suite.local_suite import SERVING, Home, start
 
 OWNER = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id="my_shop")
@@ -38,7 +37,7 @@ async def disconnected(connections: token_pb2_grpc.ConnectionServiceStub) -> boo
 async def test_a_seller_connects_in_the_browser_until_removing_the_app(home: Home) -> None:
     async with start(home, STORES="0") as suite, httpx.AsyncClient() as browser:
         await suite.until(SERVING)
-        async with open_channel(f"127.0.0.1:{home.ports['TOKEN_LISTEN']}") as channel:
+        async with home.channel("TOKEN_LISTEN") as channel:
             connections = token_pb2_grpc.ConnectionServiceStub(channel)
             came_back = await agree(browser, await consent_link(connections), "seller_0003")
             assert (came_back.status_code, came_back.url.port) == (200, home.ports["PORT"])
