@@ -82,10 +82,10 @@ class SandboxProcess:
 
 
 @contextmanager
-def running_sandbox() -> Iterator[SandboxProcess]:
-    """A sandbox of one's own."""
+def running_sandbox(**settings: str) -> Iterator[SandboxProcess]:
+    """A sandbox of one's own; settings are named as its variables are."""
     root = Path(__file__).parents[1]
-    environment = {"PATH": os.environ["PATH"], **_ENVIRONMENT}
+    environment = {"PATH": os.environ["PATH"], **_ENVIRONMENT, **settings}
     command = (sys.executable, "-m", "sandbox")
     with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
+from libs.clock import Clock
 from libs.errors import (
     ScopeMissing,
     TokhubError,
@@ -15,11 +17,11 @@ from libs.errors import (
 from libs.secret import Secret
 from libs.tiktok.display_objects import AccessTokenInvalid, Account, VideoPage, read_account, read_video_page
 from libs.tiktok.outcomes import NoAnswer, NotSent, TooLarge
+from libs.tiktok.retry_after import wait_asked_for
 from libs.tiktok.transport import Answer, Request
 
 PAGE_SIZE = 20  # the most TikTok gives
 DEADLINE = 30.0  # seconds for one call
-SHORTEST_WAIT, LONGEST_WAIT = 1.0, 900.0  # seconds; whatever Retry-After says
 # No source says that TikTok sends Retry-After; its window is a minute and slides, so a slot is free again soon.
 USUAL_WAIT = 5.0
 
@@ -47,9 +49,10 @@ class DisplayClient:
     UpstreamResponseTooLarge; none of their texts holds a token or more of an answer than its error code.
     """
 
-    def __init__(self, *, origin: str, sender: Sender) -> None:
+    def __init__(self, *, origin: str, sender: Sender, clock: Clock) -> None:
         self._origin = origin.rstrip("/")
         self._sender = sender
+        self._clock = clock
 
     async def user_info(self, token: Secret, *, with_profile: bool) -> Account:
         """Return the account behind the token; the profile's fields need the scope user.info.profile."""
@@ -80,17 +83,17 @@ class DisplayClient:
             raise UpstreamUnavailable(f"TikTok gave no answer to {path} ({failure}): try again later.") from None
         except TooLarge:
             raise UpstreamResponseTooLarge from None
-        return understand(answer)
+        return understand(answer, self._clock.now())
 
 
-def understand(answer: Answer) -> Mapping[str, Any]:
+def understand(answer: Answer, now: datetime) -> Mapping[str, Any]:
     """Return the data of a success, or raise the error the answer means; TikTok also refuses with status 200."""
     envelope = answer.json_object()
     code = error_code(envelope)
     if answer.status == 200 and code == "ok" and envelope is not None:
         data = envelope.get("data")
         return data if isinstance(data, dict) else {}
-    raise refusal(answer, code)
+    raise refusal(answer, code, now)
 
 
 def error_code(envelope: Mapping[str, Any] | None) -> str | None:
@@ -100,7 +103,7 @@ def error_code(envelope: Mapping[str, Any] | None) -> str | None:
     return code if isinstance(code, str) and SAFE_CODE.fullmatch(code) else None
 
 
-def refusal(answer: Answer, code: str | None) -> TokhubError:
+def refusal(answer: Answer, code: str | None, now: datetime) -> TokhubError:
     """Return the error that fits the code, or the status when there is none."""
     described = f"status {answer.status}, {code or 'no error code'}"
     if code in SCOPE_CODES:
@@ -108,17 +111,8 @@ def refusal(answer: Answer, code: str | None) -> TokhubError:
     if code == "access_token_invalid" or answer.status == 401:
         return AccessTokenInvalid()
     if code == "rate_limit_exceeded" or answer.status == 429:
-        return UpstreamRateLimited(
-            f"TikTok asks to slow down ({described}): try again later.", retry_after=retry_after(answer.headers)
-        )
+        wait = wait_asked_for(answer.headers.get("retry-after"), now) or USUAL_WAIT
+        return UpstreamRateLimited(f"TikTok asks to slow down ({described}): try again later.", retry_after=wait)
     if code == "internal_error" or answer.status >= 500:
         return UpstreamUnavailable(f"TikTok cannot answer now ({described}): try again later.")
     return UpstreamBadResponse(f"TikTok's answer is of no use ({described}).")
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds to wait, clamped; dates, words and absence mean the usual wait."""
-    value = headers.get("retry-after", "").strip()
-    if not re.fullmatch(r"-?\d{1,20}(\.\d+)?", value):
-        return USUAL_WAIT
-    return min(max(float(value), SHORTEST_WAIT), LONGEST_WAIT)

@@ -221,7 +221,8 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
         tokens=TokenClient(channel),
         connections=ConnectionClient(channel),
         display=MeteredDisplay(
-            client=DisplayClient(origin=settings.tiktok_api_base_url, sender=transport), registry=registry
+            client=DisplayClient(origin=settings.tiktok_api_base_url, sender=transport, clock=SystemClock()),
+            registry=registry,
         ),
         budget=budget,
         hints=hints,

@@ -47,7 +47,7 @@ async def judge(case: Case, directory: Path) -> Result:
     began = time.monotonic()
     seen, wrong = "", []
     try:
-        async with asyncio.timeout(case.within), laboratory(directory) as lab:
+        async with asyncio.timeout(case.within), laboratory(directory, **case.sandbox) as lab:
             seen = await case.body(lab)
             wrong = await violations(lab)
     except Missed as missed:

@@ -132,12 +132,12 @@ def left_behind(lab: Lab) -> Iterator[tuple[str, bytes]]:
     for path in files(lab.directory):
         yield path.name, path.read_bytes()
     yield "the database's dump", dump(lab.dsn)
-    for replica in lab.replicas:
-        if replica.alive:
-            for process in family(replica.process.pid):
-                yield f"command line of {replica.name}", (process / "cmdline").read_bytes()
-                yield f"environment of {replica.name}", (process / "environ").read_bytes()
-            yield f"metrics of {replica.name}", metrics(replica.metrics_port)
+    for service in lab.processes:
+        if service.alive:
+            for process in family(service.process.pid):
+                yield f"command line of {service.name}", (process / "cmdline").read_bytes()
+                yield f"environment of {service.name}", (process / "environ").read_bytes()
+            yield f"metrics of {service.name}", metrics(service.metrics_port)
 
 
 def family(pid: int) -> Iterable[Path]:

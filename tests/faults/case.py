@@ -1,6 +1,6 @@
 """A case of the campaign: a fault, what must come of it, and a function that brings the fault about."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -16,18 +16,28 @@ class Missed(AssertionError):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """body returns what was seen in one line, or raises Missed; the invariants are checked within the same seconds."""
+    """body returns what was seen in one line, or raises Missed; the invariants are checked within the same seconds.
+
+    sandbox is what its sandbox is told at the start.
+    """
 
     id: str
     fault: str
     expected: str
     within: float
+    sandbox: Mapping[str, str]
     body: Body
 
 
-def case(identity: str, *, fault: str, expected: str, within: float = CASE_WITHIN) -> Callable[[Body], Case]:
-    """Make a case of a function; its id is the row's in the list of faults, with a word behind it for a variant."""
-    return lambda body: Case(id=identity, fault=fault, expected=expected, within=within, body=body)
+def case(
+    identity: str, *, fault: str, expected: str, within: float = CASE_WITHIN, **sandbox: str
+) -> Callable[[Body], Case]:
+    """Make a case of a function; its id is the row's in the list of faults, with a word behind it for a variant.
+
+    What is told the sandbox at its start is named without its prefix, in lower case.
+    """
+    told = {f"SANDBOX_{name.upper()}": value for name, value in sandbox.items()}
+    return lambda body: Case(id=identity, fault=fault, expected=expected, within=within, sandbox=told, body=body)
 
 
 def expect(held: bool, seen: object) -> None:

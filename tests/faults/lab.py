@@ -1,10 +1,11 @@
 """Everything a case needs, for itself alone: a PostgreSQL server, a TikTok, token services and stores."""
 
 import asyncio
+import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,11 @@ from libs.clock import SystemClock
 from libs.database.embedded import EmbeddedPostgres
 from services.token.adapters.timeline import CHANNEL
 from tests.faults.history import History
-from tests.faults.processes import Replica, with_secret_files
+from tests.faults.processes import Replica, ServiceProcess, with_secret_files
 from tests.faults.products import start_of, token_endpoint
+from tests.faults.sync_processes import SyncReplica
 from tests.fixtures_sandbox import SandboxProcess, running_sandbox
+from tests.sync.sync_process import environment as sync_environment
 from tests.token.token_process import environment
 
 
@@ -31,12 +34,15 @@ class Allowed:
     lost_response. ended: stores whose grant is ended, by TikTok or by a disconnect. repeats: how often a superseded
     refresh token may be presented, each once. findings: how many of them once more, because the repeat's answer was
     lost too and nothing but an answer tells whether the token lives. unreadable: stores whose ciphertext the case has
-    damaged.
+    damaged. bent: stores of which TikTok says something else than it shows by itself; the case looks at their rows.
+    reasons: why items may fail beyond the documented ones.
     """
 
     lost: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
+    bent: set[str] = field(default_factory=set)
+    reasons: set[str] = field(default_factory=set)
     repeats: int = 0
     findings: int = 0
 
@@ -53,6 +59,7 @@ class Lab:
         self.history = history
         self.allowed = Allowed()
         self.replicas: list[Replica] = []
+        self.syncs: list[SyncReplica] = []
         self.accounts: dict[str, str] = {}
         # States of links and nonces of browsers, which are secrets that no file holds.
         self.made: set[str] = set()
@@ -81,6 +88,23 @@ class Lab:
         told = {"LOG_LEVEL": "debug", **told}
         replica = Replica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
         self.replicas.append(replica)
+        return replica
+
+    @property
+    def processes(self) -> Sequence[ServiceProcess]:
+        """All services of the case."""
+        return (*self.replicas, *self.syncs)
+
+    async def sync(self, name: str = "sync", *, fail: str = "", **environ: str) -> SyncReplica:
+        """Start a sync service that serves; it gets its tokens from the first replica."""
+        directory = self.directory / name
+        directory.mkdir(exist_ok=True)
+        told = sync_environment(self.dsn, self.replicas[0].address, self.sandbox)
+        told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "SYNC_METRICS_PORT": free_port(), **environ}
+        told = {"PATH": os.environ["PATH"], "LOG_LEVEL": "debug", **told}
+        replica = SyncReplica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
+        self.syncs.append(replica)
+        await replica.start()
         return replica
 
     async def connect(self, replica: Replica, *codes: str) -> None:
@@ -180,8 +204,12 @@ class Lab:
 
     async def status(self, code: str) -> str:
         """Return a store's status and reason, as the row has them."""
-        row = await self.row(code)
-        return f"{row['status']} {row['reason'] or ''}".strip()
+        return (await self.statuses(code))[code]
+
+    async def statuses(self, *codes: str) -> dict[str, str]:
+        """Return the status and reason of stores, as their rows have them."""
+        rows = await self.sql("SELECT * FROM connections WHERE owner_id = ANY ($1)", list(codes))
+        return {row["owner_id"]: f"{row['status']} {row['reason'] or ''}".strip() for row in rows}
 
 
 def free_port() -> str:
@@ -205,14 +233,14 @@ def ground(kept: Path) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def laboratory(kept: Path) -> AsyncIterator[Lab]:
+async def laboratory(kept: Path, **sandbox_settings: str) -> AsyncIterator[Lab]:
     """Yield a world of its own; its logs, history and journals stay in the directory, its database does not."""
     async with AsyncExitStack() as stack:
         place = await asyncio.to_thread(stack.enter_context, ground(kept))
         postgres = EmbeddedPostgres(place / "postgres")
         await asyncio.to_thread(postgres.start)
         stack.push_async_callback(asyncio.to_thread, postgres.stop)
-        sandbox = await asyncio.to_thread(stack.enter_context, running_sandbox())
+        sandbox = await asyncio.to_thread(stack.enter_context, running_sandbox(**sandbox_settings))
         history = History.at(kept / "history.jsonl")
         stack.callback(history.close)
         lab = Lab(directory=kept, postgres=postgres, sandbox=sandbox, history=history)
@@ -222,9 +250,9 @@ async def laboratory(kept: Path) -> AsyncIterator[Lab]:
 
 async def end(lab: Lab) -> None:
     """Leave no process behind."""
-    for replica in lab.replicas:
-        if replica.alive:
-            replica.resume()
-            await replica.kill()
-        await replica.hang_up()
+    for process in lab.processes:
+        if process.alive:
+            process.resume()
+            await process.kill()
+        await process.hang_up()
     await lab.opened.aclose()

@@ -1,4 +1,4 @@
-"""Token services of a case as processes that can be killed, paused and asked."""
+"""Services of a case as processes that can be killed, paused and asked; the token service among them."""
 
 import asyncio
 import json
@@ -40,8 +40,11 @@ class NotServing(AssertionError):
     """A process ended or hung before it served; the text has its log."""
 
 
-class Replica:
-    """One process of the token service; its log is a file that outlives it."""
+class ServiceProcess:
+    """One process of a service; its log is a file that outlives it."""
+
+    program = ""
+    metrics_variable = ""
 
     def __init__(self, name: str, environ: Mapping[str, str], directory: Path, history: History) -> None:
         self.name = name
@@ -51,6 +54,7 @@ class Replica:
         self._history = history
         self._process: asyncio.subprocess.Process | None = None
         self.channel: grpc.aio.Channel | None = None
+        self.address = ""
 
     async def launch(self) -> None:
         """Start the process, without waiting for it."""
@@ -63,9 +67,9 @@ class Replica:
         """Start the process and wait until it serves."""
         offset = self.log.stat().st_size if self.log.exists() else 0
         await self.launch()
-        address = await self._address(offset)
+        self.address = await self._address(offset)
         await self.hang_up()
-        self.channel = open_channel(address)
+        self.channel = open_channel(self.address)
 
     async def hang_up(self) -> None:
         """Close the channel to it; calls on their way are cancelled."""
@@ -73,7 +77,7 @@ class Replica:
             await self.channel.close()
 
     async def _execute(self, log: BinaryIO) -> asyncio.subprocess.Process:
-        command = (sys.executable, "-m", "tests.faults.replica")
+        command = (sys.executable, "-m", self.program)
         return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=self.environ, stdout=log, stderr=log)
 
     async def _address(self, offset: int) -> str:
@@ -93,7 +97,7 @@ class Replica:
     @property
     def metrics_port(self) -> int:
         """Where it tells Prometheus."""
-        return int(self.environ["TOKEN_METRICS_PORT"])
+        return int(self.environ[self.metrics_variable])
 
     @property
     def process(self) -> asyncio.subprocess.Process:
@@ -145,6 +149,22 @@ class Replica:
         assert self.channel is not None
         return self.channel
 
+    async def serving(self) -> bool:
+        """Return what its health says."""
+        stub: Any = health_pb2_grpc.HealthStub(self.target)
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+        except TokhubError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+class Replica(ServiceProcess):
+    """One process of the token service."""
+
+    program = "tests.faults.replica"
+    metrics_variable = "TOKEN_METRICS_PORT"
+
     @property
     def tokens(self) -> token_pb2_grpc.TokenServiceStub:
         """TokenService of this replica."""
@@ -190,12 +210,3 @@ class Replica:
     async def stampede(self, code: str, callers: int) -> list[Outcome]:
         """Ask as often at once."""
         return list(await asyncio.gather(*(self.ask(code) for _ in range(callers))))
-
-    async def serving(self) -> bool:
-        """Return what its health says."""
-        stub: Any = health_pb2_grpc.HealthStub(self.target)
-        try:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
-        except TokhubError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

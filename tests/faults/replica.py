@@ -1,21 +1,12 @@
 """A token service with fail points: `python -m tests.faults.replica`, composed for tests only.
 
-FAIL_POINTS is a list like `before_commit=kill9@2 answered=hold`: at the second pass of that point the process kills
-itself; `hold` waits there until the case lets it go on; `stop` stops the process as SIGSTOP does. CLOCK_OFFSET moves
-the process's wall clock by seconds, MIGRATIONS_DIR makes it another release. The shipped service knows none of this.
+MIGRATIONS_DIR makes it another release.
 """
 
 import os
-import signal
-import sys
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from libs.clock import SystemClock
 from libs.database.pool import borrow
 from services.token import __main__ as service
 from services.token.adapters.connections import PostgresConnections
@@ -25,6 +16,7 @@ from services.token.adapters.provider_events import PostgresProviderEvents
 from services.token.adapters.restoring import PostgresReplay
 from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.tiktok_shop import TiktokShopProvider
+from tests.faults.fail_points import FailPoints, MovedClock, compose
 
 POINTS = (
     "after_lease",
@@ -37,55 +29,8 @@ POINTS = (
     "in_replay",
     "with_connection",
 )
-LOOK_EVERY = 0.01  # seconds
 
-
-@dataclass(frozen=True)
-class FailPoint:
-    """What happens at a point, at which pass; 0 is every one."""
-
-    action: str
-    at: int
-
-
-class FailPoints:
-    """Acts where it was told to; a file `<point>.reached` says that a process has come to a `hold`."""
-
-    def __init__(self, points: Mapping[str, FailPoint], directory: Path) -> None:
-        unknown = set(points) - set(POINTS)
-        if unknown:
-            raise ValueError(f"no such fail point: {', '.join(sorted(unknown))}")
-        self._points = points
-        self._directory = directory
-        self._passes: Counter[str] = Counter()
-
-    @classmethod
-    def read(cls, environ: Mapping[str, str]) -> "FailPoints":
-        """Return what the environment asks for."""
-        points = {}
-        for word in environ.get("FAIL_POINTS", "").split():
-            point, _, told = word.partition("=")
-            action, _, at = told.partition("@")
-            points[point] = FailPoint(action, int(at or 1))
-        return cls(points, Path(environ.get("FAIL_POINTS_DIR", ".")))
-
-    async def at(self, point: str) -> None:
-        """Do what is to happen here."""
-        self._passes[point] += 1
-        told = self._points.get(point)
-        if told is None or told.at not in (0, self._passes[point]):
-            return
-        if told.action == "kill9":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if told.action == "stop":
-            os.kill(os.getpid(), signal.SIGSTOP)
-        if told.action == "hold":
-            (self._directory / f"{point}.reached").touch()
-            while not (self._directory / f"{point}.go").exists():
-                await SystemClock().sleep(LOOK_EVERY)
-
-
-FAIL = FailPoints.read(os.environ)
+FAIL = FailPoints.read(os.environ, POINTS)
 
 
 class FailingConnections(PostgresConnections):
@@ -159,15 +104,6 @@ class FailingEvents(PostgresProviderEvents):
         return await super().apply(event)
 
 
-class MovedClock(SystemClock):
-    """A wall clock that is wrong."""
-
-    offset = timedelta(seconds=float(os.environ.get("CLOCK_OFFSET", "0")))
-
-    def now(self) -> datetime:
-        return super().now() + self.offset
-
-
 REPLACED = {
     "PostgresConnections": FailingConnections,
     "FileJournal": FailingJournal,
@@ -180,16 +116,7 @@ REPLACED = {
 }
 
 
-def compose() -> None:
-    """Put the failing parts in place of the service's own, wherever it composes them."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("services.token")]
-    for module in modules:
-        for name, part in REPLACED.items():
-            if hasattr(module, name):
-                setattr(module, name, part)
-
-
 if __name__ == "__main__":
-    compose()
+    compose("services.token", REPLACED)
     service.MIGRATIONS = Path(os.environ.get("MIGRATIONS_DIR", service.MIGRATIONS))
     service.main()

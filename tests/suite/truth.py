@@ -34,10 +34,19 @@ async def shown(sandbox: str, days: set[tuple[str, str]]) -> tuple[Rows, Rows]:
     async with httpx.AsyncClient(base_url=sandbox) as client:
         for store, day in days:
             truth = (await client.get(f"/sandbox/truth/{store}", params={"day": day})).json()
-            users[store, day] = tuple(truth["user"][name] for name in USER)
-            for video in truth["videos"]:
-                videos[store, day, video["id"]] = (*(video[name] for name in VIDEO), video["video_description"])
+            users[store, day] = account_of(truth)
+            videos |= {(store, day, video): figures for video, figures in videos_of(truth).items()}
     return users, videos
+
+
+def account_of(truth: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what an account's row holds."""
+    return tuple(truth["user"][name] for name in USER)
+
+
+def videos_of(truth: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Return what the rows of an account's videos hold, by their ids, newest first."""
+    return {video["id"]: (*(video[name] for name in VIDEO), video["video_description"]) for video in truth["videos"]}
 
 
 async def everything(dsn: str) -> str:

@@ -1,7 +1,7 @@
 """The sync service among its real neighbours: PostgreSQL, a token service and the sandbox."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import grpc
 from prometheus_client import CollectorRegistry
-from tokhub.sync.v1 import report_pb2_grpc, sync_pb2, sync_pb2_grpc
+from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.database.migrations import migrate
@@ -26,6 +26,8 @@ from services.token import composition
 from services.token.adapters.journal.journal import NoJournal
 from services.token.settings import TokenSettings
 from tests.fixtures_sandbox import SandboxProcess
+from tests.sync.sync_client import SyncClient
+from tests.sync.sync_process import environment
 
 JOB_ALL, JOB_USER, JOB_VIDEO = sync_pb2.JOB_ALL, sync_pb2.JOB_USER, sync_pb2.JOB_VIDEO
 JOB_REFRESH = sync_pb2.JOB_REFRESH_TOKENS
@@ -68,48 +70,12 @@ async def token_service_on(dsn: str, sandbox: SandboxProcess) -> AsyncIterator[s
         yield f"127.0.0.1:{server.port}"
 
 
-@dataclass
-class Replica:
+class Replica(SyncClient):
     """A running sync service and a client of it."""
 
-    channel: grpc.aio.Channel
-    stop: asyncio.Event
-
-    def __post_init__(self) -> None:
-        self.stores = sync_pb2_grpc.StoreServiceStub(self.channel)
-        self.stats = sync_pb2_grpc.StatsServiceStub(self.channel)
-        self.runs = sync_pb2_grpc.SyncServiceStub(self.channel)
-        self.reports = report_pb2_grpc.ReportServiceStub(self.channel)
-
-    async def start(self, job: sync_pb2.Job.ValueType, store: str | None = None, key: str = "") -> sync_pb2.Run:
-        request = sync_pb2.StartSyncRequest(job=job, idempotency_key=key)
-        if store is None:
-            request.all.SetInParent()
-        else:
-            request.store_code = store
-        return (await self.runs.StartSync(request)).run
-
-    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[sync_pb2.Progress]:
-        request = sync_pb2.WatchSyncRequest(run_id=run_id, after_sequence=after)
-        async for message in self.runs.WatchSync(request):
-            yield message.progress
-
-    async def run(self, job: sync_pb2.Job.ValueType, store: str | None = None) -> sync_pb2.Progress:
-        """Start a run and return its last message, with the stores of all messages."""
-        started = await self.start(job, store)
-        return await self.end_of(started.id)
-
-    async def end_of(self, run_id: str, after: int = 0) -> sync_pb2.Progress:
-        ended: list[sync_pb2.EndedStore] = []
-        last = sync_pb2.Progress()
-        async for last in self.watch(run_id, after):
-            ended.extend(last.ended_stores)
-        del last.ended_stores[:]
-        last.ended_stores.extend(ended)
-        return last
-
-    async def logs(self, store: str = "") -> Sequence[sync_pb2.SyncLog]:
-        return (await self.runs.ListSyncLogs(sync_pb2.ListSyncLogsRequest(store_code=store, limit=500))).logs
+    def __init__(self, channel: grpc.aio.Channel, stop: asyncio.Event) -> None:
+        super().__init__(channel)
+        self.stop = stop
 
 
 @dataclass
@@ -125,16 +91,7 @@ class LivingSuite:
     accounts: dict[str, str] = field(default_factory=dict)
 
     def environment(self, **more: str) -> dict[str, str]:
-        return {
-            "DATABASE_URL": self.dsn,
-            "TOKEN_TARGET": self.token_target,
-            "TIKTOK_API_BASE_URL": self.sandbox.url,
-            "SYNC_LISTEN": "127.0.0.1:0",
-            "SYNC_METRICS_PORT": "0",
-            "CRON_ENABLED": "0",
-            "TIKTOK_RATE_LIMIT_PER_MINUTE": "60000",
-            **more,
-        }
+        return environment(self.dsn, self.token_target, self.sandbox) | more
 
     @asynccontextmanager
     async def replica(self, **environment: str) -> AsyncIterator[Replica]:

@@ -9,7 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.fixtures_sandbox import SandboxProcess
+
 ROOT = Path(__file__).parents[2]
+
+
+def environment(dsn: str, token_target: str, sandbox: SandboxProcess) -> dict[str, str]:
+    """Return what a sync service needs to run beside others; nothing starts by itself, and no limit is met."""
+    return {
+        "DATABASE_URL": dsn,
+        "TOKEN_TARGET": token_target,
+        "TIKTOK_API_BASE_URL": sandbox.url,
+        "SYNC_LISTEN": "127.0.0.1:0",
+        "SYNC_METRICS_PORT": "0",
+        "CRON_ENABLED": "0",
+        "TIKTOK_RATE_LIMIT_PER_MINUTE": "60000",
+    }
 
 
 class SyncProcess:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from libs.clock import SystemClock
 from libs.errors import (
     ScopeMissing,
     TokhubError,
@@ -13,7 +14,7 @@ from libs.errors import (
     UpstreamUnavailable,
 )
 from libs.secret import Secret
-from libs.tiktok.display import DisplayClient, retry_after
+from libs.tiktok.display import DisplayClient
 from libs.tiktok.display_objects import LARGEST_COUNT, AccessTokenInvalid, VideoPage
 from libs.tiktok.outcomes import CallFailed, NoAnswer, NotSent, TooLarge
 from libs.tiktok.transport import Answer, Request
@@ -46,7 +47,9 @@ def refused(status: int, code: str) -> Answer:
 
 
 async def ask(outcome: Answer | CallFailed) -> VideoPage:
-    return await DisplayClient(origin="https://tiktok.test", sender=Wire(outcome)).video_page(TOKEN, None)
+    return await DisplayClient(origin="https://tiktok.test", sender=Wire(outcome), clock=SystemClock()).video_page(
+        TOKEN, None
+    )
 
 
 @pytest.mark.parametrize("status", [200, None])
@@ -98,15 +101,23 @@ async def test_every_other_answer_is_a_typed_error(outcome: Answer | CallFailed,
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7), ("0", 1), ("-1", 1), ("1000000000", 900), ("Wed, 21 Oct 2026 07:28:00 GMT", 5), ("", 5), ("soon", 5)],
+    [
+        *(("7", 7), ("0", 1), ("-1", 1), ("1000000000", 900), ("1e9", 900), ("inf", 900)),
+        *(("nan", 5), ("", 5), ("soon", 5)),
+        *(("Wed, 21 Oct 2099 07:28:00 GMT", 900), ("Wed, 21 Oct 2015 07:28:00 GMT", 1)),
+    ],
 )
-def test_retry_after_is_clamped_and_never_crashes(value: str, seconds: float) -> None:
-    assert retry_after({"retry-after": value}) == seconds
+async def test_retry_after_is_clamped_and_never_crashes(value: str, seconds: float) -> None:
+    with pytest.raises(UpstreamRateLimited) as caught:
+        await ask(said(429, "slow down", **{"retry-after": value}))
+    assert caught.value.retry_after == seconds
 
 
 async def test_the_call_says_what_tiktok_asks_for() -> None:
     wire = Wire(said(200, {"data": {"videos": [], "has_more": False, "cursor": 0}, "error": {"code": "ok"}}))
-    await DisplayClient(origin="https://tiktok.test/", sender=wire).video_page(TOKEN, 1_700_000_000_000)
+    await DisplayClient(origin="https://tiktok.test/", sender=wire, clock=SystemClock()).video_page(
+        TOKEN, 1_700_000_000_000
+    )
     assert wire.last
     assert (wire.last.method, wire.last.url) == ("POST", "https://tiktok.test/v2/video/list/")
     assert wire.last.json_body == {"max_count": 20, "cursor": 1_700_000_000_000}
@@ -116,7 +127,9 @@ async def test_the_call_says_what_tiktok_asks_for() -> None:
 @pytest.mark.parametrize("with_profile", [True, False])
 async def test_the_profile_is_asked_for_only_when_allowed(*, with_profile: bool) -> None:
     wire = Wire(said(200, {"data": {"user": {"follower_count": LARGEST_COUNT}}, "error": {"code": "ok"}}))
-    account = await DisplayClient(origin="https://tiktok.test", sender=wire).user_info(TOKEN, with_profile=with_profile)
+    account = await DisplayClient(origin="https://tiktok.test", sender=wire, clock=SystemClock()).user_info(
+        TOKEN, with_profile=with_profile
+    )
     assert wire.last
     assert wire.last.params
     assert ("username" in wire.last.params["fields"].split(",")) is with_profile

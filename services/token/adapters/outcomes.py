@@ -1,17 +1,15 @@
 """What became of a call to TikTok, as the core sees it."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 
 import structlog
 
 from libs.clock import Clock
 from libs.tiktok import outcomes, token_answers
+from libs.tiktok.retry_after import SHORTEST, wait_asked_for
 from services.token.core import provider
 
-RETRY_AFTER = (1.0, 900.0)  # seconds; what a server asks for is clamped to this
 TOO_MANY = 429
 # An access token that was just given has a life, whatever the answer says of it.
 LONGEST_ACCESS = 366 * 86_400  # seconds; TikTok documents two hours to seven days
@@ -52,18 +50,5 @@ def access_life(seconds: int | None) -> int:
 
 
 def seconds_of(header: str | None, clock: Clock) -> float:
-    """Return the seconds of a Retry-After header, a number or a date, clamped; the least when it is neither."""
-    least, most = RETRY_AFTER
-    try:
-        wait = float(header or 0)
-    except ValueError:
-        wait = seconds_until(header or "", clock)
-    return least if math.isnan(wait) else min(max(wait, least), most)
-
-
-def seconds_until(date: str, clock: Clock) -> float:
-    """Return the seconds until a date as HTTP writes it, 0 when it is none."""
-    try:
-        return (parsedate_to_datetime(date) - clock.now()).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
+    """Return the seconds of a Retry-After header; the least when it says none."""
+    return wait_asked_for(header, clock.now()) or SHORTEST
