@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import asyncpg
 
+from benchmarks.processes import family_cpu_seconds
 from libs.database.embedded import EmbeddedPostgres
 from libs.database.migrations import migrate
 from libs.database.pool import Pool, open_pool
@@ -39,6 +40,11 @@ class Ground:
     directory: Path
     key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     state_secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+
+    @property
+    def database_cpu_seconds(self) -> float:
+        """User and system time of the server until now."""
+        return family_cpu_seconds(self.postgres.process_id)
 
     async def database(self, name: str) -> Database:
         """Create a database."""

@@ -37,6 +37,12 @@ class Program:
         """Resident megabytes now."""
         return float(self._psutil.memory_info().rss) / 1e6
 
+    @property
+    def peak_memory(self) -> float:
+        """Resident megabytes at most until now; Linux only."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        return next(int(line.split()[1]) for line in told.splitlines() if line.startswith("VmHWM")) * 1024 / 1e6
+
     def wait_for(self, message: str) -> Mapping[str, Any]:
         """Return the first log line with this message."""
         give_up_at = time.monotonic() + START_SECONDS
@@ -47,6 +53,14 @@ class Program:
                     return found
             time.sleep(LOOK_EVERY)
         raise RuntimeError(f"{self.process.args!r} does not say {message!r}:\n{self._said.read_text()[-4000:]}")
+
+
+def family_cpu_seconds(process_id: int) -> float:
+    """User and system time of a process and its children until now, those that have ended included."""
+    parent = psutil.Process(process_id)
+    ended = parent.cpu_times()
+    living = [one.cpu_times() for one in (parent, *parent.children())]
+    return float(ended.children_user + ended.children_system + sum(one.user + one.system for one in living))
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -56,7 +56,11 @@ class Replica:
 
     async def complete(self, job: sync_pb2.Job.ValueType, stores: int) -> None:
         """Sync all stores; a run that did not succeed is no measurement."""
-        check(await self.end_of(await self.start(job)), stores)
+        await self.finish(await self.start(job), stores)
+
+    async def finish(self, run_id: str, stores: int) -> None:
+        """Wait for the end of a run that has to succeed for so many stores."""
+        check(await self.end_of(run_id), stores)
 
     def kill(self) -> None:
         """End it as the power does."""

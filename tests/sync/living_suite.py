@@ -143,6 +143,24 @@ class LivingSuite:
             await self.connect(code)
         return codes
 
+    async def connect_copies(self, code: str, count: int, *, status: str = "ACTIVE") -> None:
+        """Add stores with rows like those of a store; TikTok does not know their accounts."""
+        await self.pool.execute(
+            "INSERT INTO reporting.stores (store_code, store_name, pic_name)"
+            " SELECT 'bulk_' || n, 'bulk', 'somebody' FROM generate_series(1, $1::int) n",
+            count,
+        )
+        await self.pool.execute(
+            "INSERT INTO credentials.connections (id, provider, owner_kind, owner_id, account_id, status, epoch,"
+            " generation, access_token, refresh_token, access_given, received_at, access_expires_at)"
+            " SELECT gen_random_uuid(), provider, owner_kind, 'bulk_' || n, 'bulk ' || n, $3, epoch,"
+            " generation, access_token, refresh_token, access_given, received_at, access_expires_at"
+            " FROM credentials.connections, generate_series(1, $1::int) n WHERE owner_id = $2",
+            count,
+            code,
+            status,
+        )
+
     async def connect_busy(self, code: str, *, pages: int) -> None:
         """Connect an account that has at least so many pages of videos."""
         while True:

@@ -1,10 +1,11 @@
-"""A run in the middle of its work, to be changed by tests that need no database."""
+"""A run in the middle of its work, to be changed by tests that need no database, and the items of a run to be."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 
 from services.sync.domain.jobs import Job
 from services.sync.domain.outcomes import RunState
-from services.sync.domain.runs import Run, Scope
+from services.sync.domain.runs import PlannedItem, Run, Scope
 
 RUN = Run(
     id="one",
@@ -23,3 +24,8 @@ RUN = Run(
     started_at=None,
     finished_at=None,
 )
+
+
+async def in_one_portion(*items: PlannedItem) -> AsyncIterator[tuple[PlannedItem, ...]]:
+    """Yield the items as a plan does."""
+    yield items

@@ -19,6 +19,7 @@ from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.runs import PlannedItem, RunPlan, Scope
 from services.sync.domain.subjects import Subject
 from tests.sync.living_suite import JOB_ALL, JOB_USER, JOB_VIDEO, LivingSuite, Replica
+from tests.sync.sample_run import in_one_portion
 
 CANCELLED = sync_pb2.RUN_STATE_CANCELLED
 DONE = Ending(outcome=Outcome.SUCCESS, message="done")
@@ -111,7 +112,8 @@ class LastItems:
         subject = Subject.store(f"shop_{number}")
         item = PlannedItem(job=Job.USER, subject=subject)
         scope = Scope(Job.USER, subject)
-        plan = RunPlan(scope=scope, idempotency_key=None, snapshot_date=date(2026, 11, 21), items=(item,))
+        items, day = in_one_portion(item), date(2026, 11, 21)
+        plan = RunPlan(scope=scope, idempotency_key=None, snapshot_date=day, portions=items)
         run = await self.creation.create(plan)
         claim = await self.items.claim(ItemKey(run.id, Job.USER, subject))
         assert isinstance(claim, Claim)

@@ -20,6 +20,7 @@ from services.sync.domain.outcomes import Outcome
 from services.sync.domain.runs import PlannedItem, RunPlan, Scope
 from services.sync.domain.subjects import Subject
 from tests.sync.living_suite import LivingSuite
+from tests.sync.sample_run import in_one_portion
 
 DAY = date(2026, 11, 21)
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -36,8 +37,9 @@ class Tables:
 
     async def run(self, *jobs: Job, subjects: tuple[Subject, ...] = (SHOP,)) -> str:
         scope = Scope(Job.ALL, Subject.store(uuid4().hex))
-        items = tuple(PlannedItem(job=job, subject=subject) for subject in subjects for job in jobs)
-        return (await self.runs.create(RunPlan(scope=scope, idempotency_key=None, snapshot_date=DAY, items=items))).id
+        items = in_one_portion(*(PlannedItem(job=job, subject=subject) for subject in subjects for job in jobs))
+        plan = RunPlan(scope=scope, idempotency_key=None, snapshot_date=DAY, portions=items)
+        return (await self.runs.create(plan)).id
 
     async def claim(self, run_id: str, job: Job, subject: Subject = SHOP) -> Claim:
         claim = await self.items.claim(ItemKey(run_id, job, subject))

@@ -19,6 +19,7 @@ from services.sync.domain.runs import PlannedItem, Run, RunPlan, Scope
 from services.sync.domain.schedules import Schedule, Tick
 from services.sync.domain.subjects import Subject
 from tests.sync.living_suite import LivingSuite
+from tests.sync.sample_run import in_one_portion
 
 NIGHTLY = Schedule(Job.USER, parse_cron("0 2 * * *", ZoneInfo("Europe/Berlin")))
 BEFORE, TICK = datetime(2026, 11, 21, 0, 30, tzinfo=UTC), datetime(2026, 11, 21, 1, tzinfo=UTC)
@@ -45,8 +46,8 @@ class PlainStarter:
         if self.failure:
             raise self.failure
         await self.runs.already_started(scope, idempotency_key)
-        items = tuple(PlannedItem(job=scope.job, subject=Subject.store(code)) for code in self.stores)
-        plan = RunPlan(scope=scope, idempotency_key=None, snapshot_date=date(2026, 11, 21), items=items, tick=tick)
+        items = in_one_portion(*(PlannedItem(job=scope.job, subject=Subject.store(code)) for code in self.stores))
+        plan = RunPlan(scope=scope, idempotency_key=None, snapshot_date=date(2026, 11, 21), portions=items, tick=tick)
         return await self.runs.create(plan)
 
 

@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 from tokhub.sync.v1 import sync_pb2
 
-from libs.errors import ConnectionNotFound, InvalidField, RunAlreadyActive, RunNotFound, StoreNotFound
+from libs.errors import ConnectionNotFound, DeadlineExceeded, InvalidField, RunAlreadyActive, RunNotFound, StoreNotFound
 from tests.sync.living_suite import JOB_ALL, JOB_USER, LivingSuite, Replica
 
 
@@ -51,6 +51,34 @@ async def test_a_scope_is_free_again_after_its_run(suite: LivingSuite, replica: 
     first = await replica.run(JOB_USER)
     second = await replica.run(JOB_USER)
     assert first.run_id != second.run_id
+
+
+async def test_a_caller_who_cannot_wait_leaves_a_run_that_starts(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    request = sync_pb2.StartSyncRequest(job=JOB_ALL, all=sync_pb2.AllStores())
+    async with suite.pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE reporting.stores IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DeadlineExceeded):
+            await idle.runs.StartSync(request, timeout=0.5)
+    await suite.until("SELECT count(*) = 1 FROM reporting.sync_runs")
+
+
+async def test_a_run_over_very_many_stores_has_them_all(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    await suite.connect_copies("shop", 2_500)
+    runs = await asyncio.gather(*(idle.start(JOB_ALL) for _ in range(20)), return_exceptions=True)
+    (run,) = [run for run in runs if not isinstance(run, RunAlreadyActive)]
+    assert isinstance(run, sync_pb2.Run)
+    assert (run.total, [part.total for part in run.jobs]) == (2_501, [2_501] * 3)
+    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.pgqueuer") == 3 * 2_501
+
+
+async def test_the_planner_knows_at_once_how_long_the_queue_is(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    await suite.connect_copies("shop", 600)
+    await idle.start(JOB_USER)
+    known = "SELECT reltuples FROM pg_class WHERE oid = 'reporting.{}'::regclass"
+    assert [await suite.pool.fetchval(known.format(table)) for table in ("pgqueuer", "sync_items")] == [601, 601]
 
 
 async def test_an_unknown_store_is_not_found(replica: Replica) -> None:

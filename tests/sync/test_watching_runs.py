@@ -56,23 +56,14 @@ async def test_a_run_that_has_ended_is_told_in_one_message(suite: LivingSuite, r
 
 
 async def test_many_ended_stores_come_in_pages(suite: LivingSuite, replica: Replica) -> None:
-    await suite.pool.execute(
-        "INSERT INTO reporting.stores (store_code, store_name, pic_name)"
-        " SELECT 'bulk_' || n, 'bulk', 'somebody' FROM generate_series(1, 1200) n"
-    )
     await suite.connect("shop")
-    await suite.pool.execute(
-        "INSERT INTO credentials.connections (id, provider, owner_kind, owner_id, account_id, status, epoch,"
-        " generation, access_token, refresh_token, access_given, received_at, access_expires_at)"
-        " SELECT gen_random_uuid(), provider, owner_kind, 'bulk_' || n, 'bulk ' || n, 'REAUTH_REQUIRED', epoch,"
-        " generation, access_token, refresh_token, access_given, received_at, access_expires_at"
-        " FROM credentials.connections, generate_series(1, 1200) n"
-    )
+    await suite.connect_copies("shop", 1_200, status="REAUTH_REQUIRED")
     end = await replica.run(JOB_USER)
     messages = await messages_of(replica, end.run_id)
     assert max(len(message.ended_stores) for message in messages) <= 500
     assert [message.state in FINAL for message in messages] == [False] * (len(messages) - 1) + [True]
-    assert len({ended.store_code for message in messages for ended in message.ended_stores}) == 1201
+    ended = [ended for message in messages for ended in message.ended_stores]
+    assert len({one.store_code for one in ended}) == len({one.sequence for one in ended}) == len(ended) == 1201
     second = [message.sequence for message in messages][1]
     assert len({e.store_code for m in await messages_of(replica, end.run_id, second) for e in m.ended_stores}) == 201
 

@@ -1,6 +1,6 @@
 """The token service over gRPC: who is connected, and tokens that work."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 import grpc
@@ -106,19 +106,18 @@ class ConnectionClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = token_pb2_grpc.ConnectionServiceStub(channel)
 
-    async def of_stores(self) -> tuple[Connection, ...]:
-        """Return the Login Kit connections of all stores."""
-        found: list[Connection] = []
+    async def of_stores(self) -> AsyncIterator[tuple[Connection, ...]]:
+        """Yield the Login Kit connections of all stores, page by page."""
         request = token_pb2.ListConnectionsRequest(page_size=PAGE, owner_kind=token_pb2.OWNER_KIND_STORE)
         while True:
             answer = await self._stub.ListConnections(request)
-            found += [
+            yield tuple(
                 Connection(Subject.store(row.owner.id), STANDINGS.get(row.status, Standing.NEEDS_RECONNECT))
                 for row in answer.connections
                 if row.provider == token_pb2.PROVIDER_LOGIN_KIT
-            ]
+            )
             if not answer.next_page_token:
-                return tuple(found)
+                return
             request.page_token = answer.next_page_token
 
     async def of(self, subject: Subject) -> Connection:

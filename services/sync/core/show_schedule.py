@@ -1,5 +1,6 @@
 """The schedules are shown, and their jobs started by hand."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -36,8 +37,8 @@ class Starter(Protocol):
 class Planner(Protocol):
     """Tells what a run would do."""
 
-    async def plan(self, scope: Scope) -> tuple[PlannedItem, ...]:
-        """Return the items that a run of the scope would have now."""
+    def plan(self, scope: Scope) -> AsyncIterator[tuple[PlannedItem, ...]]:
+        """Yield the items that a run of the scope would have now, in portions of whole subjects."""
         ...
 
 
@@ -81,9 +82,11 @@ class ScheduleDesk:
 
     async def preview(self, name: str) -> Preview:
         """Return what run_now would do, and do nothing; InvalidField."""
-        items = await self._planner.plan(Scope(self.timetable.named(name).job, None))
-        skipped = {item.subject for item in items if item.ending}
-        return Preview(len({item.subject for item in items}), len(skipped))
+        total = skipped = 0
+        async for items in self._planner.plan(Scope(self.timetable.named(name).job, None)):
+            total += len({item.subject for item in items})
+            skipped += len({item.subject for item in items if item.ending})
+        return Preview(total, skipped)
 
     async def _entry(self, schedule: Schedule) -> Entry:
         active = await self._runs.active(Scope(schedule.job, None))

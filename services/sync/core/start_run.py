@@ -1,6 +1,8 @@
 """A run is started: planned from the connections there are, and stored with its work in one transaction."""
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -19,8 +21,8 @@ NAMED = 5  # unknown stores that an error names
 class Connections(Protocol):
     """Knows which subjects are connected."""
 
-    async def of_stores(self) -> tuple[Connection, ...]:
-        """Return the connections of all stores."""
+    def of_stores(self) -> AsyncIterator[tuple[Connection, ...]]:
+        """Yield the connections of all stores, page by page."""
         ...
 
     async def of(self, subject: Subject) -> Connection:
@@ -64,18 +66,20 @@ class Roster:
     stores: KnownStores
     links: ConnectLinks
 
-    async def plan(self, scope: Scope) -> tuple[PlannedItem, ...]:
-        """Return the items of a run; StoreNotFound, ConnectionNotFound."""
-        return plan_items(scope, await self._within(scope), self.links)
+    async def plan(self, scope: Scope) -> AsyncIterator[tuple[PlannedItem, ...]]:
+        """Yield the items of a run in portions; StoreNotFound, ConnectionNotFound before the first."""
+        async for connections in self._within(scope):
+            yield plan_items(scope, connections, self.links)
 
-    async def _within(self, scope: Scope) -> tuple[Connection, ...]:
+    async def _within(self, scope: Scope) -> AsyncIterator[tuple[Connection, ...]]:
         if scope.subject is not None:
-            return (await self._only(scope.subject),)
-        if scope.listed:
-            return await self._listed(scope.listed)
-        connections = await self.connections.of_stores()
-        existing = await self.stores.existing([connection.subject.id for connection in connections])
-        return tuple(connection for connection in connections if connection.subject.id in existing)
+            yield (await self._only(scope.subject),)
+        elif scope.listed:
+            yield await self._listed(scope.listed)
+        else:
+            async for connections in self.connections.of_stores():
+                existing = await self.stores.existing([connection.subject.id for connection in connections])
+                yield tuple(connection for connection in connections if connection.subject.id in existing)
 
     async def _only(self, subject: Subject) -> Connection:
         if subject.kind is SubjectKind.STORE and not await self.stores.existing([subject.id]):
@@ -107,22 +111,45 @@ class RunStarter:
         self._runs = runs
         self._partitions = partitions
         self._calendar = calendar
+        # A large run is stored while its stores are still being read: of many that start at once in a process, those
+        # that wait for the first would hold the database connections it needs.
+        self._large = asyncio.Lock()
 
     async def start(self, scope: Scope, idempotency_key: str | None, tick: Tick | None = None) -> Run:
         """Return the run; StoreNotFound, ConnectionNotFound, RunAlreadyActive with metadata run_id.
 
         A tick is settled by the run that begins at it; TickTaken, and no run, when another replica was first.
+        A caller that does not wait for the end leaves a run that starts all the same: a large one takes half a minute.
         """
+        return await asyncio.shield(asyncio.create_task(self._start(scope, idempotency_key, tick)))
+
+    async def _start(self, scope: Scope, idempotency_key: str | None, tick: Tick | None) -> Run:
+        async with nullcontext() if scope.subject or scope.listed else self._large:
+            return await self._store(scope, idempotency_key, tick)
+
+    async def _store(self, scope: Scope, idempotency_key: str | None, tick: Tick | None) -> Run:
         if known := await self._runs.already_started(scope, idempotency_key):
             return known
-        items = await self._roster.plan(scope)
+        portions = await begun(self._roster.plan(scope))
         today = self._calendar.today()
         await self._partitions.prepare(today)
         plan = RunPlan(
             scope=scope,
             idempotency_key=idempotency_key,
             snapshot_date=today,
-            items=items,
+            portions=portions,
             tick=tick,
         )
         return await self._runs.create(plan)
+
+
+async def begun(portions: AsyncIterator[tuple[PlannedItem, ...]]) -> AsyncIterator[tuple[PlannedItem, ...]]:
+    """Return the portions, the first of which has been made: what is wrong shows before anything is stored."""
+    first = await anext(portions, ())
+
+    async def whole() -> AsyncIterator[tuple[PlannedItem, ...]]:
+        yield first
+        async for portion in portions:
+            yield portion
+
+    return whole()

@@ -10,6 +10,7 @@ from libs.clock import Clock
 from libs.errors import StorageUnavailable
 from services.sync.core.calendar import Calendar
 
+PAUSES = 50  # a task is at work for a fiftieth of the time at most
 log = structlog.get_logger()
 
 
@@ -57,12 +58,17 @@ class Upkeep:
 
 
 async def repeat(task: Callable[[], Awaitable[None]], *, every: float, clock: Clock) -> None:
-    """Carry the task out every so many seconds, for ever; whatever fails is tried again the next time."""
+    """Carry the task out every so many seconds, for ever; whatever fails is tried again the next time.
+
+    One that takes long is carried out less often: the looks at a run over very many stores must not cost as much as
+    the run.
+    """
     while True:
+        began = clock.monotonic()
         try:
             await task()
         except StorageUnavailable as error:
             log.warning("Upkeep was put off", task=task.__qualname__, error=error.message)
         except Exception:
             log.exception("Upkeep failed", task=task.__qualname__)
-        await clock.sleep(every)
+        await clock.sleep(max(every, PAUSES * (clock.monotonic() - began)))

@@ -1,6 +1,7 @@
 """Runs: a job over one subject or all of them, and how far it has come."""
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -41,12 +42,15 @@ class PlannedItem:
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A run to be."""
+    """A run to be; its items come in portions, so that a large run is never in memory as a whole.
+
+    A subject's items stand together in one portion.
+    """
 
     scope: Scope
     idempotency_key: str | None
     snapshot_date: date
-    items: tuple[PlannedItem, ...]
+    portions: AsyncIterator[tuple[PlannedItem, ...]]
     tick: Tick | None = None
 
 

@@ -1,9 +1,11 @@
-"""A run, its items, their jobs and the lines about what is skipped: stored in one transaction or not at all."""
+"""A run, its items, their jobs and the lines about what is skipped: stored in one transaction or not at all.
+
+Portion by portion as it is planned: what is in memory, and how long a statement takes, does not grow with the run.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import uuid4
 
@@ -17,18 +19,22 @@ from services.sync.adapters.postgres.run_ending import log_ended_job, to_counts
 from services.sync.adapters.postgres.run_rows import RunRows
 from services.sync.adapters.postgres.tick_rows import take
 from services.sync.domain.items import ItemKey
-from services.sync.domain.jobs import LOG_NAMES, parts_of
+from services.sync.domain.jobs import LOG_NAMES, Job, parts_of
 from services.sync.domain.outcomes import RunState
 from services.sync.domain.runs import PlannedItem, Run, RunPlan, Scope
 from services.sync.domain.schedules import TickOutcome
 
-CHUNK = 5_000  # rows a statement, so that none comes near the statement timeout
-
+# Whoever starts a run of the same scope, or with the same key, waits behind this row for what becomes of it.
 INSERT_RUN = """
 INSERT INTO sync_runs (
-    id, job, subject_kind, subject_id, listed, scope_key, idempotency_key, snapshot_date,
-    total, processed, skipped, sequence, state, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10, $11, CASE WHEN $9 = $10::bigint THEN now() END)
+    id, job, subject_kind, subject_id, listed, scope_key, idempotency_key, snapshot_date, total, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 'queued')
+"""
+
+COUNT_RUN = """
+UPDATE sync_runs SET total = $2, processed = $3, skipped = $3, sequence = $3, state = $4,
+    finished_at = CASE WHEN $2 = $3::bigint THEN now() END
+WHERE id = $1
 """
 
 INSERT_JOB = """
@@ -52,6 +58,12 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS line (kind, id, n
 """
 
 
+# The planner believes the tables to be as small as they were when last counted: with a plan for an empty queue, every
+# look into a full one reads the whole of it.
+COUNT_ROWS = ("ANALYZE sync_items", "ANALYZE pgqueuer")
+MANY = 500  # subjects
+
+
 class JobQueue(Protocol):
     """Where items get the jobs that bring them to a worker."""
 
@@ -67,6 +79,23 @@ class ItemRow:
     item: PlannedItem
     place: int | None
     closes: bool
+
+
+@dataclass
+class Planned:
+    """What has been stored of a run so far."""
+
+    subjects: int = 0
+    skipped: int = 0
+    items_of: Counter[Job] = field(default_factory=Counter)
+    skipped_of: Counter[Job] = field(default_factory=Counter)
+
+    def add(self, rows: Sequence[ItemRow]) -> None:
+        """Count a portion."""
+        self.subjects += len({row.item.subject for row in rows})
+        self.skipped += sum(row.closes for row in rows)
+        self.items_of.update(row.item.job for row in rows)
+        self.skipped_of.update(row.item.job for row in rows if row.item.ending)
 
 
 class RunCreation:
@@ -106,23 +135,32 @@ class RunCreation:
         if plan.tick:
             # Before anything else: who comes second waits here, and then has nothing to undo.
             await take(connection, plan.tick, TickOutcome.STARTED, run_id)
-        rows = placed(plan.items)
-        await insert_run(connection, run_id, plan, rows)
-        for chunk in chunks(rows):
-            await insert_items(connection, run_id, chunk)
-        await log_skipped(connection, run_id, [row.item for row in rows if row.place is not None])
-        await insert_jobs(connection, run_id, plan)
-        open_keys = [ItemKey(run_id, row.item.job, row.item.subject) for row in rows if row.place is None]
-        for start in range(0, len(open_keys), CHUNK):
-            urgent = plan.scope.subject is not None
-            await self._queue.enqueue(connection, open_keys[start : start + CHUNK], is_urgent=urgent)
+        await insert_run(connection, run_id, plan)
+        planned = Planned()
+        async for items in plan.portions:
+            rows = placed(items, behind=planned.skipped)
+            await self._insert_portion(connection, run_id, rows, is_urgent=plan.scope.subject is not None)
+            planned.add(rows)
+        await count_run(connection, run_id, planned)
+        await insert_jobs(connection, run_id, plan.scope, planned)
+        if planned.subjects > MANY:
+            for statement in COUNT_ROWS:
+                await connection.execute(statement)
         await connection.execute(f"SELECT {NOTIFY_RUN.format('$1')}", run_id)
 
+    async def _insert_portion(
+        self, connection: Borrowed, run_id: str, rows: Sequence[ItemRow], *, is_urgent: bool
+    ) -> None:
+        await insert_items(connection, run_id, rows)
+        await log_skipped(connection, run_id, [row.item for row in rows if row.place is not None])
+        open_keys = [ItemKey(run_id, row.item.job, row.item.subject) for row in rows if row.place is None]
+        await self._queue.enqueue(connection, open_keys, is_urgent=is_urgent)
 
-def placed(items: tuple[PlannedItem, ...]) -> list[ItemRow]:
-    """Return the items with the places at which those that are skipped ended; a subject's items stand together."""
+
+def placed(items: tuple[PlannedItem, ...], *, behind: int) -> list[ItemRow]:
+    """Return the items with the places, behind that one, at which those that are skipped ended."""
     skipped = dict.fromkeys(item.subject for item in items if item.ending)
-    places = {subject: number for number, subject in enumerate(skipped, start=1)}
+    places = {subject: number for number, subject in enumerate(skipped, start=behind + 1)}
     last = {item.subject: index for index, item in enumerate(items)}
     return [
         ItemRow(
@@ -134,17 +172,8 @@ def placed(items: tuple[PlannedItem, ...]) -> list[ItemRow]:
     ]
 
 
-def chunks(rows: list[ItemRow]) -> Iterator[list[ItemRow]]:
-    """Return the rows in portions of one statement each."""
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, CHUNK)):
-        yield chunk
-
-
-async def insert_run(connection: Borrowed, run_id: str, plan: RunPlan, rows: list[ItemRow]) -> None:
-    """Insert the run's row; one with nothing to do has ended at once."""
-    total = len({row.item.subject for row in rows})
-    skipped = sum(row.closes for row in rows)
+async def insert_run(connection: Borrowed, run_id: str, plan: RunPlan) -> None:
+    """Insert the run's row."""
     subject = plan.scope.subject
     await connection.execute(
         INSERT_RUN,
@@ -156,13 +185,16 @@ async def insert_run(connection: Borrowed, run_id: str, plan: RunPlan, rows: lis
         plan.scope.key,
         plan.idempotency_key,
         plan.snapshot_date,
-        total,
-        skipped,
-        (RunState.SUCCEEDED if total == skipped else RunState.QUEUED).value,
     )
 
 
-async def insert_items(connection: Borrowed, run_id: str, rows: list[ItemRow]) -> None:
+async def count_run(connection: Borrowed, run_id: str, planned: Planned) -> None:
+    """Write down how much the run has to do; one with nothing to do has ended at once."""
+    state = RunState.SUCCEEDED if planned.subjects == planned.skipped else RunState.QUEUED
+    await connection.execute(COUNT_RUN, run_id, planned.subjects, planned.skipped, state.value)
+
+
+async def insert_items(connection: Borrowed, run_id: str, rows: Sequence[ItemRow]) -> None:
     """Insert items."""
     endings = [row.item.ending for row in rows]
     await connection.execute(
@@ -191,11 +223,9 @@ async def log_skipped(connection: Borrowed, run_id: str, items: list[PlannedItem
     )
 
 
-async def insert_jobs(connection: Borrowed, run_id: str, plan: RunPlan) -> None:
+async def insert_jobs(connection: Borrowed, run_id: str, scope: Scope, planned: Planned) -> None:
     """Insert the counts by job; a job with nothing to do has ended at once."""
-    totals = Counter(item.job for item in plan.items)
-    skipped = Counter(item.job for item in plan.items if item.ending)
-    for job in parts_of(plan.scope.job):
-        row = await connection.fetchrow(INSERT_JOB, run_id, job.value, totals[job], skipped[job])
-        if row is not None and plan.scope.subject is None and row["processed"] == row["total"]:
+    for job in parts_of(scope.job):
+        row = await connection.fetchrow(INSERT_JOB, run_id, job.value, planned.items_of[job], planned.skipped_of[job])
+        if row is not None and scope.subject is None and row["processed"] == row["total"]:
             await log_ended_job(connection, run_id, to_counts(row))
