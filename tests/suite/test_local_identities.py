@@ -79,15 +79,15 @@ def test_an_authority_that_ends_is_replaced_with_all_it_issued(made: Identities,
 @pytest.mark.parametrize("file", ["sync.pem", "sync.key"])
 @pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n"])
 def test_a_damaged_file_is_made_anew(made: Identities, file: str, text: str) -> None:
-    before = held(made)
     (made.directory / file).write_text(text)
+    before = held(made)
     made.renew()
     assert changed(before, held(made)) == {"sync"}
 
 
 def test_another_ones_key_is_made_anew(made: Identities) -> None:
+    (made.directory / "sync.key").write_text((made.directory / "token.key").read_text())
     before = held(made)
-    (made.directory / "sync.key").write_text(before["token.key"])
     made.renew()
     assert changed(before, held(made)) == {"sync"}
 
