@@ -17,6 +17,7 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2_grpc
 from libs.clock import SystemClock
 from libs.errors import TokhubError
 from libs.rpc.client import open_channel
+from libs.rpc.tls import Certificates
 from tests.faults.history import History, Outcome, answered, connected, refused
 from tests.faults.products import reference
 
@@ -54,6 +55,8 @@ class ServiceProcess:
         self._history = history
         self._process: asyncio.subprocess.Process | None = None
         self.channel: grpc.aio.Channel | None = None
+        # Whose certificate it is called with, if it has certificates.
+        self.caller: Certificates | None = None
         self.address = ""
 
     async def launch(self) -> None:
@@ -69,7 +72,7 @@ class ServiceProcess:
         await self.launch()
         self.address = await self._address(offset)
         await self.hang_up()
-        self.channel = open_channel(self.address)
+        self.channel = open_channel(self.address, certificates=self.caller)
 
     async def hang_up(self) -> None:
         """Close the channel to it; calls on their way are cancelled."""
