@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 EX_CONFIG = 78  # sysexits.h: configuration error
+EX_IOERR = 74  # sysexits.h: something could not be written
 EX_TEMPFAIL = 75  # sysexits.h: temporary failure, a supervisor should try again
 
 Kind = TypeVar("Kind", bound="ServiceSettings")

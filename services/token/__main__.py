@@ -24,7 +24,7 @@ from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.policy import Access
 from libs.rpc.server import Readiness, RpcServer
-from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
+from libs.settings import EX_CONFIG, EX_IOERR, EX_TEMPFAIL, load
 from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing, WrongKeys, parse_keys
 from services.token.adapters.canaries import check_keys
@@ -37,6 +37,7 @@ from services.token.core.cache import SharedReads
 from services.token.core.journal import JournalCorrupt, OwnJournal
 from services.token.core.journal_keeping import JournalKeeper
 from services.token.core.key_ring import RingMember
+from services.token.core.landing import TokensLost
 from services.token.core.state import derive
 from services.token.core.upkeep import upkeep
 from services.token.policy import policy
@@ -121,12 +122,13 @@ async def at_work(core: Core, grounds: Grounds, dsn: str) -> AsyncIterator[Readi
         # Before the journal is replayed: from here on the key that seals is the one that all replicas agree on.
         member = await stack.enter_async_context(core.vaulting.member)
         keeper = await stack.enter_async_context(following(core, grounds, dsn))
-        stack.push_async_callback(core.refreshing.refresher.drain)
+        stack.push_async_callback(core.refreshing.landing.landed)
         await stack.enter_async_context(core.refreshing.ahead)
         stack.push_async_callback(core.connecting.authorization.drain)
         stack.push_async_callback(core.connecting.disconnection.drain)
         await stack.enter_async_context(upkeep(core.chores, every=UPKEEP_EVERY, clock=SystemClock()))
         stack.push_async_callback(core.refreshing.refresh_all.drain)
+        stack.callback(core.refreshing.landing.begin)
         yield readiness_of(grounds.pool, member, keeper)
 
 
@@ -212,7 +214,7 @@ def readiness_of(pool: Pool, member: RingMember, keeper: JournalKeeper) -> Readi
 
 
 def main() -> None:
-    """Run the service; wrong settings end it with status 78 and one line, a database that stays away with 75."""
+    """Run the service; its status is 78 for wrong settings, 75 for a database that stays away, 74 for lost tokens."""
     settings = load(TokenSettings)
     configure_logs("token", settings.log_level)
     try:
@@ -220,6 +222,9 @@ def main() -> None:
     except (WrongKeys, JournalCorrupt, ServerMisconfig, StorageUnavailable) as error:
         sys.stderr.write(f"tokhub token service cannot start: {error}\n")
         sys.exit(EX_TEMPFAIL if isinstance(error, StorageUnavailable) else EX_CONFIG)
+    except TokensLost as lost:
+        sys.stderr.write(f"tokhub token service has ended: {lost}\n")
+        sys.exit(EX_IOERR)
 
 
 if __name__ == "__main__":

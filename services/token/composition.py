@@ -49,6 +49,7 @@ from services.token.core.forecast import Forecaster
 from services.token.core.importing import Importing
 from services.token.core.journal import OwnJournal, ReplayPort
 from services.token.core.key_ring import RingMember
+from services.token.core.landing import Landing
 from services.token.core.provider import ProviderPort, Providers
 from services.token.core.provider_events import ProviderEvents
 from services.token.core.refresh import Refresher
@@ -120,6 +121,7 @@ class Refreshing:
     """One connection's refresh, all of them, those that are due, and what the journal brings back."""
 
     refresher: Refresher
+    landing: Landing
     refresh_all: RefreshAll
     ahead: RefreshAhead
     replay: ReplayPort
@@ -227,6 +229,7 @@ def build_refreshing(base: Base, runs: PostgresRefreshRuns) -> Refreshing:
     )
     return Refreshing(
         refresher=refresher,
+        landing=Landing(flights=refresher, grace=base.settings.stop_grace_seconds, clock=clock),
         refresh_all=RefreshAll(runs=runs, refresher=refresher, clock=clock, concurrency=concurrency),
         ahead=ahead,
         replay=replay,

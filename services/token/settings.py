@@ -83,6 +83,7 @@ class TokenSettings(RpcSettings):
     refresh_ahead_concurrency: int = Field(default=4, ge=0, le=100)
     journal_dir: Path = Path(".tokhub/journal")
     journal_mode: Literal["required", "best_effort", "off"] = "required"
+    stop_grace_seconds: float = Field(default=60, ge=0, le=86_400)
 
     redis_url: Annotated[Secret, AfterValidator(redis_address)] | None = None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
+from uuid import UUID
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -23,7 +24,12 @@ class Flights(Protocol):
 
     @property
     def unsaved(self) -> int:
-        """Return how many new tokens are not in the database yet."""
+        """Return how many new tokens are not in the database yet, though callers have them."""
+        ...
+
+    @property
+    def only_here(self) -> Sequence[UUID]:
+        """Return the connections whose newest tokens are in the memory of this process alone."""
         ...
 
 
@@ -56,6 +62,8 @@ class Standing(Collector):
         yield resting
         unsaved = self._refresher.unsaved
         yield GaugeMetricFamily("tokhub_token_unsaved", "New tokens that wait for the database.", value=unsaved)
+        here = len(self._refresher.only_here)
+        yield GaugeMetricFamily("tokhub_token_only_in_memory", "New tokens that nothing on a disk has.", value=here)
         size = self._journal.size()
         yield GaugeMetricFamily("tokhub_token_journal_bytes", "Size of this process's journal.", value=size.bytes)
         yield GaugeMetricFamily("tokhub_token_journal_records", "Records in this journal.", value=size.records)

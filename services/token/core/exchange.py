@@ -1,9 +1,10 @@
 """Spends the refresh token of a lease, and leaves what came of it in the journal and in the row."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
@@ -56,6 +57,17 @@ class LeaseEnded(Unknown):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Given:
+    """What TikTok gave for a lease, on its way to the journal and to the row."""
+
+    lease: Lease
+    grant: Grant
+    entry: Entry
+    sealed: SealedTokens
+    answer: Answer
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What an exchange is made of."""
 
@@ -81,6 +93,12 @@ class Exchange:
         self._vault = parts.vault
         self._watch = parts.watch
         self._clock = parts.clock
+        self._only_here: set[UUID] = set()
+
+    @property
+    def only_here(self) -> Sequence[UUID]:
+        """The connections whose newest tokens are in the memory of this process alone."""
+        return sorted(self._only_here)
 
     async def check(self, connection: Connection) -> None:
         """Raise unless the connection's provider is set up here, has been answering, and its answer could be kept."""
@@ -224,33 +242,49 @@ class Exchange:
         """Journal, answer, save: nothing that can fail stands before the journal."""
         # What TikTok gave was asked for after the lease was read; a machine whose clock is wrong cannot say when.
         entry = Entry.of(lease.connection, lease.version.refreshed(), grant, lease.connection.read_at)
-        kept = await self._journal.keep(entry)
-        sealed = self._vault.seal(grant, lease.id, entry.version)
-        if kept:
-            answer(Held(connection=refreshed(lease.connection, grant), access=sealed.access))
-        await self._save(lease, grant, sealed, entry)
+        self._only_here.add(lease.id)
+        try:
+            kept = await self._journaled(entry)
+            sealed = self._vault.seal(grant, lease.id, entry.version)
+            given = Given(lease=lease, grant=grant, entry=entry, sealed=sealed, answer=answer)
+            if kept:
+                give_answer(given, grant)
+            await self._save(given)
+        finally:
+            self._only_here.discard(lease.id)
 
-    async def _save(self, lease: Lease, grant: Grant, sealed: SealedTokens, entry: Entry) -> None:
-        """Save new tokens, for as long as it takes: nobody else has them."""
+    async def _journaled(self, entry: Entry) -> bool:
+        kept = await self._journal.keep(entry)
+        if kept:
+            self._only_here.discard(entry.connection_id)
+        return kept
+
+    async def _save(self, given: Given) -> None:
+        """Save new tokens, for as long as it takes: nobody else has them. Until they are journaled, try that too."""
         began = self._clock.monotonic()
         while True:
             waited = self._clock.monotonic() - began
+            grant = given.grant.aged(given.grant.age + waited)
             try:
-                await self._save_or_end(lease, grant.aged(grant.age + waited), sealed, entry)
+                await self._save_or_end(given, grant)
             except Exception as error:  # noqa: BLE001 - whatever it is, giving up would lose the tokens
                 log.error(
                     "new tokens wait for the database",
-                    connection=str(lease.id),
+                    connection=str(given.lease.id),
                     waited=round(waited, 1),
+                    journaled=given.lease.id not in self._only_here,
                     error=type(error).__name__,
                 )
                 await self._clock.sleep(min(0.2 + waited, 5.0))
             else:
                 return
+            if given.lease.id in self._only_here and await self._journaled(given.entry):
+                give_answer(given, grant)
 
-    async def _save_or_end(self, lease: Lease, grant: Grant, sealed: SealedTokens, entry: Entry) -> None:
+    async def _save_or_end(self, given: Given, grant: Grant) -> None:
         """Save new tokens, also to a row that went back in time; those of a row that was disconnected are ended."""
-        if await self._connections.save(lease, grant, sealed) or await self._replay.restore(entry):
+        lease = given.lease
+        if await self._connections.save(lease, grant, given.sealed) or await self._replay.restore(given.entry):
             return
         await self._watch.overtaken(lease, grant)
         log.warning("refresh overtaken", connection=str(lease.id), had=str(lease.version))
@@ -304,6 +338,11 @@ class Exchange:
         except StorageUnavailable:
             log.warning("lease left to end by itself", connection=str(lease.id))
             return False
+
+
+def give_answer(given: Given, grant: Grant) -> None:
+    """Answer whoever waits with what was given; grant is that of now."""
+    given.answer(Held(connection=refreshed(given.lease.connection, grant), access=given.sealed.access))
 
 
 def refreshed(connection: Connection, grant: Grant) -> Connection:

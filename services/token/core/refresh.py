@@ -7,6 +7,7 @@ was paused past its lease still saves what only it has.
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from libs.errors import (
     ConnectionNotFound,
     ReauthRequired,
     RefreshInProgress,
+    StorageUnavailable,
     TokhubError,
     UpstreamUnavailable,
 )
@@ -77,10 +79,22 @@ class Refresher:
         flights = list(self._flights.values())
         return sum(flight.answer.done() and not flight.task.done() for flight in flights)
 
+    @property
+    def only_here(self) -> Sequence[UUID]:
+        """The connections whose newest tokens are in the memory of this process alone."""
+        return self._exchange.only_here
+
     async def drain(self) -> None:
         """Wait until every flight has landed."""
         while self._flights:
             await asyncio.gather(*(flight.task for flight in self._flights.values()), return_exceptions=True)
+
+    def give_up(self) -> None:
+        """End every flight: what only it has been given is lost."""
+        for flight in self._flights.values():
+            flight.task.cancel()
+            if not flight.answer.done():
+                flight.answer.set_exception(StorageUnavailable("The service was stopped: try again in a moment."))
 
     def _take_off(self, connection: Connection, need: Need) -> Flight:
         answer: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
