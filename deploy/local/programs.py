@@ -137,6 +137,7 @@ class Suite:
                 "DATABASE_URL_FILE": str(self.databases.gateway),
                 "ADMIN_API_KEY_FILE": str(self.files.given_or_generated("ADMIN_API_KEY")),
                 **self._given("ADMIN_API_KEYS"),
+                **self._user_secret(),
             },
         )
 
@@ -173,6 +174,11 @@ class Suite:
     def _encryption_key(self) -> Environment:
         ring = self._given("TOKEN_ENC_KEYS")
         return ring or {"TOKEN_ENC_KEY_FILE": str(self.files.given_or_generated("TOKEN_ENC_KEY"))}
+
+    def _user_secret(self) -> Environment:
+        if self.environ.get("USER_JWKS_URL"):
+            return self._given("USER_JWT_SECRET")
+        return {"USER_JWT_SECRET_FILE": str(self.files.given_or_generated("USER_JWT_SECRET"))}
 
     def _given(self, *names: str) -> Environment:
         files = {name: self.files.given(name) for name in names}

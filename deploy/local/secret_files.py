@@ -13,6 +13,7 @@ GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
         "TOKEN_ENC_KEY": lambda: secrets.token_hex(32),
         "ADMIN_API_KEY": lambda: secrets.token_hex(24),
         "STATE_SECRET": lambda: secrets.token_urlsafe(32),
+        "USER_JWT_SECRET": lambda: secrets.token_urlsafe(32),
         "TOKEN_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         "SYNC_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         "GATEWAY_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),

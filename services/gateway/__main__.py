@@ -16,8 +16,8 @@ from libs.logs import configure_logs
 from libs.process import run
 from libs.settings import EX_CONFIG, load
 from services.gateway.app import Gates, Parts, create_app
-from services.gateway.auth import AdminGate, OAuthGate
 from services.gateway.backends import Targets, open_backends
+from services.gateway.gates import AdminGate, CreatorGate, Door, OAuthGate, UserGate
 from services.gateway.limit_rows import Keeper, LimitRows
 from services.gateway.limits import Budget, FailureLockouts, LockoutRule, Lockouts, MinuteBudget
 from services.gateway.routes.info import Life
@@ -72,8 +72,13 @@ def gates_of(limiting: Limiting, rows: LimitRows | None) -> Gates:
             limiting.shared_budget("admin", admin, rows.spend_unless_blocked),
             limiting.shared_budget("oauth", oauth, rows.spend),
         )
+    door = Door(budget=budgets[0], lockouts=lockouts, trusted=trusted)
+    admins = AdminGate(keys=settings.keys, door=door)
+    users = UserGate(tokens=settings.users, door=door)
     return Gates(
-        admin=AdminGate(keys=settings.keys, budget=budgets[0], lockouts=lockouts, trusted=trusted),
+        admin=admins,
+        users=users,
+        creators=CreatorGate(admin=admins, users=users, door=door),
         oauth=OAuthGate(budget=budgets[1], trusted=trusted),
     )
 

@@ -18,11 +18,11 @@ from starlette.routing import Match
 
 from libs.errors import TokhubError
 from services.gateway.access import NO_HEAD, AccessLog, HttpMetrics
-from services.gateway.auth import AdminGate, OAuthGate
 from services.gateway.backends import Backends
 from services.gateway.bodies import BodyLimit
 from services.gateway.errors import error_response, refusal_response, typed
 from services.gateway.following import Follower
+from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import once_each
 from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes
@@ -43,7 +43,7 @@ NO_TELEMETRY: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
-CORS_REQUEST_HEADERS = ["X-API-KEY", "Content-Type", "Prefer", "Last-Event-ID", "X-Request-Id"]
+CORS_REQUEST_HEADERS = ["X-API-KEY", "Authorization", "Content-Type", "Prefer", "Last-Event-ID", "X-Request-Id"]
 CORS_ANSWER_HEADERS = [
     "X-Request-Id",
     "Location",
@@ -59,6 +59,8 @@ class Gates:
     """Who may pass to which routes."""
 
     admin: AdminGate
+    users: UserGate
+    creators: CreatorGate
     oauth: OAuthGate
 
 
@@ -128,14 +130,15 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     StatsRoutes(backends=backends).add_to(admin)
     ReportRoutes(backends=backends).add_to(admin)
     ExportRoutes(backends=backends).add_to(admin)
-    CreatorRoutes(backends=backends).add_to(admin)
     SyncRoutes(backends=backends, follower=follower, stopping=life.stopping).add_to(admin)
+    creators = APIRouter(dependencies=[Depends(parts.gates.creators), Depends(once_each)])
+    CreatorRoutes(backends=backends).add_to(creators)
     oauth = APIRouter(dependencies=[Depends(parts.gates.oauth), Depends(once_each)])
     ConnectRoutes(backends=backends, pages=pages).add_to(oauth)
-    for router in (public, admin, oauth):
+    routers = (public, admin, creators, oauth)
+    for router in routers:
         app.include_router(router)
-    declared = (*public.routes, *admin.routes, *oauth.routes)
-    return [route for route in declared if isinstance(route, APIRoute)]
+    return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
 def add_error_handlers(app: FastAPI, pages: Pages, routes: Sequence[APIRoute]) -> None:

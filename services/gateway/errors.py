@@ -84,8 +84,15 @@ class KeyRequired(Unauthenticated):
     """Missing or invalid API key."""
 
 
+class TokenRequired(Unauthenticated):
+    """Missing or invalid token: sign in again."""
+
+
 class SyncFailed(TokhubError):
     """The run could not be carried out: see the sync logs."""
+
+
+CHALLENGES: Mapping[type[TokhubError], str] = MappingProxyType({KeyRequired: "ApiKey", TokenRequired: "Bearer"})
 
 
 def word(error: TokhubError) -> str:
@@ -103,10 +110,11 @@ def error_body(code: str, message: str, extra: Mapping[str, str] | None = None) 
 
 
 def retry_headers(error: TokhubError) -> dict[str, str]:
-    """Return Retry-After in whole seconds for errors that pass by themselves, or the challenge of a missing key."""
+    """Return Retry-After in whole seconds for errors that pass by themselves, or the challenge of what is missing."""
     if isinstance(error, TryLater):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
-    return {"WWW-Authenticate": "ApiKey"} if isinstance(error, KeyRequired) else {}
+    challenge = CHALLENGES.get(type(error))
+    return {"WWW-Authenticate": challenge} if challenge else {}
 
 
 def error_response(error: TokhubError) -> JSONResponse:

@@ -9,9 +9,13 @@ from pydantic_core import PydanticCustomError
 from libs.rpc.listen import Target
 from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
+from libs.tiktok.address import Url
 from services.gateway.addresses import Network, WrongNetwork, parse_networks
 from services.gateway.auth import AdminKey, Role, WrongKey, admin_key, parse_keys
+from services.gateway.user_tokens import Keys, KeySet, NoUsers, SharedSecret, Users, UserTokens
 
+# HS256 is as strong as its secret: one shorter than its digest can be guessed offline from any token.
+MIN_JWT_SECRET = 32
 LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 
 
@@ -60,6 +64,10 @@ class GatewaySettings(RpcSettings):
     gateway_replicas: int = Field(1, ge=1, le=1_000)
     admin_api_keys: Annotated[tuple[AdminKey, ...], BeforeValidator(named_keys)] = ()
     admin_api_key: Secret | None = Field(None, validate_default=True)
+    user_jwt_secret: Secret | None = None
+    user_jwks_url: Url | None = None
+    user_jwt_issuer: str | None = None
+    user_jwt_audience: str | None = None
     cors_origin: Annotated[tuple[str, ...], BeforeValidator(origins)] = ()
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(networks)] = ()
     log_level: LogLevel = "info"
@@ -80,6 +88,34 @@ class GatewaySettings(RpcSettings):
         if not value and not info.data.get("admin_api_keys", (True,)):
             raise refuse("set it (or ADMIN_API_KEYS) to a random key of at least 32 characters")
         return value
+
+    @field_validator("user_jwt_secret")
+    @classmethod
+    def strong_secret(cls, value: Secret | None) -> Secret | None:
+        """Refuse a secret that can be guessed."""
+        if value and len(value.reveal().encode()) < MIN_JWT_SECRET:
+            raise refuse(f"must have at least {MIN_JWT_SECRET} characters")
+        return value
+
+    @field_validator("user_jwks_url")
+    @classmethod
+    def one_kind_of_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse both kinds of keys: whose tokens count would be anybody's guess."""
+        if value and info.data.get("user_jwt_secret"):
+            raise refuse("set USER_JWT_SECRET or USER_JWKS_URL, not both")
+        return value
+
+    @property
+    def users(self) -> Users:
+        """What knows users by their tokens."""
+        keys: Keys
+        if self.user_jwt_secret:
+            keys = SharedSecret(self.user_jwt_secret)
+        elif self.user_jwks_url:
+            keys = KeySet(self.user_jwks_url)
+        else:
+            return NoUsers()
+        return UserTokens(keys=keys, issuer=self.user_jwt_issuer, audience=self.user_jwt_audience)
 
     @property
     def keys(self) -> tuple[AdminKey, ...]:

@@ -1,6 +1,7 @@
 """Starts the fake services on gRPC sockets and the gateway on an HTTP one."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,19 +10,23 @@ from typing import Any
 
 import grpc
 import httpx
+import jwt
 from prometheus_client import CollectorRegistry
 from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.clock import SystemClock
 from libs.rpc.server import Readiness, RpcServer, RpcService
+from libs.secret import Secret
 from services.gateway.addresses import parse_networks
 from services.gateway.app import Gates, Parts, create_app
-from services.gateway.auth import AdminGate, OAuthGate, parse_keys
+from services.gateway.auth import parse_keys
 from services.gateway.backends import Targets, open_backends
+from services.gateway.gates import AdminGate, CreatorGate, Door, OAuthGate, UserGate
 from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.routes.info import Life
 from services.gateway.server import Listen, bind, server_of
+from services.gateway.user_tokens import SharedSecret, Users, UserTokens
 from tests.gateway.fake_connections import FakeConnections
 from tests.gateway.fake_runs import FakeSync
 from tests.gateway.fake_stores import FakeReports, FakeStats, FakeStores
@@ -32,6 +37,15 @@ READ_KEY = "CNRYread-key-0123456789-0123456789-01234"
 KEYS = f"ops:admin:{ADMIN_KEY},viewer:read:{READ_KEY}"
 ADMIN = {"X-API-KEY": ADMIN_KEY}
 READ = {"X-API-KEY": READ_KEY}
+USER_SECRET = "CNRYuser-secret-0123456789-0123456789"
+TOKENS = UserTokens(keys=SharedSecret(Secret(USER_SECRET)))
+
+
+def bearer(user: str = "u-1", secret: str = USER_SECRET, **claims: Any) -> dict[str, str]:
+    """The header of a user whose token ends in an hour; a claim of None is left out."""
+    said = {"sub": user, "exp": int(time.time()) + 3600, **claims}
+    token = jwt.encode({name: value for name, value in said.items() if value is not None}, secret)
+    return {"Authorization": f"Bearer {token}"}
 
 
 class ShiftedClock(SystemClock):
@@ -65,6 +79,7 @@ class Limits:
     max_failures: int = 5
     block_seconds: float = 900
     trusted_proxies: str = ""
+    tokens: Users = TOKENS
 
 
 @dataclass
@@ -126,8 +141,12 @@ def gates(clock: ShiftedClock, limits: Limits) -> Gates:
     admin = MinuteBudget(clock=clock, per_minute=limits.admin)
     oauth = MinuteBudget(clock=clock, per_minute=limits.oauth)
     lockouts, trusted = FailureLockouts(clock=clock, rule=rule), parse_networks(limits.trusted_proxies)
+    door = Door(budget=admin, lockouts=lockouts, trusted=trusted)
+    admins, users = AdminGate(keys=parse_keys(KEYS), door=door), UserGate(tokens=limits.tokens, door=door)
     return Gates(
-        admin=AdminGate(keys=parse_keys(KEYS), budget=admin, lockouts=lockouts, trusted=trusted),
+        admin=admins,
+        users=users,
+        creators=CreatorGate(admin=admins, users=users, door=door),
         oauth=OAuthGate(budget=oauth, trusted=trusted),
     )
 

@@ -93,6 +93,8 @@ def test_keys_of_both_variables_count(tmp_path: Path) -> None:
         ("RATE_LIMIT_ADMIN_PER_MINUTE", "0"),
         ("AUTH_MAX_FAILURES", "-1"),
         ("LOG_LEVEL", "loud"),
+        ("USER_JWT_SECRET", READ_KEY[:31]),
+        ("USER_JWKS_URL", "http://login.example/keys"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_shown(variable: str, value: str) -> None:
@@ -101,3 +103,10 @@ def test_a_wrong_value_is_named_and_not_shown(variable: str, value: str) -> None
 
     assert str(refused.value).startswith(f"{variable}: ")
     assert READ_KEY not in str(refused.value)
+
+
+def test_two_kinds_of_user_keys_are_one_too_many() -> None:
+    both = {"USER_JWT_SECRET": READ_KEY, "USER_JWKS_URL": "https://login.example/keys"}
+
+    with pytest.raises(WrongSetting, match="USER_JWKS_URL: set USER_JWT_SECRET or USER_JWKS_URL, not both"):
+        parse(GatewaySettings, {"ADMIN_API_KEY": ADMIN_KEY, **both})

@@ -14,18 +14,21 @@ from libs.settings import parse
 from services.token.settings import TokenSettings
 
 
-def told(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """Return the environment of the token service."""
+def suite_of(environ: Mapping[str, str], directory: Path) -> Suite:
     database = directory / "database"
     database.write_text("postgresql://127.0.0.1/x")
-    suite = Suite(
+    return Suite(
         settings=parse(LocalSettings, environ),
         environ=environ,
         files=SecretFiles(directory / "secrets", environ),
         databases=DatabaseFiles(token=database, sync=database, gateway=database),
         identities=Identities(directory=directory / "tls", hosts={}, clock=SystemClock()),
     )
-    return suite.token().environment
+
+
+def told(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """Return the environment of the token service."""
+    return suite_of(environ, directory).token().environment
 
 
 def test_the_real_shop_app_reaches_the_token_service(tmp_path: Path) -> None:
@@ -51,3 +54,11 @@ def test_the_address_of_redis_reaches_the_token_service_as_a_file(tmp_path: Path
     assert settings.redis_url is not None
     assert settings.redis_url.reveal() == "redis://:keep-this@127.0.0.1:6379/0"
     assert not any("keep-this" in value for value in environment.values())
+
+
+def test_a_secret_for_users_is_generated_unless_their_keys_are_published(tmp_path: Path) -> None:
+    generated = suite_of({}, tmp_path).gateway().environment
+    assert len(Path(generated["USER_JWT_SECRET_FILE"]).read_text()) >= 32
+    published = suite_of({"USER_JWKS_URL": "https://login.example/keys"}, tmp_path).gateway().environment
+    assert "USER_JWT_SECRET_FILE" not in published
+    assert published["USER_JWKS_URL"] == "https://login.example/keys"

@@ -1,0 +1,177 @@
+"""Who may pass to which routes: limits first, then a key or a user's token."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import structlog
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+
+from libs.errors import InvalidField, NotAllowed
+from services.gateway.addresses import Network, address_of
+from services.gateway.auth import AdminKey, Role, find_key
+from services.gateway.errors import KeyRequired, TokenRequired
+from services.gateway.limits import Budget, BudgetSpent, Lockouts
+from services.gateway.user_tokens import Users
+
+HEADER = "X-API-KEY"
+AUTHORIZATION = "Authorization"
+KEY_PARAMETERS = frozenset({"x-api-key", "x_api_key", "api-key", "api_key", "apikey"})
+TOKEN_PARAMETERS = frozenset({"access_token", "token", "jwt", "authorization", "bearer"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+BEARER = re.compile(r"bearer +([\w.-]+)", re.ASCII | re.IGNORECASE)
+
+# Read by the gates themselves, because two headers must be told from one; here for the API document.
+documented_key = APIKeyHeader(name=HEADER, auto_error=False, scheme_name="ApiKey")
+documented_token = HTTPBearer(auto_error=False, scheme_name="UserToken", bearerFormat="JWT")
+DocumentedKey = Annotated[str | None, Security(documented_key)]
+DocumentedToken = Annotated[HTTPAuthorizationCredentials | None, Security(documented_token)]
+
+
+async def spend(budget: Budget, address: str, request: Request) -> None:
+    """Take the request from the address's budget; the answer's headers will tell what is left."""
+    try:
+        allowance = await budget.spend(address)
+    except BudgetSpent as refused:
+        request.state.answer_headers = refused.allowance.headers
+        raise
+    request.state.answer_headers = allowance.headers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """What stands before every route that asks who is there: lockouts, and a budget."""
+
+    budget: Budget
+    lockouts: Lockouts
+    trusted: Sequence[Network] = ()
+
+    async def let_in(self, request: Request) -> None:
+        """Raise LockedOut or RateLimited."""
+        address = address_of(request, self.trusted)
+        await self.lockouts.check(address)
+        await spend(self.budget, address, request)
+
+    async def count_failure(self, request: Request) -> None:
+        """Count that whoever is there is not known; raise LockedOut when it is once more than allowed."""
+        await self.lockouts.count_failure(address_of(request, self.trusted))
+
+
+class AdminGate:
+    """Lets who has a key through to the operators' routes, or says why not."""
+
+    def __init__(self, *, keys: Sequence[AdminKey], door: Door) -> None:
+        self._keys = keys
+        self._door = door
+
+    async def __call__(self, request: Request, _key: DocumentedKey) -> None:
+        """Raise LockedOut, RateLimited, InvalidField, Unauthenticated or NotAllowed."""
+        await self._door.let_in(request)
+        await self.ask_for_key(request)
+
+    async def ask_for_key(self, request: Request) -> None:
+        """Raise InvalidField, Unauthenticated, LockedOut or NotAllowed."""
+        key = find_key(self._keys, presented_key(request))
+        if key is None:
+            await self._door.count_failure(request)
+            raise KeyRequired("Missing or invalid API key")
+        structlog.contextvars.bind_contextvars(key=key.name)
+        if key.role is Role.READ and request.method not in SAFE_METHODS:
+            raise NotAllowed("Insufficient permissions: this key may only read")
+
+
+class UserGate:
+    """Lets users through to what is theirs by the token of the application that signed them in."""
+
+    def __init__(self, *, tokens: Users, door: Door) -> None:
+        self._tokens = tokens
+        self._door = door
+
+    async def __call__(self, request: Request, _token: DocumentedToken) -> None:
+        """Leave the user in the request's state; raise LockedOut, RateLimited, InvalidField or Unauthenticated."""
+        await self._door.let_in(request)
+        request.state.user = await self.ask_for_user(request)
+
+    async def ask_for_user(self, request: Request) -> str:
+        """Return who the token was made for; raise InvalidField, Unauthenticated or LockedOut."""
+        token = presented_token(request)
+        try:
+            user = await self._tokens.user_of(token)
+        except TokenRequired:
+            await self._door.count_failure(request)
+            raise
+        structlog.contextvars.bind_contextvars(user=user)
+        return user
+
+
+class CreatorGate:
+    """Lets operators through by their key, and the user whom the request is about by a token."""
+
+    def __init__(self, *, admin: AdminGate, users: UserGate, door: Door) -> None:
+        self._admin = admin
+        self._users = users
+        self._door = door
+
+    async def __call__(self, request: Request, _key: DocumentedKey, _token: DocumentedToken) -> None:
+        """Raise LockedOut, RateLimited, InvalidField, Unauthenticated or NotAllowed."""
+        await self._door.let_in(request)
+        if AUTHORIZATION not in request.headers:
+            await self._admin.ask_for_key(request)
+        elif HEADER in request.headers:
+            raise InvalidField(AUTHORIZATION, f"must not be sent along with {HEADER}")
+        elif await self._users.ask_for_user(request) != named_user(request):
+            raise NotAllowed("Users reach only what is theirs: user_id must be the sub of the token")
+
+
+class OAuthGate:
+    """Bounds how often an address may use the public OAuth routes."""
+
+    def __init__(self, *, budget: Budget, trusted: Sequence[Network] = ()) -> None:
+        self._budget = budget
+        self._trusted = trusted
+
+    async def __call__(self, request: Request) -> None:
+        """Raise RateLimited."""
+        await spend(self._budget, address_of(request, self._trusted), request)
+
+
+def presented_key(request: Request) -> str:
+    """Return the key of the request, empty when it has none; raise InvalidField when it is not where it belongs."""
+    refuse_in_address(request, KEY_PARAMETERS, "API key", HEADER)
+    return only_one(request, HEADER)
+
+
+def presented_token(request: Request) -> str:
+    """Return the token of the request, empty when it has none; raise InvalidField when it is not where it belongs."""
+    refuse_in_address(request, TOKEN_PARAMETERS, "token", AUTHORIZATION)
+    found = BEARER.fullmatch(only_one(request, AUTHORIZATION))
+    return found[1] if found else ""
+
+
+def refuse_in_address(request: Request, names: frozenset[str], what: str, header: str) -> None:
+    """Raise InvalidField for a credential in the query, where logs and histories keep it."""
+    if any(name.lower() in names for name in request.query_params):
+        raise InvalidField(what, f"must be sent in the {header} header, never in the address")
+
+
+def only_one(request: Request, header: str) -> str:
+    """Return the value of a header, empty when it was not sent; raise InvalidField when it was sent twice."""
+    values = request.headers.getlist(header)
+    if len(values) > 1:
+        raise InvalidField(header, "must be sent once")
+    return values[0] if values else ""
+
+
+def named_user(request: Request) -> str | None:
+    """Return the user whom a request is about, None when it names nobody or several."""
+    in_path = request.path_params.get("user_id")
+    named = [in_path] if in_path is not None else request.query_params.getlist("user_id")
+    return named[0] if len(named) == 1 else None
+
+
+def signed_in(request: Request) -> str:
+    """Return the user whom UserGate let through."""
+    return str(request.state.user)

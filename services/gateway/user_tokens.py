@@ -1,0 +1,126 @@
+"""Whose a user's token is: a JWT that is signed, still good, and made for this API; anything else is refused alike."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jwt
+import structlog
+
+from libs.errors import UpstreamUnavailable
+from libs.secret import Secret
+from services.gateway.errors import TokenRequired
+from services.gateway.rules import USER_ID
+
+USER = re.compile(USER_ID)
+MAX_TOKEN = 8_192  # characters; longer ones are nobody's
+FETCH_TIMEOUT = 5.0  # seconds
+KEYS_LIVE = 300.0  # seconds until a key that was taken out of the set is refused; a new one is fetched when it is named
+
+log = structlog.get_logger()
+
+
+class Keys(Protocol):
+    """What tokens are verified with."""
+
+    @property
+    def algorithms(self) -> Sequence[str]:
+        """The algorithms that a token may be signed by, whatever its header says."""
+        ...
+
+    async def key_of(self, token: str) -> jwt.PyJWK | str:
+        """Return the key for a token; raise jwt.PyJWTError when there is none, UpstreamUnavailable for now."""
+        ...
+
+
+class Users(Protocol):
+    """Knows users by their tokens."""
+
+    async def user_of(self, token: str, /) -> str:
+        """Return the user that a token was made for; raise TokenRequired, UpstreamUnavailable."""
+        ...
+
+
+class NoUsers:
+    """Knows nobody, as long as no setting says by what."""
+
+    async def user_of(self, _token: str) -> str:
+        """Raise TokenRequired."""
+        raise TokenRequired("Users cannot sign in here: neither USER_JWT_SECRET nor USER_JWKS_URL is set")
+
+
+class SharedSecret:
+    """One secret that the application which signs users in has too."""
+
+    algorithms = ("HS256",)
+
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+
+    async def key_of(self, _token: str) -> str:
+        """Return the secret."""
+        return self._secret.reveal()
+
+
+class PublishedKeys(jwt.PyJWKClient):
+    """Fetches keys; that they cannot be had says nothing about a token."""
+
+    def fetch_data(self) -> Any:
+        """Return the keys at the address, or raise UpstreamUnavailable."""
+        try:
+            return super().fetch_data()
+        except (jwt.PyJWTError, ValueError) as error:
+            log.warning("the keys at USER_JWKS_URL cannot be had", error=type(error).__name__)
+            raise UpstreamUnavailable("The keys of users' tokens cannot be fetched now: try again later.") from None
+
+
+class KeySet:
+    """Public keys at an address, fetched when they are needed, and again for a key id that is new."""
+
+    algorithms = ("RS256", "ES256")
+
+    def __init__(self, url: str) -> None:
+        self._published = PublishedKeys(url, timeout=FETCH_TIMEOUT, lifespan=KEYS_LIVE)
+
+    async def key_of(self, token: str) -> jwt.PyJWK:
+        """Return the key that the token names."""
+        key = await asyncio.to_thread(self._published.get_signing_key_from_jwt, token)
+        if key.algorithm_name not in self.algorithms:
+            raise jwt.InvalidKeyError(key.algorithm_name)
+        return key
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserTokens:
+    """Verifies tokens; issuer and audience must be as given, and a token for an audience is refused without one."""
+
+    keys: Keys
+    issuer: str | None = None
+    audience: str | None = None
+
+    async def user_of(self, token: str) -> str:
+        """Return the user that a token was made for; raise TokenRequired without saying why, UpstreamUnavailable."""
+        if len(token) > MAX_TOKEN:
+            raise TokenRequired
+        try:
+            user = self._subject(token, await self.keys.key_of(token))
+        except jwt.PyJWTError as error:
+            log.info("a user's token was refused", error=type(error).__name__)
+            raise TokenRequired from None
+        if not USER.fullmatch(user):
+            raise TokenRequired
+        return user
+
+    def _subject(self, token: str, key: jwt.PyJWK | str) -> str:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=list(self.keys.algorithms),
+            issuer=self.issuer,
+            audience=self.audience,
+            # When it was issued says nothing: exp and nbf say when it is good.
+            options={"require": ["exp", "sub"], "verify_iat": False, "enforce_minimum_key_length": True},
+        )
+        return str(claims["sub"])

@@ -1,0 +1,134 @@
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from tokhub.sync.v1 import account_pb2
+
+from services.gateway.user_tokens import KeySet, UserTokens
+from tests.gateway.served import ADMIN, Gateway, Limits, serve_suite
+
+MINE = "/api/v1/integrations/tiktok/metrics/u-1"
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+CURVE = ec.generate_private_key(ec.SECP256R1())
+PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+OCTETS = "c2VjcmV0LTAxMjM0NTY3ODktMDEyMzQ1Njc4OS0wMTIzNDU2Nzg5"
+
+
+@dataclass
+class Publisher:
+    """Where the keys are published, and how often they were asked for."""
+
+    body: bytes = b""
+    url: str = ""
+    fetches: int = 0
+    keys: list[dict[str, Any]] = field(default_factory=list)
+
+    async def answer(self, _request: web.Request) -> web.Response:
+        self.fetches += 1
+        return web.Response(body=self.body or json.dumps({"keys": self.keys}).encode())
+
+
+@pytest.fixture
+async def publisher() -> AsyncIterator[Publisher]:
+    publisher = Publisher()
+    publisher.keys = [
+        {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rsa"},
+        {**ECAlgorithm.to_jwk(CURVE.public_key(), as_dict=True), "kid": "curve"},
+        {"kty": "oct", "k": OCTETS, "kid": "octets"},
+    ]
+    app = web.Application()
+    app.router.add_get("/keys", publisher.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    publisher.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
+    yield publisher
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def trusting(publisher: Publisher) -> AsyncIterator[Gateway]:
+    """A gateway that knows users by the published keys."""
+    async with serve_suite(Limits(max_failures=100, tokens=UserTokens(keys=KeySet(publisher.url)))) as gateway:
+        gateway.suite.stats.creators["u-1"] = account_pb2.AccountMetrics()
+        yield gateway
+
+
+def header(key: Any, algorithm: str, kid: str | None) -> dict[str, str]:
+    claims = {"sub": "u-1", "exp": int(time.time()) + 3600}
+    token = jwt.encode(claims, key, algorithm, headers={"kid": kid} if kid else None)
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def status(gateway: Gateway, headers: dict[str, str]) -> int:
+    return (await gateway.client.get(MINE, headers=headers)).status_code
+
+
+async def test_tokens_of_published_keys_are_taken(trusting: Gateway, publisher: Publisher) -> None:
+    taken = [header(RSA, "RS256", "rsa"), header(CURVE, "ES256", "curve")]
+
+    assert [await status(trusting, one) for one in taken] == [200, 200]
+    assert publisher.fetches == 1
+
+
+def of_another_key() -> dict[str, str]:
+    return header(rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256", "rsa")
+
+
+def with_the_public_key_as_secret() -> dict[str, str]:
+    token = header("x" * 32, "HS256", "rsa")["Authorization"].removeprefix("Bearer ")
+    said = token.rpartition(".")[0]
+    signature = jwt.get_algorithm_by_name("HS256").sign(said.encode(), PUBLIC)
+    return {"Authorization": f"Bearer {said}.{jwt.utils.base64url_encode(signature).decode()}"}
+
+
+def with_octets() -> dict[str, str]:
+    return header(jwt.utils.base64url_decode(OCTETS), "HS256", "octets")
+
+
+def of_another_algorithm() -> dict[str, str]:
+    return header(RSA, "PS256", "rsa")
+
+
+def naming_another_key() -> dict[str, str]:
+    return header(RSA, "RS256", "curve")
+
+
+def naming_no_key() -> dict[str, str]:
+    return header(RSA, "RS256", None)
+
+
+FORGED = (
+    of_another_key,
+    with_the_public_key_as_secret,
+    with_octets,
+    of_another_algorithm,
+    naming_another_key,
+    naming_no_key,
+)
+
+
+async def test_a_forged_token_is_refused(trusting: Gateway) -> None:
+    for forged in FORGED:
+        assert await status(trusting, forged()) == 401, forged.__name__
+
+
+async def test_unknown_key_ids_are_not_asked_for_each_time(trusting: Gateway, publisher: Publisher) -> None:
+    assert [await status(trusting, header(RSA, "RS256", f"k{number}")) for number in range(4)] == [401] * 4
+    assert publisher.fetches == 1
+
+
+async def test_keys_that_cannot_be_had_are_nobodys_fault(publisher: Publisher) -> None:
+    async with serve_suite(Limits(max_failures=1, tokens=UserTokens(keys=KeySet(publisher.url)))) as gateway:
+        for publisher.body in (b"<html>", b"[]", b'{"keys": []}', b'{"keys": [{"kty": "?"}]}'):
+            assert await status(gateway, header(RSA, "RS256", "rsa")) == 503
+        assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 200
