@@ -1,10 +1,13 @@
 """Run a service until it is told to stop."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+OBJECTS_AT_ONCE = 10_000  # a few megabytes
 
 Result = TypeVar("Result")
 
@@ -19,8 +22,19 @@ def run(main: Callable[[asyncio.Event], Awaitable[Result]]) -> Result:
             loop.add_signal_handler(number, stop.set)
         return await main(stop)
 
+    spare_the_collector()
     with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
         return runner.run(serve())
+
+
+def spare_the_collector() -> None:
+    """Keep Python's collector of cycles from what a process keeps for ever, and call it for many objects at a time.
+
+    All modules are there by now. Going through them again and again was a fifth of what a busy service cost.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_AT_ONCE, 20, 20)
 
 
 def fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

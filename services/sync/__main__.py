@@ -52,7 +52,7 @@ from services.sync.adapters.postgres.snapshot_reads import SnapshotReads
 from services.sync.adapters.postgres.snapshot_writes import SnapshotWrites
 from services.sync.adapters.postgres.store_rows import StoreRows
 from services.sync.adapters.postgres.tick_rows import TickRows
-from services.sync.adapters.queue import Concurrency, JobQueue, QueueConsumer
+from services.sync.adapters.queue import JobQueue, QueueConsumer
 from services.sync.adapters.token_service import ConnectionClient, TokenClient
 from services.sync.core.account_calls import AccountCalls
 from services.sync.core.calendar import Calendar
@@ -61,6 +61,7 @@ from services.sync.core.circuit import Circuit
 from services.sync.core.export import Exports
 from services.sync.core.jobs import RefreshJob, UserJob, VideoJob
 from services.sync.core.metrics import CreatorMetrics
+from services.sync.core.places import Places
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.reports import Reports
 from services.sync.core.retention import Retention
@@ -168,8 +169,8 @@ def connect_links(settings: SyncSettings) -> ConnectLinks:
 def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) -> ItemWorker:
     """Put together what works on items."""
     clock, database = SystemClock(), outside.database
-    gate = UpstreamGate(circuit=Circuit(clock), budget=outside.budget)
-    accounts = AccountCalls(tokens=outside.tokens, gate=gate, display=outside.display, clock=clock)
+    gate, places = UpstreamGate(circuit=Circuit(clock), budget=outside.budget), Places(settings.places)
+    accounts = AccountCalls(tokens=outside.tokens, places=places, gate=gate, display=outside.display, clock=clock)
     snapshots = SnapshotWrites(database)
     return ItemWorker(
         items=ItemRows(database),
@@ -182,7 +183,7 @@ def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) 
                 page_spacing=settings.rate_limit.page_spacing,
                 is_stopping=stop.is_set,
             ),
-            Job.REFRESH_TOKENS: RefreshJob(refresher=outside.tokens),
+            Job.REFRESH_TOKENS: RefreshJob(refresher=outside.tokens, places=places),
         },
         failures=FailureRule(retry=RetryRule(), links=connect_links(settings), draw=random.random),
         progress=ProgressLog(clock=clock),
@@ -253,11 +254,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
         consumer = QueueConsumer(
             dsn=dsn,
             work=core.worker.work,
-            concurrency=Concurrency(
-                user=settings.sync_concurrency,
-                video=settings.video_sync_concurrency,
-                refresh=settings.refresh_concurrency,
-            ),
+            limits=settings.places,
             stop=stop,
         )
         stack.push_async_callback(finish, asyncio.create_task(consumer.run()))

@@ -1,5 +1,6 @@
 """What the sync service reads from its environment."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -42,7 +43,7 @@ class SyncSettings(RpcSettings):
     db_pool_size: int = Field(default=20, ge=2, le=1_000)
     db_pool_min: int = Field(default=2, ge=0, le=1_000)
 
-    # Items of a job at work at once in this replica; the smallest useful number is calls per second times latency.
+    # Calls of a job under way at once in this replica; the smallest useful number is calls per second times latency.
     sync_concurrency: AtWork = 30
     video_sync_concurrency: AtWork = 20
     refresh_concurrency: AtWork = 20
@@ -92,6 +93,15 @@ class SyncSettings(RpcSettings):
         )
         schedules = tuple(Schedule(job, parse_cron(text, zone)) for job, text in times)
         return Timetable(enabled=self.cron_enabled, zone=self.tz, schedules=schedules)
+
+    @property
+    def places(self) -> Mapping[Job, int]:
+        """How many calls of each job this replica has under way at most."""
+        return {
+            Job.USER: self.sync_concurrency,
+            Job.VIDEO: self.video_sync_concurrency,
+            Job.REFRESH_TOKENS: self.refresh_concurrency,
+        }
 
     @property
     def rate_limit(self) -> RateLimit:

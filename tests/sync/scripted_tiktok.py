@@ -1,5 +1,6 @@
 """A TikTok that answers what a test tells it to, for answers that the sandbox is too well-behaved to give."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,8 +20,15 @@ class ScriptedTikTok:
         self.user: Json = {"open_id": "x", "follower_count": 5, "video_count": 0}
         self.page: Callable[[int | None], Json] = lambda _cursor: {"videos": [], "cursor": 0, "has_more": False}
         self.cursors: list[int | None] = []
+        self.user_seconds = 0.0
+        self.users_at_once = 0
+        self._users = 0
 
     async def user_info(self, _request: web.Request) -> web.Response:
+        self._users += 1
+        self.users_at_once = max(self.users_at_once, self._users)
+        await asyncio.sleep(self.user_seconds)
+        self._users -= 1
         return answer({"user": self.user})
 
     async def video_list(self, request: web.Request) -> web.Response:

@@ -28,14 +28,23 @@ async def busy_stores(suite: LivingSuite, count: int) -> list[str]:
 
 
 async def test_another_replica_adds_its_places_to_a_run(suite: LivingSuite) -> None:
-    await busy_stores(suite, 6)
-    async with suite.replica(**PLACES) as first, asyncio.timeout(60):
-        run = await first.start(JOB_VIDEO)
-        await suite.until(f"SELECT ({RUNNING}) = 2")
-        async with suite.replica(**PLACES):
-            await suite.until(f"SELECT ({RUNNING}) = 4")
-            end = await first.end_of(run.id)
-    assert end.succeeded == 6
+    await busy_stores(suite, 7)
+    # One call, and the others wait for a window: three stores to a place.
+    settings = {"VIDEO_SYNC_CONCURRENCY": "1", "TIKTOK_RATE_LIMIT_PER_MINUTE": "1"}
+    async with suite.replica(**settings) as first, asyncio.timeout(60):
+        await first.start(JOB_VIDEO)
+        await suite.until(f"SELECT ({RUNNING}) = 3")
+        async with suite.replica(**settings):
+            await suite.until(f"SELECT ({RUNNING}) = 6")
+
+
+async def test_a_long_call_is_not_delivered_to_another_replica(suite: LivingSuite) -> None:
+    await suite.connect("shop")
+    suite.fault("latency", "shop", endpoint="user", seconds=9)
+    async with suite.replica() as first, suite.replica(), asyncio.timeout(60):
+        end = await first.run(JOB_USER)
+    assert end.succeeded == 1
+    assert await suite.pool.fetchval("SELECT fence FROM reporting.sync_items") == 1
 
 
 async def test_killed_replicas_lose_and_double_nothing(suite: LivingSuite) -> None:

@@ -9,6 +9,7 @@ from libs.secret import Secret
 from libs.tiktok.display_objects import Account, Video, VideoPage
 from services.sync.core.account_calls import VIDEO_SCOPES, AccountCalls
 from services.sync.core.jobs import VideoJob
+from services.sync.core.places import Places
 from services.sync.domain.items import Claim, ItemKey
 from services.sync.domain.jobs import Job
 from services.sync.domain.rate_limit import Lane
@@ -101,7 +102,9 @@ class Walk:
         self.queue, self.display = Queue(self.clock, turn_after), Display(self.clock, answer_after)
 
     async def perform(self) -> "Walk":
-        accounts = AccountCalls(tokens=self.queue, gate=self.queue, display=self.display, clock=self.clock)
+        accounts = AccountCalls(
+            tokens=self.queue, places=Places({Job.VIDEO: 1}), gate=self.queue, display=self.display, clock=self.clock
+        )
         job = VideoJob(
             accounts=accounts,
             snapshots=self.shelf,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from libs.errors import StorageUnavailable
+from services.sync.adapters.pace import Pace
 from services.sync.adapters.together import Together
 
 
@@ -44,7 +45,7 @@ async def test_a_call_alone_waits_for_no_company(ferry: Ferry) -> None:
 
 
 async def test_calls_that_follow_one_another_leave_together(ferry: Ferry) -> None:
-    patient: Together[int, int] = Together(ferry.carry, most=10, apart=0.5)
+    patient: Together[int, int] = Together(ferry.carry, most=10, pace=Pace(0.5))
     await patient.call(1)
     second = asyncio.create_task(patient.call(2))
     await asyncio.sleep(0.02)

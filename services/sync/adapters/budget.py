@@ -15,6 +15,7 @@ from typing import Protocol
 
 from libs.clock import Clock
 from libs.errors import StorageUnavailable
+from services.sync.adapters.pace import Pace
 from services.sync.adapters.postgres.slot_log import EndedCall, Grant, Wanted
 from services.sync.domain.items import GaveBack
 from services.sync.domain.rate_limit import Lane, RateLimit
@@ -86,6 +87,7 @@ class Desk:
     _waiting: dict[Lane, deque[Slot]] = field(default_factory=lambda: {lane: deque() for lane in Lane})
     _ended: list[tuple[datetime, float]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _pace: Pace = field(default_factory=Pace)
     _task: "asyncio.Task[None] | None" = None
 
     async def wait(self, lane: Lane) -> datetime:
@@ -134,6 +136,7 @@ class Desk:
             if not self._is_wanted():
                 # Nobody waits: ends are told in company, and soon enough to be no loss to other replicas.
                 await self._nap(self.log.limit.longest_nap)
+            await self._pace.turn()
             self._news.clear()
             wanted = Wanted(interactive=len(self._waiting[Lane.INTERACTIVE]), bulk=len(self._waiting[Lane.BULK]))
             try:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -17,24 +16,24 @@ from pgqueuer.ports.driver import Driver
 from libs.database.pool import Borrowed, Pool, PoolLimits, open_pool
 from libs.errors import StorageUnavailable
 from libs.rpc.request_id import bind_request_id
-from services.sync.adapters.places import PlacedQueueManager, Places
 from services.sync.adapters.queue_schema import queue_settings
+from services.sync.adapters.stock import Stock, StockedQueueManager
+from services.sync.core.places import MOST_URGENT
 from services.sync.domain.items import ItemKey
 from services.sync.domain.jobs import Job
 from services.sync.domain.subjects import Subject, SubjectKind
 
 # A dead worker's jobs are delivered again after the one plus the other.
 HEARTBEAT_TIMEOUT = timedelta(seconds=6)
+BEAT_EVERY = HEARTBEAT_TIMEOUT / 4
 DEQUEUE_TIMEOUT = timedelta(seconds=1)
-BATCH = 50  # jobs a dequeue; finished ones are reported after 0.1 s or in batches of this size
+BATCH = 100  # jobs a dequeue; finished ones are reported after 0.1 s or in batches of this size
 OFF = timedelta(0)  # PgQueuer's own statistics: ours are in sync_runs
 RESTART_AFTER = 1.0  # seconds
 CONNECTIONS = PoolLimits(min_size=2, max_size=4)
 
 URGENT, USUAL = 1, 0
-# Jobs that a person waits for have places of their own: a run over many stores fills all others.
-URGENT_LANE = "/urgent"
-URGENT_AT_WORK = 10
+URGENT_LANE = "/urgent"  # jobs that a person waits for are taken from the queue apart
 
 Work = Callable[[ItemKey], Awaitable[float | None]]
 log = structlog.get_logger()
@@ -86,28 +85,19 @@ class JobQueue:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Concurrency:
-    """Items of each job at work at once in this replica, those that a person waits for apart."""
-
-    user: int
-    video: int
-    refresh: int
-
-    def by_entrypoint(self) -> Mapping[str, int]:
-        """Return the limits by PgQueuer's name for them."""
-        bulk = {Job.USER: self.user, Job.VIDEO: self.video, Job.REFRESH_TOKENS: self.refresh}
-        urgent = {f"{job}{URGENT_LANE}": min(limit, URGENT_AT_WORK) for job, limit in bulk.items()}
-        return {**urgent, **{job.value: limit for job, limit in bulk.items()}}
+def by_entrypoint(limits: Mapping[Job, int]) -> Mapping[str, int]:
+    """Return how many calls of each job may be under way, by PgQueuer's name for it."""
+    urgent = {f"{job}{URGENT_LANE}": min(limit, MOST_URGENT) for job, limit in limits.items()}
+    return {**urgent, **{job.value: limit for job, limit in limits.items()}}
 
 
 class QueueConsumer:
     """Takes jobs and has them worked on, until it is told to stop; what then is at work is waited for."""
 
-    def __init__(self, *, dsn: str, work: Work, concurrency: Concurrency, stop: asyncio.Event) -> None:
+    def __init__(self, *, dsn: str, work: Work, limits: Mapping[Job, int], stop: asyncio.Event) -> None:
         self._dsn = dsn
         self._work = work
-        self._concurrency = concurrency
+        self._limits = limits
         self._stop = stop
 
     async def run(self) -> None:
@@ -121,16 +111,17 @@ class QueueConsumer:
                 await wait_for(self._stop, RESTART_AFTER)
 
     async def _consume(self, pool: Pool) -> None:
-        places = Places(self._concurrency.by_entrypoint())
-        manager = PlacedQueueManager(queries_over(AsyncpgPoolDriver(pool)), queue_settings().channel)
-        manager.places = places
+        stock = Stock(by_entrypoint(self._limits))
+        manager = StockedQueueManager(queries_over(AsyncpgPoolDriver(pool)), queue_settings().channel)
+        manager.stock = stock
 
         async def handle(job: QueuedJob) -> None:
-            async with places.take(job.entrypoint):
+            with stock.hold(job.entrypoint):
                 await self._handle(job)
 
-        for entrypoint in places.names:
+        for entrypoint in stock.names:
             manager.entrypoint(entrypoint, accepts_context=False)(handle)
+        beating = asyncio.create_task(manager.beat(BEAT_EVERY))
         stopping = asyncio.create_task(forward(self._stop, manager.shutdown))
         try:
             await manager.run(
@@ -142,6 +133,7 @@ class QueueConsumer:
             )
         finally:
             stopping.cancel()
+            beating.cancel()
 
     async def _handle(self, job: QueuedJob) -> None:
         if self._stop.is_set():

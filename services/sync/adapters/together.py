@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from libs.errors import TokhubError
-
-# Each batch costs its round trips, however few items are in it; an item waits longer than this for its call to TikTok.
-APART = 0.02  # seconds
+from services.sync.adapters.pace import Pace
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,7 +32,7 @@ class Waiting(Generic[Item, Result]):
 class Together(Generic[Item, Result]):
     """Carries items in batches, one batch at a time; carry returns an outcome or an exception for each, in their order.
 
-    A batch leaves at once, but no sooner than apart seconds after the last one: what comes alone waits for nobody.
+    Batches keep a pace: what comes alone waits for nobody.
     A batch that fails for a reason nobody foresaw is carried again item by item, so that none fails for its neighbours:
     what carries must leave nothing behind when it fails.
     """
@@ -44,14 +42,13 @@ class Together(Generic[Item, Result]):
         carry: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         most: int,
-        apart: float = APART,
+        pace: Pace | None = None,
     ) -> None:
         self._carry = carry
         self._most = most
-        self._apart = apart
+        self._pace = pace or Pace()
         self._waiting: list[Waiting[Item, Result]] = []
         self._task: asyncio.Task[None] | None = None
-        self._next_at = 0.0
 
     async def call(self, item: Item) -> Result:
         """Return what became of the item, or raise it."""
@@ -63,15 +60,9 @@ class Together(Generic[Item, Result]):
 
     async def _run(self) -> None:
         while self._waiting:
-            await self._keep_apart()
+            await self._pace.turn()
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             await self._settle(batch)
-
-    async def _keep_apart(self) -> None:
-        now = asyncio.get_running_loop().time
-        if (early := self._next_at - now()) > 0:
-            await asyncio.sleep(early)
-        self._next_at = now() + self._apart
 
     async def _settle(self, batch: list[Waiting[Item, Result]]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Calls to TikTok for one subject: the token first, then the gate, then the call, at once."""
+"""Calls to TikTok for one subject: the token first, then a place, then the gate, then the call, at once."""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -8,6 +8,7 @@ from libs.clock import Clock
 from libs.errors import ScopeMissing
 from libs.secret import Secret
 from libs.tiktok.display_objects import AccessTokenInvalid, Account, VideoPage
+from services.sync.core.places import Places
 from services.sync.domain.items import Claim
 from services.sync.domain.rate_limit import Lane
 from services.sync.domain.readings import Reading
@@ -64,8 +65,9 @@ class DisplayApi(Protocol):
 class AccountCalls:
     """The two calls that syncing needs; a token rejected by TikTok is replaced once and the call repeated."""
 
-    def __init__(self, *, tokens: Tokens, gate: Gate, display: DisplayApi, clock: Clock) -> None:
+    def __init__(self, *, tokens: Tokens, places: Places, gate: Gate, display: DisplayApi, clock: Clock) -> None:
         self._tokens = tokens
+        self._places = places
         self._gate = gate
         self._display = display
         self._clock = clock
@@ -98,7 +100,8 @@ class AccountCalls:
             asked_at = self._clock.now()
             return Reading(content=await send(), asked_at=asked_at)
 
-        return await self._gate.call(endpoint, claim.lane, read)
+        async with self._places.of(claim):
+            return await self._gate.call(endpoint, claim.lane, read)
 
     async def _with_token(self, subject: Subject, call: Call[Answer]) -> Answer:
         token = await self._tokens.valid(subject)

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 from libs.clock import Clock
 from libs.errors import UpstreamCursorLoop
 from libs.tiktok.display_objects import Account, Video, VideoPage
+from services.sync.core.places import Places
 from services.sync.domain import wording
 from services.sync.domain.items import Claim, Ending, GaveBack
 from services.sync.domain.outcomes import Outcome
@@ -118,13 +119,15 @@ class VideoJob:
 class RefreshJob:
     """Refreshes the token when it is due."""
 
-    def __init__(self, *, refresher: Refresher) -> None:
+    def __init__(self, *, refresher: Refresher, places: Places) -> None:
         self._refresher = refresher
+        self._places = places
 
     async def perform(self, claim: Claim) -> Ending:
         """Return how it ended."""
         subject = claim.key.subject
         request_id = str(uuid5(UUID(claim.key.run_id), f"{subject.kind}:{subject.id}"))
-        refreshed = await self._refresher.refresh_when_due(subject, request_id)
+        async with self._places.of(claim):
+            refreshed = await self._refresher.refresh_when_due(subject, request_id)
         message = wording.token_refreshed() if refreshed else wording.token_not_due()
         return Ending(outcome=Outcome.SUCCESS, message=message, refreshed=refreshed)

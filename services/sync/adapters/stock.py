@@ -1,0 +1,130 @@
+"""The jobs that this replica has at hand, and a PgQueuer that takes no more than those from the queue.
+
+PgQueuer counts what is at work in the database, over all replicas: with that, another replica would add nothing. And it
+beats for each job by itself, which costs more than many a job.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import structlog
+from pgqueuer.core.buffers import HeartbeatBuffer, JobStatusLogBuffer
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.models import Job as QueuedJob
+from pgqueuer.domain.types import QueueEntrypoint
+from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+# While other kinds are at work, one whose queue was empty is looked at again after so many seconds.
+DRY = 0.25
+# For each place: one job has its call under way, one is before that, and one behind.
+AT_HAND = 3
+NO_BEAT = timedelta(0)
+
+log = structlog.get_logger()
+
+
+class Stock:
+    """Jobs at hand by kind, given how many calls of each kind may be under way."""
+
+    def __init__(self, places: Mapping[str, int]) -> None:
+        self._places = places
+        self._here: Counter[str] = Counter()
+        self._dry_until: dict[str, float] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def names(self) -> list[str]:
+        """The kinds of jobs."""
+        return list(self._places)
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Count a job while the context is open."""
+        self._here[name] += 1
+        try:
+            yield
+        finally:
+            self._here[name] -= 1
+            if self._is_low(name) or not self.is_busy:
+                self._changed.set()
+
+    def wanted(self) -> dict[str, int]:
+        """Return how many jobs of which kinds to look for; not those whose queue was empty a moment ago."""
+        now = asyncio.get_running_loop().time()
+        low = [name for name in self._places if self._dry_until.get(name, 0.0) <= now and self._is_low(name)]
+        return {name: AT_HAND * self._places[name] - self._here[name] for name in low}
+
+    def note_dry(self, name: str) -> None:
+        """Note that there was no job of this kind."""
+        self._dry_until[name] = asyncio.get_running_loop().time() + DRY
+
+    @property
+    def is_busy(self) -> bool:
+        """True while jobs are here."""
+        return self._here.total() > 0
+
+    async def change(self) -> None:
+        """Wait until a kind runs low, at most until an empty queue is worth another look."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRY):
+                await self._changed.wait()
+
+    def _is_low(self, name: str) -> bool:
+        """Few looks for many jobs: there is room for as many as there are places."""
+        return self._here[name] <= (AT_HAND - 1) * self._places[name]
+
+
+class StockedQueueManager(QueueManager):
+    """PgQueuer's manager, taking jobs as the stock runs low, with one beat for all of them."""
+
+    stock: Stock
+
+    async def fetch_jobs(
+        self, batch_size: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta
+    ) -> AsyncGenerator[QueuedJob, None]:
+        """Yield jobs until there is none to take and none at work."""
+        while not self.shutdown.is_set():
+            # The jobs of the last batch are counted once their tasks have begun.
+            await asyncio.sleep(0)
+            found = False
+            for name, room in self.stock.wanted().items():
+                for job in await self._take(name, min(room, batch_size), global_concurrency_limit, heartbeat_timeout):
+                    found = True
+                    yield job
+            if not found:
+                if not self.stock.is_busy:
+                    return
+                await self.stock.change()
+
+    async def beat(self, every: timedelta) -> None:
+        """Say of all jobs at hand that they are worked on, again and again; what fails is made up for by the next."""
+        while True:
+            await asyncio.sleep(every.total_seconds())
+            try:
+                if self.job_context:
+                    await self.queries.update_heartbeat(list(self.job_context))
+            except Exception as error:  # noqa: BLE001 - PgQueuer raises whatever its connection raised
+                log.warning("The queue could not be told what is worked on", error=type(error).__name__)
+
+    async def _dispatch(
+        self, job: QueuedJob, jbuff: JobStatusLogBuffer, hbuff: HeartbeatBuffer, _each: timedelta
+    ) -> None:
+        await super()._dispatch(job, jbuff, hbuff, NO_BEAT)
+
+    async def _take(
+        self, name: str, most: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta
+    ) -> list[QueuedJob]:
+        jobs = await self.queries.dequeue(
+            batch_size=most,
+            entrypoints={QueueEntrypoint(name): EntrypointExecutionParameter(concurrency_limit=0)},
+            queue_manager_id=self.queue_manager_id,
+            global_concurrency_limit=global_concurrency_limit,
+            heartbeat_timeout=heartbeat_timeout,
+        )
+        if not jobs:
+            self.stock.note_dry(name)
+        return jobs
