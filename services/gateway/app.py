@@ -25,6 +25,7 @@ from services.gateway.following import Follower
 from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import once_each
+from services.gateway.results import Results
 from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes
 from services.gateway.routes.creators import CreatorRoutes
 from services.gateway.routes.export import ExportRoutes
@@ -130,9 +131,10 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     StatsRoutes(backends=backends).add_to(admin)
     ReportRoutes(backends=backends).add_to(admin)
     ExportRoutes(backends=backends).add_to(admin)
-    SyncRoutes(backends=backends, follower=follower, stopping=life.stopping).add_to(admin)
+    results = Results(backends=backends, follower=follower, stopping=life.stopping)
+    SyncRoutes(backends=backends, follower=follower, results=results, stopping=life.stopping).add_to(admin)
     creators = APIRouter(dependencies=[Depends(parts.gates.creators), Depends(once_each)])
-    CreatorRoutes(backends=backends).add_to(creators)
+    CreatorRoutes(backends=backends, results=results).add_to(creators)
     oauth = APIRouter(dependencies=[Depends(parts.gates.oauth), Depends(once_each)])
     ConnectRoutes(backends=backends, pages=pages).add_to(oauth)
     routers = (public, admin, creators, oauth)

@@ -22,10 +22,11 @@ from tests.gateway.scripted import NEW_YEAR
 class FakeRun:
     """A run that does what the test says; watchers come and go."""
 
-    def __init__(self, job: sync_pb2.Job.ValueType, store_code: str, total: int) -> None:
+    def __init__(self, job: sync_pb2.Job.ValueType, store_code: str, total: int, user_id: str = "") -> None:
         self.row = sync_pb2.Run(
             id=str(uuid.uuid4()), job=job, store_code=store_code, state=sync_pb2.RUN_STATE_QUEUED, total=total
         )
+        self.row.user_id = user_id
         self.ended: list[sync_pb2.EndedStore] = []
         self.watchers = 0
         self.watches_left = 0
@@ -124,12 +125,12 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         self.break_watches = 0
         self.plan: Any = None  # a coroutine function that plays a run as soon as it is started
 
-    def active(self, scope: tuple[int, str]) -> FakeRun | None:
-        same = (run for run in self.runs.values() if (run.row.job, run.row.store_code) == scope)
+    def active(self, scope: tuple[int, str, str]) -> FakeRun | None:
+        same = (run for run in self.runs.values() if (run.row.job, run.row.store_code, run.row.user_id) == scope)
         return next((run for run in same if not has_ended(run.row.state)), None)
 
-    def begin(self, job: sync_pb2.Job.ValueType, store_code: str = "") -> FakeRun:
-        run = FakeRun(job, store_code, 1 if store_code else len(self.stores.rows))
+    def begin(self, job: sync_pb2.Job.ValueType, store_code: str = "", user_id: str = "") -> FakeRun:
+        run = FakeRun(job, store_code, 1 if store_code or user_id else len(self.stores.rows), user_id)
         self.runs[run.row.id] = run
         return run
 
@@ -138,11 +139,11 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         code = request.store_code
         if code:
             self.stores.find(code)
-            if not any(one.owner.id == code for one in self.connections.rows):
-                raise ConnectionNotFound
-        if active := self.active((request.job, code)):
+        if (one := code or request.user_id) and not any(row.owner.id == one for row in self.connections.rows):
+            raise ConnectionNotFound
+        if active := self.active((request.job, code, request.user_id)):
             raise RunAlreadyActive(metadata={"run_id": active.row.id})
-        run = self.begin(request.job, code)
+        run = self.begin(request.job, code, request.user_id)
         self.started.put_nowait(run)
         answer = sync_pb2.StartSyncResponse(run=run.row)
         if self.plan:
@@ -170,7 +171,9 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         if request.run_id not in self.runs:
             raise RunNotFound
         run = self.runs[request.run_id]
-        return sync_pb2.GetRunResponse(run=run.row, ended_stores=run.ended if run.row.store_code else [])
+        return sync_pb2.GetRunResponse(
+            run=run.row, ended_stores=run.ended if run.row.store_code or run.row.user_id else []
+        )
 
     async def ListRuns(self, request: sync_pb2.ListRunsRequest, _context: Any) -> sync_pb2.ListRunsResponse:
         self.limits_asked.append(request.page_size)

@@ -124,7 +124,11 @@ class LivingSuite:
         """Add a store and connect an account to it on the sandbox's consent page; return the account."""
         await self.add_store(code)
         account = account or self.sandbox.next_account()
-        owner = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=code)
+        await self._consent(token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=code), account, without)
+        self.accounts[code] = self.sandbox.open_id(account)
+        return account
+
+    async def _consent(self, owner: token_pb2.Owner, account: str, without: tuple[str, ...] = ()) -> None:
         link = await self.connections.StartAuthorization(
             token_pb2.StartAuthorizationRequest(
                 provider=token_pb2.PROVIDER_LOGIN_KIT, owner=owner, binding=token_pb2.LINK_BINDING_NONE
@@ -134,8 +138,13 @@ class LivingSuite:
         await self.connections.CompleteAuthorization(
             token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])
         )
-        self.accounts[code] = self.sandbox.open_id(account)
-        return account
+
+    async def connect_user(self, user: str) -> str:
+        """Connect an account to a user who is no store; return TikTok's id of it."""
+        account = self.sandbox.next_account()
+        await self._consent(token_pb2.Owner(kind=token_pb2.OWNER_KIND_USER, id=user), account)
+        self.accounts[user] = self.sandbox.open_id(account)
+        return self.accounts[user]
 
     async def connect_many(self, count: int, prefix: str = "store") -> list[str]:
         codes = [f"{prefix}_{number:03}" for number in range(count)]

@@ -1,9 +1,7 @@
-import asyncio
 from datetime import UTC, datetime
 
 import pytest
 from tokhub.sync.v1 import account_pb2
-from tokhub.token.v1 import token_pb2
 
 from libs.errors import ConnectionNotFound
 from tests.sync.living_suite import LivingSuite, Replica
@@ -12,29 +10,12 @@ from tests.sync.snapshot_rows import account
 THEN = datetime(2026, 1, 24, 2, 0, 0, tzinfo=UTC)
 
 
-async def connect(suite: LivingSuite, user: str) -> str:
-    """Connect an account to a user on the sandbox's consent page; return TikTok's id of it."""
-    name = suite.sandbox.next_account()
-    link = await suite.connections.StartAuthorization(
-        token_pb2.StartAuthorizationRequest(
-            provider=token_pb2.PROVIDER_LOGIN_KIT,
-            owner=token_pb2.Owner(kind=token_pb2.OWNER_KIND_USER, id=user),
-            binding=token_pb2.LINK_BINDING_NONE,
-        )
-    )
-    came_back = await asyncio.to_thread(suite.sandbox.consent, link.authorize_url, name)
-    await suite.connections.CompleteAuthorization(
-        token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])
-    )
-    return suite.sandbox.open_id(name)
-
-
 async def metrics(replica: Replica, user: str) -> account_pb2.AccountMetrics:
     return (await replica.stats.GetAccountMetrics(account_pb2.GetAccountMetricsRequest(user_id=user))).metrics
 
 
 async def test_a_creator_is_shown_as_last_read(suite: LivingSuite, replica: Replica) -> None:
-    name = await connect(suite, "u1")
+    name = await suite.connect_user("u1")
     figures = {"subject_kind": "user", "account_id": name, "fetched_at": THEN}
     await account(suite, "u1", 2, 10, **figures)
     await account(suite, "u1", 1, 12, **figures, username="jane", likes_count=5, following_count=0, video_count=3)
@@ -48,7 +29,7 @@ async def test_a_creator_is_shown_as_last_read(suite: LivingSuite, replica: Repl
 
 
 async def test_figures_of_an_account_before_are_not_shown(suite: LivingSuite, replica: Replica) -> None:
-    await connect(suite, "u1")
+    await suite.connect_user("u1")
     await account(suite, "u1", 1, 12, subject_kind="user", account_id="another")
 
     assert await metrics(replica, "u1") == account_pb2.AccountMetrics()

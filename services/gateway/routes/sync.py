@@ -8,13 +8,10 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 from tokhub.sync.v1 import sync_pb2
 
-from libs.errors import UpstreamUnavailable
 from services.gateway.backends import Backends
 from services.gateway.bodies import Body, documented, json_body
-from services.gateway.errors import SyncFailed
 from services.gateway.event_stream import ProgressStream
 from services.gateway.following import BEFORE_ANY, Follower
-from services.gateway.interruption import Interrupted, client_left, unless
 from services.gateway.parameters import (
     DEFAULT_LIMIT,
     Active,
@@ -27,12 +24,12 @@ from services.gateway.parameters import (
     last_event_id,
     prefers_async,
 )
+from services.gateway.results import Results
 from services.gateway.routes.answers import many, one
 from services.gateway.rules import RULES, STORE_CODE
-from services.gateway.shapes.runs import JOBS, carried_out, has_ended, run, schedule, single_result, summary, sync_log
+from services.gateway.shapes.runs import JOBS, has_ended, run, schedule, sync_log
 
 NO_CONTENT = 204  # tells a browser's EventSource to stop asking
-CLIENT_LEFT = 499  # for the log only: nobody is there to read it
 
 
 class Order(Body):
@@ -45,9 +42,10 @@ class Order(Body):
 class SyncRoutes:
     """Starts runs and tells about them; a run goes on whoever listens."""
 
-    def __init__(self, *, backends: Backends, follower: Follower, stopping: asyncio.Event) -> None:
+    def __init__(self, *, backends: Backends, follower: Follower, results: Results, stopping: asyncio.Event) -> None:
         self._sync = backends.sync
         self._follower = follower
+        self._results = results
         self._stopping = stopping
 
     def add_to(self, router: APIRouter) -> None:
@@ -82,7 +80,7 @@ class SyncRoutes:
         if prefers_async(request):
             applied = {"Preference-Applied": "respond-async"}
             return JSONResponse({"success": True, "data": run(started)}, 202, {**headers, **applied})
-        return await self._result(request, started.id)
+        return await self._results.answer(request, started.id)
 
     async def status(self) -> JSONResponse:
         """Answer with the jobs that start by themselves."""
@@ -132,32 +130,9 @@ class SyncRoutes:
     async def _get(self, run_id: str) -> sync_pb2.GetRunResponse:
         return await self._sync.GetRun(sync_pb2.GetRunRequest(run_id=run_id))
 
-    async def _result(self, request: Request, run_id: str) -> Response:
-        try:
-            await unless(self._reach_end(run_id), client_left(request.receive), self._stopping.wait())
-        except Interrupted:
-            if self._stopping.is_set():
-                raise UpstreamUnavailable(
-                    "The gateway is stopping; the run goes on: ask for it by its id", metadata={"run_id": run_id}
-                ) from None
-            return Response(status_code=CLIENT_LEFT)
-        return one(result(await self._get(run_id)))
-
-    async def _reach_end(self, run_id: str) -> None:
-        async for _ in self._follower.follow(run_id):
-            pass
-
 
 def start_request(order: Order) -> sync_pb2.StartSyncRequest:
     """Return the order as the sync service takes it."""
     if order.store_code is None:
         return sync_pb2.StartSyncRequest(job=JOBS[order.job], all=sync_pb2.AllStores())
     return sync_pb2.StartSyncRequest(job=JOBS[order.job], store_code=order.store_code)
-
-
-def result(ended: sync_pb2.GetRunResponse) -> dict[str, object]:
-    """Return what a run came to, or raise SyncFailed when it could not be carried out."""
-    code = ended.run.store_code
-    if not carried_out(ended.run) or (code and not ended.ended_stores):
-        raise SyncFailed(metadata={"run_id": ended.run.id})
-    return single_result(code, ended.ended_stores) if code else summary(ended.run)

@@ -75,9 +75,9 @@ def progress(message: sync_pb2.Progress) -> dict[str, Any]:
 
 
 def ended_store(one: sync_pb2.EndedStore) -> dict[str, Any]:
-    """Return a store that has ended; duration is in milliseconds."""
+    """Return a store, or a creator, that has ended; duration is in milliseconds."""
     return {
-        "storeCode": one.store_code,
+        **({"userId": one.user_id} if one.user_id else {"storeCode": one.store_code}),
         "outcome": outcome_word(one.outcome),
         "reason": one.reason,
         "message": one.message,
@@ -116,11 +116,11 @@ def video_summary(job: sync_pb2.JobProgress | None, videos: int) -> dict[str, in
     return {**counted, "totalVideos": videos} if counted is not None else None
 
 
-def single_result(store_code: str, ended: Sequence[sync_pb2.EndedStore]) -> dict[str, Any]:
-    """Return what a run over one store came to; duration is in milliseconds."""
+def single_result(run: sync_pb2.Run, ended: Sequence[sync_pb2.EndedStore]) -> dict[str, Any]:
+    """Return what a run over one store, or for one creator, came to; duration is in milliseconds."""
     return {
         "success": all(one.outcome == sync_pb2.OUTCOME_SUCCESS for one in ended),
-        "storeCode": store_code,
+        **({"userId": run.user_id} if run.user_id else {"storeCode": run.store_code}),
         "message": "; ".join(told(one) for one in ended),
         "duration": sum(milliseconds(one.duration) for one in ended),
         "recordsProcessed": sum(one.records for one in ended),

@@ -22,3 +22,18 @@ class Subject:
     def store(cls, code: str) -> "Subject":
         """Return the store with this code."""
         return cls(SubjectKind.STORE, code)
+
+    @classmethod
+    def user(cls, user_id: str) -> "Subject":
+        """Return the user with this id."""
+        return cls(SubjectKind.USER, user_id)
+
+    @property
+    def store_code(self) -> str:
+        """The store's code, empty for a user."""
+        return self.id if self.kind is SubjectKind.STORE else ""
+
+    @property
+    def user_id(self) -> str:
+        """The user's id, empty for a store."""
+        return self.id if self.kind is SubjectKind.USER else ""

@@ -61,6 +61,8 @@ def scope_of(request: sync_pb2.StartSyncRequest | sync_pb2.RunSyncRequest) -> Sc
     job, chosen = JOBS[request.job], request.WhichOneof("scope")
     if chosen == "stores":
         return Scope(job, None, tuple(map(Subject.store, request.stores.store_codes)))
+    if chosen == "user_id":
+        return Scope(job, Subject.user(request.user_id))
     return Scope(job, Subject.store(request.store_code) if chosen == "store_code" else None)
 
 
@@ -155,7 +157,8 @@ def run_message(run: Run) -> sync_pb2.Run:
     return sync_pb2.Run(
         id=run.id,
         job=JOB_VALUES[run.scope.job],
-        store_code=run.scope.subject.id if run.scope.subject else "",
+        store_code=run.scope.subject.store_code if run.scope.subject else "",
+        user_id=run.scope.subject.user_id if run.scope.subject else "",
         store_codes=[subject.id for subject in run.scope.listed],
         state=STATE_VALUES[run.state],
         total=run.total,
@@ -175,7 +178,8 @@ def run_message(run: Run) -> sync_pb2.Run:
 def ended_message(ended: EndedSubject) -> sync_pb2.EndedStore:
     """Return the message about a store that has ended."""
     return sync_pb2.EndedStore(
-        store_code=ended.subject.id,
+        store_code=ended.subject.store_code,
+        user_id=ended.subject.user_id,
         outcome=OUTCOME_VALUES[ended.outcome],
         reason=ended.reason,
         message=ended.message,

@@ -441,12 +441,13 @@ class Run(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
     STORE_CODES_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     job: Global___Job.ValueType
     """Its job."""
     store_code: _builtins.str
-    """Its only store; empty for several stores and for all."""
+    """Its only store; empty for several stores, for all and for a creator."""
     state: Global___RunState.ValueType
     """How it stands."""
     total: _builtins.int
@@ -463,6 +464,8 @@ class Run(_message.Message):
     """Videos stored."""
     sequence: _builtins.int
     """Last change."""
+    user_id: _builtins.str
+    """The creator it is for; empty for stores."""
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobProgress]:
         """The same counted by job, in the order they are listed in Job."""
@@ -502,10 +505,11 @@ class Run(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
         store_codes: _abc.Iterable[_builtins.str] | None = ...,
+        user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failed", b"failed", "finish_time", b"finish_time", "id", b"id", "job", b"job", "jobs", b"jobs", "processed", b"processed", "sequence", b"sequence", "skipped", b"skipped", "start_time", b"start_time", "state", b"state", "store_code", b"store_code", "store_codes", b"store_codes", "succeeded", b"succeeded", "total", b"total", "videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failed", b"failed", "finish_time", b"finish_time", "id", b"id", "job", b"job", "jobs", b"jobs", "processed", b"processed", "sequence", b"sequence", "skipped", b"skipped", "start_time", b"start_time", "state", b"state", "store_code", b"store_code", "store_codes", b"store_codes", "succeeded", b"succeeded", "total", b"total", "user_id", b"user_id", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -559,7 +563,7 @@ Global___JobProgress: _TypeAlias = JobProgress  # noqa: Y015
 
 @_typing.final
 class EndedStore(_message.Message):
-    """A store that has ended within a run."""
+    """A store, or a creator, that has ended within a run."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -570,8 +574,9 @@ class EndedStore(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     store_code: _builtins.str
-    """Its code."""
+    """Its code; empty for a creator."""
     outcome: Global___Outcome.ValueType
     """How it came out."""
     reason: _builtins.str
@@ -582,6 +587,8 @@ class EndedStore(_message.Message):
     """The change at which it ended."""
     records: _builtins.int
     """Records stored for it: 1 for an account, plus its videos."""
+    user_id: _builtins.str
+    """The creator; empty for a store."""
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """Time from its first attempt to its end."""
@@ -596,10 +603,11 @@ class EndedStore(_message.Message):
         sequence: _builtins.int = ...,
         records: _builtins.int = ...,
         duration: _duration_pb2.Duration | None = ...,
+        user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "message", b"message", "outcome", b"outcome", "reason", b"reason", "records", b"records", "sequence", b"sequence", "store_code", b"store_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "message", b"message", "outcome", b"outcome", "reason", b"reason", "records", b"records", "sequence", b"sequence", "store_code", b"store_code", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1131,11 +1139,14 @@ class StartSyncRequest(_message.Message):
     STORE_CODE_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     STORES_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     job: Global___Job.ValueType
     """The job."""
     store_code: _builtins.str
     """One store."""
+    user_id: _builtins.str
+    """One creator, a user of the host application who is no store, by id: 1-64 letters, digits, underscores or hyphens."""
     idempotency_key: _builtins.str
     """Chosen by the caller: the same key again returns the same run. Empty for none."""
     @_builtins.property
@@ -1153,13 +1164,14 @@ class StartSyncRequest(_message.Message):
         store_code: _builtins.str = ...,
         all: Global___AllStores | None = ...,
         stores: Global___StoreList | None = ...,
+        user_id: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scope", b"scope", "store_code", b"store_code", "stores", b"stores"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scope", b"scope", "store_code", b"store_code", "stores", b"stores", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "idempotency_key", b"idempotency_key", "job", b"job", "scope", b"scope", "store_code", b"store_code", "stores", b"stores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "idempotency_key", b"idempotency_key", "job", b"job", "scope", b"scope", "store_code", b"store_code", "stores", b"stores", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["store_code", "all", "stores"]  # noqa: Y015
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["store_code", "all", "stores", "user_id"]  # noqa: Y015
     _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
 
@@ -1249,11 +1261,14 @@ class RunSyncRequest(_message.Message):
     STORE_CODE_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     STORES_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     job: Global___Job.ValueType
     """The job."""
     store_code: _builtins.str
     """One store."""
+    user_id: _builtins.str
+    """One creator, a user of the host application who is no store, by id: 1-64 letters, digits, underscores or hyphens."""
     idempotency_key: _builtins.str
     """Chosen by the caller: the same key again returns the same run. Empty for none."""
     @_builtins.property
@@ -1271,13 +1286,14 @@ class RunSyncRequest(_message.Message):
         store_code: _builtins.str = ...,
         all: Global___AllStores | None = ...,
         stores: Global___StoreList | None = ...,
+        user_id: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scope", b"scope", "store_code", b"store_code", "stores", b"stores"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scope", b"scope", "store_code", b"store_code", "stores", b"stores", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "idempotency_key", b"idempotency_key", "job", b"job", "scope", b"scope", "store_code", b"store_code", "stores", b"stores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "idempotency_key", b"idempotency_key", "job", b"job", "scope", b"scope", "store_code", b"store_code", "stores", b"stores", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["store_code", "all", "stores"]  # noqa: Y015
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["store_code", "all", "stores", "user_id"]  # noqa: Y015
     _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
 
@@ -1343,7 +1359,7 @@ class GetRunResponse(_message.Message):
 
     @_builtins.property
     def ended_stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndedStore]:
-        """How each store ended, in order; only for a run of one store."""
+        """How each store ended, in order; only for a run of one store or one creator."""
 
     def __init__(
         self,

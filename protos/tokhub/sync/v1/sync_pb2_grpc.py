@@ -586,7 +586,7 @@ class SyncServiceServicer:
         """Starts a run and returns at once.
 
         Callers: the gateway, internal services and operators.
-        Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for a store that was never connected; RUN_ALREADY_ACTIVE with
+        Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected; RUN_ALREADY_ACTIVE with
         metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -217,7 +217,7 @@ class SyncServiceStub:
     """Starts a run and returns at once.
 
     Callers: the gateway, internal services and operators.
-    Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for a store that was never connected; RUN_ALREADY_ACTIVE with
+    Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected; RUN_ALREADY_ACTIVE with
     metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
     """
     WatchSync: _aio.UnaryStreamMultiCallable[_sync_pb2.WatchSyncRequest, _sync_pb2.WatchSyncResponse]
@@ -285,7 +285,7 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts a run and returns at once.
 
         Callers: the gateway, internal services and operators.
-        Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for a store that was never connected; RUN_ALREADY_ACTIVE with
+        Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected; RUN_ALREADY_ACTIVE with
         metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
         """
 
