@@ -21,7 +21,7 @@ from services.token.adapters.forecast_rows import PostgresForecast
 from services.token.adapters.imports import PostgresImports
 from services.token.adapters.key_ring import PostgresKeyRing
 from services.token.adapters.links import PostgresLinks
-from services.token.adapters.metered import MeteredRefresh, MeteredTokens, RefreshMeter
+from services.token.adapters.metered import DoubtMeter, MeteredRefresh, MeteredTokens, RefreshMeter
 from services.token.adapters.provider_events import PostgresProviderEvents
 from services.token.adapters.providers import event_readers, login_kit_provider, shop_provider
 from services.token.adapters.refresh_runs import PostgresRefreshRuns
@@ -179,7 +179,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         reading=build_reading(base, refreshing.refresher),
         refreshing=refreshing,
         connecting=connecting,
-        vaulting=build_vaulting(grounds),
+        vaulting=build_vaulting(base),
         chores=chores,
     )
 
@@ -197,7 +197,12 @@ def build_base(settings: TokenSettings, grounds: Grounds) -> Base:
         grounds=grounds,
         clock=clock,
         vault=Vault(grounds.ring, [derive(secret, "refresh-token-mark") for secret in settings.state_ring]),
-        connections=PostgresConnections(pool=grounds.pool, replica=grounds.replica, reserve=grounds.reserve),
+        connections=PostgresConnections(
+            pool=grounds.pool,
+            replica=grounds.replica,
+            reserve=grounds.reserve,
+            doubts=DoubtMeter(grounds.registry),
+        ),
         providers={name: meter.around(name, port) for name, port in providers.items()},
         shop=shop,
     )
@@ -301,8 +306,9 @@ def build_importing(base: Base, refresher: Refresher) -> tuple[Importing | None,
     return importing, (learner.learn_due, importing.finish_due)
 
 
-def build_vaulting(grounds: Grounds) -> Vaulting:
+def build_vaulting(base: Base) -> Vaulting:
     """Put the core of VaultService together."""
+    grounds = base.grounds
     ring, pool, replica = grounds.ring, grounds.pool, grounds.replica
     clock, vault, rows = SystemClock(), Vault(ring), PostgresSealedRows(pool)
     keys = PostgresKeyRing(pool=pool, replica=replica)
@@ -311,7 +317,7 @@ def build_vaulting(grounds: Grounds) -> Vaulting:
         member=member,
         keys=keys,
         rows=rows,
-        connections=PostgresConnections(pool=pool, replica=replica),
+        connections=base.connections,
         rotations=PostgresRotations(pool=pool, replica=replica),
         vault=vault,
         clock=clock,

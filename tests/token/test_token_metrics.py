@@ -13,13 +13,16 @@ from prometheus_client import CollectorRegistry
 from tokhub.token.v1 import token_pb2
 
 from libs.errors import StorageUnavailable
+from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place
-from services.token.adapters.metered import OUTCOMES, MeteredRefresh, MeteredTokens, RefreshMeter
+from services.token.adapters.metered import DOUBTS, OUTCOMES, DoubtMeter, MeteredRefresh, MeteredTokens, RefreshMeter
 from services.token.adapters.standing import Standing
 from services.token.core.breaker import FAILURES
+from services.token.core.connections import Setback
 from services.token.core.journal import Entry
 from services.token.core.provider import AppRefused, Irrevocable, NotSent, Outcome, Refused, Unavailable, Unknown
-from services.token.domain.connection import Provider
+from services.token.core.refresh import LEASE
+from services.token.domain.connection import Provider, Status, Why
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import House, Replica, store
 from tests.token.counting_provider import CountingProvider, QuickClock
@@ -196,12 +199,28 @@ async def test_refreshes_ahead_of_need_show_while_they_last(house: House, regist
     assert (during, registry.get_sample_value("tokhub_token_background_refreshes_in_flight")) == (1, 0)
 
 
+async def test_rows_in_doubt_are_counted_by_why(house: House, registry: CollectorRegistry) -> None:
+    connections = PostgresConnections(pool=house.pool, replica="replica-1", doubts=DoubtMeter(registry))
+    damaged, old = await house.connect("shop-1"), await house.connect("shop-2")
+    await house.expire(old)
+    lease = await connections.claim(old.id, house.need, lease=LEASE)
+    assert lease
+
+    await connections.give_back(lease, Setback(pause=0, status=Status.SUSPECT, reason=Why.PUT_BACK))
+    for _ in range(2):
+        await connections.suspect(damaged.id, damaged.version, [])
+
+    doubts = {why: registry.get_sample_value("tokhub_token_doubts_total", {"why": why}) for why in DOUBTS}
+    assert doubts == {"lost_response": 0, "holder_missing": 0, "put_back": 1, "unreadable": 1}
+
+
 async def test_a_serving_process_tells_all_of_it(token_dsn: str, sandbox: SandboxProcess) -> None:
     port = free_port()
     async with running(environment(token_dsn, sandbox) | {"TOKEN_METRICS_PORT": str(port)}):
         body = await asyncio.to_thread(scrape, port)
 
-    names = ("reads_total", "refreshes_total", "double_spends_total", "provider_resting", "unsaved", "journal_bytes")
+    names = ["reads_total", "refreshes_total", "double_spends_total", "provider_resting", "unsaved", "journal_bytes"]
+    names += ["doubts_total", "only_in_memory"]
     assert [name for name in names if f"tokhub_token_{name}" not in body] == []
 
 

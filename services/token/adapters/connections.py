@@ -5,12 +5,14 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
+from prometheus_client import CollectorRegistry
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
 from libs.errors import AccountAlreadyConnected
 from services.token.adapters.leases import Leases
 from services.token.adapters.links import require_open
+from services.token.adapters.metered import DoubtMeter
 from services.token.adapters.revocations import QUEUE_REVOCATION
 from services.token.adapters.rows import COLUMNS, connection_of, held_of, is_reduced
 from services.token.adapters.shop_tokens import account_of, marked, shops_due_of
@@ -155,10 +157,13 @@ class PostgresConnections:
     Of the reserve, if there is one, are the connections that save what TikTok has given: nobody else can hold them.
     """
 
-    def __init__(self, *, pool: Pool, replica: str, reserve: "Pool | None" = None) -> None:
+    def __init__(
+        self, *, pool: Pool, replica: str, reserve: "Pool | None" = None, doubts: DoubtMeter | None = None
+    ) -> None:
         self._pool = pool
         self._reserve = reserve or pool
         self._replica = replica
+        self._doubts = doubts or DoubtMeter(CollectorRegistry())
         self._leases = Leases(pool=pool, replica=replica)
 
     async def find(self, reference: Reference) -> Held | None:
@@ -220,6 +225,8 @@ class PostgresConnections:
                 author(self._replica),
                 lease.name,
             )
+        if given is not None and setback.status is Status.SUSPECT and setback.reason:
+            self._doubts.count(setback.reason)
         return given is not None
 
     @repeated
@@ -228,7 +235,10 @@ class PostgresConnections:
         key = (connection_id, version.epoch, version.generation)
         why = (Why.UNREADABLE, list(lacked_keys), author(self._replica))
         async with borrow(self._pool) as database:
-            return await database.fetchrow(SUSPECT, *key, *why) is not None
+            marked = await database.fetchrow(SUSPECT, *key, *why) is not None
+        if marked:
+            self._doubts.count(Why.UNREADABLE)
+        return marked
 
     async def connect(
         self, target: ByOwner, team_id: int, grant: Grant, seal: Seal, *, link: UUID | None = None

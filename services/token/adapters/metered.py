@@ -11,7 +11,7 @@ from services.token.core.ahead import RefreshPort
 from services.token.core.connections import Held
 from services.token.core.provider import ProviderPort
 from services.token.core.tokens import Source, TokensPort, ValidToken
-from services.token.domain.connection import Connection, Need, Provider, Reference
+from services.token.domain.connection import Connection, Need, Provider, Reference, Why
 from services.token.domain.grant import Grant
 
 REFRESHED = "refreshed"
@@ -27,6 +27,8 @@ CLASSES = MappingProxyType(
     }
 )
 OUTCOMES = (REFRESHED, *CLASSES.values(), RATE_LIMITED, UNEXPECTED)
+
+DOUBTS = (Why.LOST_RESPONSE, Why.HOLDER_MISSING, Why.PUT_BACK, Why.UNREADABLE)
 
 # TikTok is given 15 seconds for an answer.
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
@@ -97,6 +99,21 @@ def class_of(outcome: provider.Outcome) -> str:
     if isinstance(outcome, provider.Unavailable) and outcome.limited:
         return RATE_LIMITED
     return CLASSES.get(type(outcome), UNEXPECTED)
+
+
+class DoubtMeter:
+    """Counts how often a row was marked as one in doubt, by why."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._marked = Counter(
+            "tokhub_token_doubts", "Connections that were marked as in doubt, by why.", ["why"], registry=registry
+        )
+        for why in DOUBTS:
+            self._marked.labels(why)
+
+    def count(self, why: Why) -> None:
+        """Count one."""
+        self._marked.labels(why).inc()
 
 
 class MeteredTokens:
