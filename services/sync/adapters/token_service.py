@@ -48,7 +48,9 @@ class TokenClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = token_pb2_grpc.TokenServiceStub(channel)
+        self._connections = token_pb2_grpc.ConnectionServiceStub(channel)
         self._at_hand: Together[Subject, AccessToken | None] = Together(self._get_at_hand, most=PAGE)
+        self._due: Together[Subject, bool] = Together(self._may_be_due, most=PAGE // len(token_pb2.Provider.keys()))
 
     async def valid(self, subject: Subject) -> AccessToken:
         """Return a token that works now."""
@@ -59,6 +61,10 @@ class TokenClient:
         request = request_for(subject)
         request.rejected_generation = generation
         return await self._get(request)
+
+    async def may_be_due(self, subject: Subject) -> bool:
+        """Return False when the token works and is not due."""
+        return await self._due.call(subject)
 
     async def refresh_when_due(self, subject: Subject, request_id: str) -> bool:
         """Return whether a token was refreshed; the same request_id never refreshes twice."""
@@ -72,6 +78,16 @@ class TokenClient:
     async def _get(self, request: token_pb2.GetValidTokenRequest) -> AccessToken:
         return to_token(await self._stub.GetValidToken(request))
 
+    async def _may_be_due(self, subjects: Sequence[Subject]) -> Sequence[bool]:
+        healthy: set[Subject] = set()
+        for kind in {subject.kind for subject in subjects}:
+            ids = [subject.id for subject in subjects if subject.kind is kind]
+            answer = await self._connections.ListConnections(
+                token_pb2.ListConnectionsRequest(page_size=PAGE, owner_kind=KINDS[kind], owner_ids=ids)
+            )
+            healthy |= {Subject(kind, row.owner.id) for row in answer.connections if is_healthy(row)}
+        return [subject not in healthy for subject in subjects]
+
     async def _get_at_hand(self, subjects: Sequence[Subject]) -> Sequence[AccessToken | TokhubError | None]:
         """Return a token or an error for each, None for those that take longer."""
         request = token_pb2.BatchGetValidTokensRequest(requests=map(request_for, subjects))
@@ -80,6 +96,12 @@ class TokenClient:
         except DeadlineExceeded:
             return [None] * len(subjects)
         return [outcome_of(result) for result in answer.results]
+
+
+def is_healthy(row: token_pb2.Connection) -> bool:
+    """Return whether a refresh that asks for what is due would find nothing to do."""
+    is_active = row.status == token_pb2.CONNECTION_STATUS_ACTIVE
+    return row.provider == token_pb2.PROVIDER_LOGIN_KIT and is_active and not row.needs_refresh
 
 
 def request_for(subject: Subject) -> token_pb2.GetValidTokenRequest:
