@@ -263,6 +263,7 @@ async def revoked_at_tiktok(lab: Lab) -> str:
         await asyncio.to_thread(lab.sandbox.control.post, f"/sandbox/{kind}/{lab.accounts[code]}/revoke")
     await lab.expire()
     first = await ask_all(replica, BOTH)
+    expect({str(one) for one in first} == {"REAUTH_REQUIRED refused"}, tally(first))
     later = [one for _ in range(50) for one in await ask_all(replica, BOTH)]
     expect({str(one) for one in [*first, *later]} == {"REAUTH_REQUIRED refused"}, tally([*first, *later]))
     await SystemClock().sleep(8)  # the background has looked once by then
