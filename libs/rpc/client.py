@@ -5,6 +5,8 @@ from typing import Any
 
 import grpc
 
+from libs.rpc import actor
+from libs.rpc.actor import BACKGROUND, current_actor
 from libs.rpc.renewing import RenewingChannel
 from libs.rpc.request_id import METADATA_KEY, current_request_id
 from libs.rpc.server import MAX_MESSAGE_BYTES
@@ -25,11 +27,13 @@ Continuation = Callable[[Details, Any], Any]
 
 
 def accompany(details: Details, timeout: float | None) -> Details:
-    """Return the call's details with the request id of this task and a deadline in seconds."""
+    """Return the call's details with the request id of this task, who asked for it, and a deadline in seconds."""
     metadata = grpc.aio.Metadata(*(details.metadata or ()))
-    request_id = current_request_id()
+    request_id, asked_by = current_request_id(), current_actor()
     if request_id and metadata.get(METADATA_KEY) is None:
         metadata.add(METADATA_KEY, request_id)
+    if asked_by != BACKGROUND:
+        metadata.add(actor.METADATA_KEY, asked_by)
     return Details(
         method=details.method,
         timeout=details.timeout or timeout,

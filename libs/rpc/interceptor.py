@@ -15,9 +15,11 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from libs.errors import DeadlineExceeded, Internal, NotAllowed, ServerMisconfig, TokhubError
-from libs.rpc.actor import bind_actor
+from libs.rpc import actor
+from libs.rpc.actor import acting, bind_actor
 from libs.rpc.gate import Gate
-from libs.rpc.identity import Context
+from libs.rpc.identity import OPERATOR, Context
+from libs.rpc.recording import Recorder
 from libs.rpc.request_id import METADATA_KEY, bind_request_id
 from libs.rpc.status import CODES, NO_METHOD, OPAQUE, to_status
 from libs.rpc.unpack import unpacking, unpacking_once
@@ -55,9 +57,12 @@ class Ending:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps unary and server-streaming methods; the suite has no others. Requests to repeated ones are read once."""
 
-    def __init__(self, metrics: RpcMetrics, gate: Gate, repeated: Collection[str] = ()) -> None:
+    def __init__(
+        self, metrics: RpcMetrics, gate: Gate, recorder: Recorder | None = None, repeated: Collection[str] = ()
+    ) -> None:
         self._metrics = metrics
         self._gate = gate
+        self._recorder = recorder
         self._repeated = frozenset(repeated)
         self._handlers: dict[str, Handler] = {}
 
@@ -89,9 +94,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             "request_deserializer": unpack(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
+        recorder = self._recorder
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codec)
-        return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codec)
+            stream = recorder.stream(method, handler.unary_stream) if recorder else handler.unary_stream
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, stream), **codec)
+        unary = recorder.unary(method, handler.unary_unary) if recorder else handler.unary_unary
+        return grpc.unary_unary_rpc_method_handler(self._unary(method, unary), **codec)
 
     def _unary(self, method: str, behaviour: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         async def answer(request: Message | Exception, context: Context) -> Any:
@@ -125,12 +133,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
         structlog.contextvars.clear_contextvars()
-        request_id = bind_request_id(offered_request_id(context))
+        offered = {key: str(value) for key, value in context.invocation_metadata() or ()}
+        request_id = bind_request_id(offered.get(METADATA_KEY))
         started = time.perf_counter()
         ending = Ending()
         try:
             caller = self._gate.recognise(context)
-            bind_actor(caller.name)
+            bind_actor(caller.name if caller.role == OPERATOR else acting(caller.name, offered.get(actor.METADATA_KEY)))
             self._gate.check(caller, method)
             yield
         except Exception as error:  # noqa: BLE001 - grpc.aio sends the text of whatever escapes to the caller
@@ -161,14 +170,6 @@ def raise_if_unfit(request: Message | Exception) -> None:
     """Raise what was wrong with the request's bytes."""
     if isinstance(request, Exception):
         raise request
-
-
-def offered_request_id(context: Context) -> str | None:
-    """Return the request id the caller sent, if any."""
-    for key, value in context.invocation_metadata() or ():
-        if key == METADATA_KEY:
-            return str(value)
-    return None
 
 
 def end_with(error: Exception, method: str) -> Ending:

@@ -13,11 +13,12 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from libs.errors import ServerMisconfig
-from libs.rpc.gate import CertificateGate, LocalGate
+from libs.rpc.access import Access
+from libs.rpc.gate import CertificateGate, Gate, LocalGate
 from libs.rpc.health import Health
 from libs.rpc.interceptor import CallInterceptor, RpcMetrics
 from libs.rpc.listen import is_local
-from libs.rpc.policy import Access
+from libs.rpc.recording import Recorder
 from libs.rpc.tls import server_credentials
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -79,9 +80,9 @@ class RpcServer:
         self._access = access
         self._health = Health()
         repeated = [f"/{service.name}/{method}" for service in services for method in service.repeated]
-        gate = CertificateGate(access.policy) if access else LocalGate()
+        gate, recorder = guards_of(access)
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(RpcMetrics(registry), gate, repeated)],
+            interceptors=[CallInterceptor(RpcMetrics(registry), gate, recorder, repeated)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_metadata_size", MAX_METADATA_BYTES),
@@ -129,6 +130,14 @@ class RpcServer:
         usable = {name: await passes(check) for name, check in self._checks.items()}
         overall = all(usable.values())
         self._health.tell({"": overall} | dict.fromkeys((service.name for service in self._services), overall) | usable)
+
+
+def guards_of(access: Access | None) -> tuple[Gate, Recorder | None]:
+    """Return who lets callers in, and who writes down what they do, if anybody."""
+    if access is None:
+        return LocalGate(), None
+    gate = CertificateGate(access.policy)
+    return gate, Recorder(gate=gate, recorded=access.policy.recorded, trail=access.trail)
 
 
 async def passes(check: Check) -> bool:

@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
 from libs.errors import InvalidField, NotAllowed
+from libs.rpc.actor import bind_actor
 from services.gateway.addresses import Network, address_of
 from services.gateway.auth import AdminKey, Role, find_key
 from services.gateway.errors import KeyRequired, TokenRequired
@@ -79,6 +80,7 @@ class AdminGate:
             await self._door.count_failure(request)
             raise KeyRequired("Missing or invalid API key")
         structlog.contextvars.bind_contextvars(key=key.name)
+        bind_actor(f"key/{key.name}")
         if key.role is Role.READ and request.method not in SAFE_METHODS:
             raise NotAllowed("Insufficient permissions: this key may only read")
 
@@ -104,6 +106,7 @@ class UserGate:
             await self._door.count_failure(request)
             raise
         structlog.contextvars.bind_contextvars(user=user)
+        bind_actor(f"user/{user}")
         return user
 
 

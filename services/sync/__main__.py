@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 
 from libs.clock import SystemClock
+from libs.database.call_log import CallLog
 from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
 from libs.database.patience import once_usable
@@ -22,8 +23,8 @@ from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
+from libs.rpc.access import Access
 from libs.rpc.client import open_channel
-from libs.rpc.policy import Access
 from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
 from libs.tiktok.address import origin_of
@@ -100,6 +101,7 @@ class Outside:
     """What the core reaches the world through."""
 
     database: Database
+    calls: CallLog
     reports: ReportDatabase
     tokens: TokenClient
     connections: ConnectionClient
@@ -218,6 +220,7 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
     stack.push_async_callback(budget.close)
     return Outside(
         database=database,
+        calls=CallLog(pool),
         reports=ReportDatabase(readers),
         tokens=TokenClient(channel),
         connections=ConnectionClient(channel),
@@ -263,17 +266,17 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             services=proto_services(core),
             registry=registry,
             readiness=Readiness(checks={"database": outside.database.answers}),
-            access=access_to(settings),
+            access=access_to(settings, outside.calls),
         )
         await stack.enter_async_context(server)
         stack.callback(outside.budget.stop)
         yield server
 
 
-def access_to(settings: SyncSettings) -> Access | None:
+def access_to(settings: SyncSettings, trail: CallLog) -> Access | None:
     """Return who may call what, None when callers cannot be told apart."""
     certificates = settings.certificates(SystemClock())
-    return Access(certificates=certificates, policy=POLICY) if certificates else None
+    return Access(certificates=certificates, policy=POLICY, trail=trail) if certificates else None
 
 
 async def serve(settings: SyncSettings, stop: asyncio.Event) -> None:

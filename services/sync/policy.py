@@ -39,4 +39,16 @@ TABLE: Table = {
     },
 }
 
-POLICY = Policy(TABLE)
+# What is written down.
+RECORDED: Table = {
+    "tokhub.sync.v1.StoreService": {"CreateStore": ADMINS, "UpdateStore": ADMINS, "DeleteStore": ADMINS},
+    "tokhub.sync.v1.StatsService": {"ExportStats": ADMINS},
+    "tokhub.sync.v1.SyncService": {
+        "StartSync": ADMINS,
+        "RunSync": ADMINS,
+        "CancelRun": ADMINS,
+        "RunScheduledJob": ADMINS,
+    },
+}
+
+POLICY = Policy(TABLE, RECORDED)

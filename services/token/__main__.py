@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from libs.clock import SystemClock
+from libs.database.call_log import CallLog
 from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
 from libs.database.patience import once_usable
@@ -22,7 +23,7 @@ from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
-from libs.rpc.policy import Access
+from libs.rpc.access import Access
 from libs.rpc.server import Readiness, RpcServer
 from libs.settings import EX_CONFIG, EX_IOERR, EX_TEMPFAIL, load
 from libs.tiktok.transport import Transport
@@ -74,16 +75,18 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
             services=proto_services(core),
             registry=grounds.registry,
             readiness=readiness,
-            access=access_to(settings),
+            access=access_to(settings, CallLog(grounds.pool)),
         )
         await stack.enter_async_context(server)
         await stop.wait()
 
 
-def access_to(settings: TokenSettings) -> Access | None:
+def access_to(settings: TokenSettings, trail: CallLog) -> Access | None:
     """Return who may call what, None when callers cannot be told apart."""
     certificates = settings.certificates(SystemClock())
-    return Access(certificates=certificates, policy=policy(settings.token_readers)) if certificates else None
+    if certificates is None:
+        return None
+    return Access(certificates=certificates, policy=policy(settings.token_readers), trail=trail)
 
 
 @asynccontextmanager

@@ -40,13 +40,34 @@ TABLE: Table = {
     },
 }
 
+# What is written down, by whose calls. Services that read tokens are counted; what they change, the timeline tells.
+RECORDED: Table = {
+    "tokhub.token.v1.TokenService": {
+        "GetValidToken": OPERATORS,
+        "BatchGetValidTokens": OPERATORS,
+        "RefreshToken": ADMINS,
+        "RefreshAll": ADMINS,
+    },
+    "tokhub.token.v1.ConnectionService": {
+        # Through the gateway these three come from the public, and from TikTok.
+        "StartAuthorization": OPERATORS,
+        "CompleteAuthorization": OPERATORS,
+        "HandleProviderEvent": OPERATORS,
+        "Disconnect": ADMINS,
+        "ImportConnections": OPERATORS,
+    },
+    "tokhub.token.v1.VaultService": {
+        "RotateKeys": OPERATORS,
+        "VerifyVault": OPERATORS,
+    },
+}
+
 
 def policy(readers: Iterable[str]) -> Policy:
     """Return the policy in which services of these names may read tokens too."""
     named = frozenset(f"svc/{name}" for name in readers)
-    return Policy(
-        {
-            service: {method: roles | named if READER in roles else roles for method, roles in methods.items()}
-            for service, methods in TABLE.items()
-        }
-    )
+    table = {
+        service: {method: roles | named if READER in roles else roles for method, roles in methods.items()}
+        for service, methods in TABLE.items()
+    }
+    return Policy(table, RECORDED)

@@ -41,6 +41,18 @@ async def test_a_read_key_reads_and_changes_nothing(gateway: Gateway) -> None:
     assert not gateway.suite.sync.runs
 
 
+async def test_services_hear_whose_key_it_was(gateway: Gateway) -> None:
+    await gateway.client.get("/admin/stores", headers=READ)
+    await gateway.client.get("/admin/stores", headers=ADMIN)
+    await gateway.client.get("/connect/tiktok", params={"store_code": "nobody"})
+
+    assert gateway.suite.stores.script.actors == [
+        "ipv4:127.0.0.1 for key/viewer",
+        "ipv4:127.0.0.1 for key/ops",
+        "ipv4:127.0.0.1",
+    ]
+
+
 async def test_the_key_is_asked_before_the_body_is_read(gateway: Gateway) -> None:
     answer = await gateway.client.post("/admin/stores", content=b"{", headers={"Content-Type": "application/json"})
 

@@ -8,6 +8,7 @@ import grpc
 from deploy.local.authority import Authority, Names, names_of
 from libs.clock import SystemClock
 from libs.rpc.client import open_channel
+from libs.rpc.recording import Record
 from libs.rpc.tls import Certificates, TlsFiles
 
 HERE = ("127.0.0.1", "localhost")
@@ -23,6 +24,16 @@ class ImpatientClock(SystemClock):
     def monotonic(self) -> float:
         self._time += 1
         return self._time
+
+
+class Remembered:
+    """A trail in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    async def append(self, record: Record) -> None:
+        self.records.append(record)
 
 
 class Office:

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from tokhub.sync.v1 import sync_pb2 as pb
 from tokhub.sync.v1 import sync_pb2_grpc as stubs
 
+from libs.rpc.access import Access
 from libs.rpc.client import open_channel
-from libs.rpc.policy import Access
 from libs.rpc.request_id import current_request_id
 from libs.rpc.server import Check, Readiness, RpcServer, RpcService
 

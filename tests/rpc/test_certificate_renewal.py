@@ -11,11 +11,12 @@ from tokhub.sync.v1 import sync_pb2 as pb
 from tokhub.sync.v1 import sync_pb2_grpc as stubs
 
 from libs.errors import UpstreamUnavailable
+from libs.rpc.access import Access
 from libs.rpc.actor import current_actor
 from libs.rpc.client import open_channel
-from libs.rpc.policy import Access, Policy
+from libs.rpc.policy import Policy
 from libs.rpc.tls import Certificates
-from tests.rpc.certified import HERE, ImpatientClock, Office, bare_channel
+from tests.rpc.certified import HERE, ImpatientClock, Office, Remembered, bare_channel
 from tests.rpc.served_rpc import ASKED, STORE_SERVICE, SYNC_SERVICE, WATCHED, Behaviour, server_of
 
 BOTH = frozenset({"svc/one", "svc/two"})
@@ -31,7 +32,9 @@ class Renewal:
         self.served = self.office.files("svc/sync", hosts=HERE)
         self.called = self.office.files("svc/one")
         self.behaviour = Behaviour()
-        access = Access(certificates=Certificates(self.served, ImpatientClock()), policy=Policy(TABLE))
+        access = Access(
+            certificates=Certificates(self.served, ImpatientClock()), policy=Policy(TABLE), trail=Remembered()
+        )
         self.server = server_of(self.behaviour, CollectorRegistry(), access)
 
     @property

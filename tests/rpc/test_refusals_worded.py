@@ -28,7 +28,7 @@ ID = token_pb2.ConnectionReference(connection_id="6f1c2f0e-6d0b-4f83-9a53-0a4a1b
             token_pb2.StartAuthorizationRequest(),
             "provider must be one of PROVIDER_LOGIN_KIT, PROVIDER_TIKTOK_SHOP",
         ),
-        (sync_pb2.StartSyncRequest(job=sync_pb2.JOB_USER), "scope must be one of store_code, all, stores"),
+        (sync_pb2.StartSyncRequest(job=sync_pb2.JOB_USER), "scope must be one of store_code, all, stores, user_id"),
         (sync_pb2.GetStoreRequest(store_code="a b"), "store_code must match ^[A-Za-z0-9_-]{1,50}$"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

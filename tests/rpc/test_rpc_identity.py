@@ -15,11 +15,12 @@ from tokhub.sync.v1 import sync_pb2_grpc as stubs
 
 from deploy.local.authority import names_of
 from libs.errors import NotAllowed, ServerMisconfig, TokhubError, UpstreamUnavailable
-from libs.rpc.actor import current_actor
-from libs.rpc.policy import Access, Policy
+from libs.rpc.access import Access
+from libs.rpc.actor import bind_actor, current_actor
+from libs.rpc.policy import Policy
 from libs.rpc.server import Readiness, RpcServer
 from libs.rpc.tls import TlsFiles
-from tests.rpc.certified import HERE, Office, bare_channel, uri_of
+from tests.rpc.certified import HERE, Office, Remembered, bare_channel, uri_of
 from tests.rpc.served_rpc import ASKED, STORE_SERVICE, SYNC_SERVICE, WATCHED, Behaviour, server_of
 
 READER = "svc/reports"
@@ -35,7 +36,9 @@ class House:
     def __init__(self, directory: Path) -> None:
         self.office = Office(directory / "office")
         self.behaviour = Behaviour()
-        access = Access(certificates=self.office.certificates("svc/sync", *HERE), policy=Policy(TABLE))
+        access = Access(
+            certificates=self.office.certificates("svc/sync", *HERE), policy=Policy(TABLE), trail=Remembered()
+        )
         self.server = server_of(self.behaviour, CollectorRegistry(), access)
 
     @property
@@ -153,7 +156,7 @@ async def test_a_client_asks_who_the_server_is(house: House, tmp_path: Path) -> 
     """Both a stranger's server and one whose certificate is for calling only."""
     own, stranger = house.office, Office(tmp_path / "elsewhere")
     for certificates in (stranger.certificates("svc/sync", *HERE), own.certificates("svc/sync")):
-        access = Access(certificates=certificates, policy=Policy(TABLE))
+        access = Access(certificates=certificates, policy=Policy(TABLE), trail=Remembered())
         async with (
             server_of(Behaviour(), CollectorRegistry(), access) as server,
             own.channel(f"127.0.0.1:{server.port}", READER) as channel,
@@ -194,6 +197,32 @@ async def test_what_is_done_is_done_by_the_caller(house: House, log_lines: list[
     house.behaviour.unary = who
     assert (await house.ask(READER)).store.store_name == READER
     assert [line["actor"] for line in log_lines if line["event"] == "rpc"] == [READER]
+
+
+async def asked_on_behalf(house: House, who: str, behalf: str) -> str:
+    """Return by whom the server thinks it was done."""
+
+    async def told() -> pb.GetStoreResponse:
+        return pb.GetStoreResponse(store=pb.Store(store_name=current_actor()))
+
+    house.behaviour.unary = told
+    bind_actor(behalf)
+    return (await house.ask(who)).store.store_name
+
+
+async def test_a_service_says_for_whom_it_calls(house: House) -> None:
+    assert await asked_on_behalf(house, READER, "key/ops") == f"{READER} for key/ops"
+
+
+@pytest.mark.parametrize("behalf", ["x" * 201, 'key/"', "key/{}"])
+async def test_what_can_be_nobodys_name_is_not_taken_for_one(house: House, behalf: str) -> None:
+    assert await asked_on_behalf(house, READER, behalf) == READER
+
+
+async def test_an_operator_calls_for_nobody_else(house: House, log_lines: list[Any]) -> None:
+    bind_actor("operator/bob")
+    await house.watch("operator/alice")
+    assert [line["actor"] for line in log_lines if line["event"] == "rpc"] == ["operator/alice"]
 
 
 async def test_a_denied_caller_is_in_the_log(house: House, log_lines: list[Any]) -> None:

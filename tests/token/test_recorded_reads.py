@@ -1,0 +1,119 @@
+"""Who reads tokens: what operators read is in the audit trail, what services read is not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from tokhub.token.v1 import token_pb2, token_pb2_grpc
+
+from libs.errors import StorageUnavailable
+from tests.fixtures_sandbox import SandboxProcess
+from tests.rpc.certified import HERE, Office
+from tests.token.token_process import TokenProcess, environment, running
+
+OWNER = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id="shop-1")
+REFERENCE = token_pb2.ConnectionReference(
+    owner_connection=token_pb2.OwnerConnection(provider=token_pb2.PROVIDER_LOGIN_KIT, owner=OWNER)
+)
+
+FULL_DISK = """
+    CREATE FUNCTION credentials.full() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
+    CREATE TRIGGER full_disk BEFORE INSERT ON credentials.audit_calls
+        FOR EACH ROW EXECUTE FUNCTION credentials.full();
+"""
+
+
+class House:
+    """A token service with certificates and one connected store."""
+
+    def __init__(self, office: Office, service: TokenProcess, dsn: str) -> None:
+        self.office = office
+        self.service = service
+        self.dsn = dsn
+
+    async def connect(self, sandbox: SandboxProcess) -> None:
+        """Let the owner of the store consent, through the gateway."""
+        async with self.office.channel(self.service.target, "svc/gateway") as channel:
+            stub = token_pb2_grpc.ConnectionServiceStub(channel)
+            request = token_pb2.StartAuthorizationRequest(
+                provider=token_pb2.PROVIDER_LOGIN_KIT, owner=OWNER, binding=token_pb2.LINK_BINDING_NONE
+            )
+            link = (await stub.StartAuthorization(request)).authorize_url
+            came_back = await asyncio.to_thread(sandbox.consent, link, sandbox.next_account())
+            await stub.CompleteAuthorization(
+                token_pb2.CompleteAuthorizationRequest(state=came_back["state"], code=came_back["code"])
+            )
+
+    async def read(self, who: str) -> str:
+        """Return the store's token as the service tells it to somebody."""
+        async with self.office.channel(self.service.target, who) as channel:
+            stub = token_pb2_grpc.TokenServiceStub(channel)
+            return (await stub.GetValidToken(token_pb2.GetValidTokenRequest(connection=REFERENCE))).access_token
+
+    async def sql(self, statement: str) -> list[asyncpg.Record]:
+        database = await asyncpg.connect(self.dsn)
+        try:
+            rows: list[asyncpg.Record] = await database.fetch(statement)
+        finally:
+            await database.close()
+        return rows
+
+    async def script(self, statements: str) -> None:
+        database = await asyncpg.connect(self.dsn)
+        try:
+            await database.execute(statements)
+        finally:
+            await database.close()
+
+    async def recorded(self) -> list[asyncpg.Record]:
+        return await self.sql("SELECT *, to_jsonb(audit_calls)::text AS whole FROM credentials.audit_calls ORDER BY id")
+
+
+@pytest.fixture
+async def certified(tmp_path: Path, token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[House]:
+    office = Office(tmp_path / "office")
+    files = office.files("svc/token", hosts=HERE)
+    told = {"TLS_CA": str(files.ca), "TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
+    async with running(environment(token_dsn, sandbox) | told) as service:
+        house = House(office, service, token_dsn)
+        await house.connect(sandbox)
+        yield house
+
+
+async def test_every_read_of_an_operator_is_recorded(certified: House) -> None:
+    token = await certified.read("operator/alice")
+    begun, ended = await certified.recorded()
+    assert (begun["actor"], begun["outcome"], ended["outcome"]) == ("operator/alice", "BEGUN", "OK")
+    assert begun["method"].endswith("/GetValidToken")
+    assert '"shop-1"' in begun["request"]
+    assert token not in begun["whole"] + ended["whole"]
+
+
+async def test_reads_of_services_are_not_recorded(certified: House) -> None:
+    assert await certified.read("svc/sync")
+    assert await certified.recorded() == []
+
+
+async def test_no_record_no_token(certified: House) -> None:
+    await certified.script(FULL_DISK)
+    with pytest.raises(StorageUnavailable):
+        await certified.read("operator/alice")
+    assert await certified.read("svc/sync")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE credentials.audit_calls SET actor = 'x'",
+        "DELETE FROM credentials.audit_calls",
+        "TRUNCATE credentials.audit_calls",
+    ],
+)
+async def test_no_record_is_changed(certified: House, change: str) -> None:
+    await certified.read("operator/alice")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
+        await certified.sql(change)
+    assert len(await certified.recorded()) == 2
