@@ -2,7 +2,8 @@
 
 FAIL_POINTS is a list like `before_commit=kill9@2 answered=hold`: at the second pass of that point the process kills
 itself; `hold` waits there until the case lets it go on; `stop` stops the process as SIGSTOP does. CLOCK_OFFSET moves
-the process's wall clock by seconds. The shipped services know none of this.
+the process's wall clock by seconds, CLOCK_OFFSET_FILE by those that stand in a file now. The shipped services know
+none of this.
 """
 
 import os
@@ -66,10 +67,12 @@ class FailPoints:
 class MovedClock(SystemClock):
     """A wall clock that is wrong."""
 
-    offset = timedelta(seconds=float(os.environ.get("CLOCK_OFFSET", "0")))
+    offset = os.environ.get("CLOCK_OFFSET", "0")
+    file = os.environ.get("CLOCK_OFFSET_FILE")
 
     def now(self) -> datetime:
-        return super().now() + self.offset
+        offset = Path(self.file).read_text(encoding="ascii") if self.file else self.offset
+        return super().now() + timedelta(seconds=float(offset))
 
 
 def compose(service: str, replaced: Mapping[str, type]) -> None:

@@ -106,7 +106,7 @@ async def front(target: str | None = None, context: ssl.SSLContext | None = None
         talks.add(task)
         task.add_done_callback(talks.discard)
         one.visits += context is None
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             await (hand_on(one, reader, writer, int(target)) if target else answer(one, reader, writer))
         writer.close()
 

@@ -97,6 +97,12 @@ class Lab:
 
     async def sync(self, name: str = "sync", *, fail: str = "", **environ: str) -> SyncReplica:
         """Start a sync service that serves; it gets its tokens from the first replica."""
+        replica = self.prepared_sync(name, fail=fail, **environ)
+        await replica.start()
+        return replica
+
+    def prepared_sync(self, name: str = "sync", *, fail: str = "", **environ: str) -> SyncReplica:
+        """Return a sync service that is yet to be started; fail is its FAIL_POINTS."""
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         told = sync_environment(self.dsn, self.replicas[0].address, self.sandbox)
@@ -104,7 +110,6 @@ class Lab:
         told = {"PATH": os.environ["PATH"], "LOG_LEVEL": "debug", **told}
         replica = SyncReplica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
         self.syncs.append(replica)
-        await replica.start()
         return replica
 
     async def connect(self, replica: Replica, *codes: str) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
 from libs.errors import StorageUnavailable
@@ -79,3 +80,16 @@ async def test_one_that_waits_no_more_disturbs_nobody(ferry: Ferry) -> None:
     await asyncio.sleep(0)
     gone.cancel()
     assert await ferry.ask(2, 3) == [4, 6]
+
+
+def refused_by_a_trigger() -> StorageUnavailable:
+    error = StorageUnavailable()
+    error.__cause__ = asyncpg.RaiseError()
+    return error
+
+
+async def test_a_trigger_refuses_one_and_not_its_neighbours(ferry: Ferry) -> None:
+    ferry.sinks_with[2] = refused_by_a_trigger()
+    answers = await ferry.ask(1, 2, 3)
+    assert (answers[0], answers[2]) == (2, 6)
+    assert isinstance(answers[1], StorageUnavailable)

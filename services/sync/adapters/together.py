@@ -5,8 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from libs.database.errors import sqlstate_of
 from libs.errors import TokhubError
 from services.sync.adapters.pace import Pace
+
+# SQLSTATEs of PL/pgSQL.
+RAISED_BY_A_TRIGGER = "P0"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,8 +37,8 @@ class Together(Generic[Item, Result]):
     """Carries items in batches, one batch at a time; carry returns an outcome or an exception for each, in their order.
 
     Batches keep a pace: what comes alone waits for nobody.
-    A batch that fails for a reason nobody foresaw is carried again item by item, so that none fails for its neighbours:
-    what carries must leave nothing behind when it fails.
+    A batch that fails for a reason nobody foresaw, or by a trigger's doing, is carried again item by item, so that none
+    fails for its neighbours: what carries must leave nothing behind when it fails.
     """
 
     def __init__(
@@ -68,10 +72,15 @@ class Together(Generic[Item, Result]):
         try:
             outcomes = await self._carry([waiting.item for waiting in batch])
         except Exception as error:  # noqa: BLE001 - it is raised where the outcomes are waited for
-            if len(batch) > 1 and not isinstance(error, TokhubError):
+            if len(batch) > 1 and may_be_of_one(error):
                 for waiting in batch:
                     await self._settle([waiting])
                 return
             outcomes = [error] * len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
             waiting.settle(outcome)
+
+
+def may_be_of_one(error: Exception) -> bool:
+    """Return whether the others might do without the one that failed; a trigger refuses rows, not the database."""
+    return not isinstance(error, TokhubError) or sqlstate_of(error).startswith(RAISED_BY_A_TRIGGER)

@@ -15,7 +15,7 @@ from tests.faults.cases.upstream_silence import GRACE, LOST, exchange_fails
 from tests.faults.front import Authority, Flaw, Front, front
 from tests.faults.history import Outcome
 from tests.faults.lab import Lab
-from tests.faults.processes import Replica
+from tests.faults.processes import Replica, ServiceProcess
 from tests.faults.products import reference
 from tests.faults.upstream import BOTH, ask_all, called_at, connect, expect_statuses, forget_pauses, tally
 
@@ -29,7 +29,7 @@ ROOM = 120  # MiB more for all answers of a case at once: of each 8 MiB are read
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
-def peak(replica: Replica) -> int:
+def peak(replica: ServiceProcess) -> int:
     """Return the most memory that a process has had, in MiB."""
     lines = Path(f"/proc/{replica.process.pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) // 1024

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from libs.database.pool import Borrowed
+from libs.database.repeat import repeated
 from libs.errors import TokhubError
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
@@ -81,6 +82,7 @@ class ItemRows:
         """End the item with its log line, its store and its run, all in one transaction; LostItem."""
         return await self._endings.call(EndingItem(claim, ending))
 
+    @repeated
     async def _claim(self, keys: Sequence[ItemKey]) -> list[Claim | NotNow | Exception | None]:
         try:
             async with self._database.borrow() as connection:
@@ -91,6 +93,7 @@ class ItemRows:
             # One of them is at work in another run: the others need not wait for it.
             raise
 
+    @repeated
     async def _end(self, items: Sequence[EndingItem]) -> list[Tally | Exception]:
         outcomes: dict[FencedKey, Tally | Exception] = {}
         async with self._database.transaction() as connection:
@@ -109,6 +112,7 @@ class ItemRows:
         """Let the item go, as if this attempt had not been; LostItem."""
         await self._let_go(GIVE_BACK, claim)
 
+    @repeated
     async def _let_go(self, statement: str, claim: Claim, *values: object) -> None:
         async with self._database.borrow() as connection:
             done = await connection.execute(statement, *key_values(claim.key), claim.fence, *values)

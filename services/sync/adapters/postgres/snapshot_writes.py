@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from libs.database.repeat import repeated
 from libs.tiktok.display_objects import Account, Video
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_key import columns, key_values
@@ -142,6 +143,7 @@ class SnapshotWrites:
         records = await self._pages.call(page)
         return replace(claim, cursor=cursor, pages=claim.pages + 1, records=records, attempt=1)
 
+    @repeated
     async def _save_accounts(self, readings: Sequence[AccountReading]) -> list[Exception | None]:
         rows = [
             (*heading(place, reading.claim, reading.fetched_at), *figures_of(reading.account))
@@ -151,6 +153,7 @@ class SnapshotWrites:
             held = {row["place"] for row in await connection.fetch(SAVE_ACCOUNTS, *columns(rows))}
         return [None if place in held else LostItem() for place in range(len(readings))]
 
+    @repeated
     async def _save_pages(self, readings: Sequence[PageReading]) -> list[int | Exception]:
         rows = [
             (*heading(place, reading.claim, reading.fetched_at), reading.cursor, len(reading.videos))
