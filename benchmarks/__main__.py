@@ -17,6 +17,7 @@ from benchmarks import (
     sync_scale,
     sync_window,
     token_reads,
+    watchers,
 )
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, open_ground
@@ -34,6 +35,7 @@ MEASUREMENTS: Mapping[str, Measure] = {
     "sync-window": sync_window.measure,
     "sync-latency": sync_latency.measure,
     "sync-calls": sync_calls.measure,
+    "watchers": watchers.measure,
     "sync-scale": sync_scale.measure,
     "sync-scale-full": sync_scale.measure_full,
     "snapshot-writes": snapshot_writes.measure,

@@ -9,7 +9,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
 
@@ -61,9 +61,9 @@ def text(value: str) -> bytes:
     return bytes((len(value),)) + value.encode()
 
 
-def header_blocks(path: str) -> tuple[bytes, bytes]:
+def header_blocks(path: str, metadata: Mapping[str, str] = METADATA) -> tuple[bytes, bytes]:
     """Return the headers of the first request, which the server remembers, and of those that refer to them."""
-    fields = {":path": path, ":authority": "127.0.0.1", **METADATA}
+    fields = {":path": path, ":authority": "127.0.0.1", **metadata}
     told = b"".join(b"\x40" + text(name) + text(value) for name, value in fields.items())
     referred = bytes(0x80 | (NEWEST + age) for age in reversed(range(len(fields))))
     return POST_OVER_HTTP + told, POST_OVER_HTTP + referred

@@ -73,9 +73,10 @@ async def token_service_on(dsn: str, sandbox: SandboxProcess) -> AsyncIterator[s
 class Replica(SyncClient):
     """A running sync service and a client of it."""
 
-    def __init__(self, channel: grpc.aio.Channel, stop: asyncio.Event) -> None:
+    def __init__(self, channel: grpc.aio.Channel, stop: asyncio.Event, target: str = "") -> None:
         super().__init__(channel)
         self.stop = stop
+        self.target = target
 
 
 @dataclass
@@ -101,8 +102,8 @@ class LivingSuite:
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(sync_service.serving(settings, stop))
             stack.callback(stop.set)
-            channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{server.port}"))
-            yield Replica(channel, stop)
+            target = f"127.0.0.1:{server.port}"
+            yield Replica(await stack.enter_async_context(open_channel(target)), stop, target)
 
     async def row(self, query: str, *values: object) -> asyncpg.Record:
         """Return the first row of a query that has one."""

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 
 from libs.clock import SystemClock
 from libs.errors import StorageUnavailable, UpstreamUnavailable
-from services.sync.core.watch_run import RunWatch
+from services.sync.core.watch_run import Change, RunWatch
 from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.progress import Progress
 from services.sync.domain.runs import EndedSubject, Run
@@ -99,6 +100,22 @@ async def test_a_slow_watcher_reads_for_itself_and_misses_nothing() -> None:
         assert told(await asyncio.wait_for(anext(quick), 5)) == [sequence]
     assert told(await anext(slow)) == [1, 2, 3]
     await slow.aclose()
+    await quick.aclose()
+
+
+async def test_a_watcher_who_stops_reading_costs_no_memory() -> None:
+    scene = Scene()
+    asleep, quick = scene.watch.watch("one", 0), scene.watch.watch("one", 0)
+    await asyncio.gather(anext(asleep), anext(quick))
+    for sequence in range(1, 31):
+        scene.rows.advance(sequence)
+        scene.hints.event.set()
+        assert told(await asyncio.wait_for(anext(quick), 5)) == [sequence]
+    gc.collect()
+    kept = [thing for thing in gc.get_objects() if isinstance(thing, Change)]
+    assert sorted(change.run.sequence for change in kept) in ([0, 30], [0, 30, 30])
+    assert told(await anext(asleep)) == list(range(1, 31))
+    await asleep.aclose()
     await quick.aclose()
 
 

@@ -1,6 +1,7 @@
 import asyncio
 
-from tokhub.sync.v1 import sync_pb2
+import grpc
+from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from tests.sync.living_suite import JOB_ALL, JOB_USER, LivingSuite, Replica
 
@@ -74,6 +75,22 @@ async def test_many_watchers_share_one_reader(suite: LivingSuite, replica: Repli
     ends = await asyncio.gather(*(replica.end_of(run.id) for _ in range(30)))
     assert {len(end.ended_stores) for end in ends} == {6}
     assert {end.sequence for end in ends} == {ends[0].sequence}
+
+
+async def test_a_watcher_who_stops_reading_holds_nobody_up(suite: LivingSuite, replica: Replica) -> None:
+    codes = await suite.connect_many(8)
+    run = await replica.start(JOB_ALL)
+    # No message fits the window: the service can send nothing that is not being read.
+    narrow = [("grpc.http2.lookahead_bytes", 1), ("grpc.http2.bdp_probe", 0)]
+    async with grpc.aio.insecure_channel(replica.target, options=narrow) as channel:
+        request = sync_pb2.WatchSyncRequest(run_id=run.id)
+        asleep = aiter(sync_pb2_grpc.SyncServiceStub(channel).WatchSync(request))
+        heard = [await anext(asleep)]
+        ends = await asyncio.gather(*(replica.end_of(run.id) for _ in range(5)))
+        assert {end.state for end in ends} == {sync_pb2.RUN_STATE_SUCCEEDED}
+        heard += [message async for message in asleep]
+    assert sorted(one.store_code for message in heard for one in message.progress.ended_stores) == codes
+    assert heard[-1].progress.state == sync_pb2.RUN_STATE_SUCCEEDED
 
 
 async def test_a_run_goes_on_when_its_watcher_leaves(suite: LivingSuite, replica: Replica) -> None:
