@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from libs.errors import UpstreamBadResponse, UpstreamCursorLoop
 
@@ -34,8 +34,7 @@ class Account:
     oddities: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Video:
+class Video(NamedTuple):
     """A video as video/list shows it; None is what TikTok did not say."""
 
     id: str
@@ -101,6 +100,8 @@ class Reader:
         if not isinstance(value, str):
             self.oddities += 1
             return None
+        if value.isascii() and "\x00" not in value:
+            return value[:longest]
         # A NUL is no character to PostgreSQL, and half a surrogate pair is none to UTF-8.
         return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")[:longest]
 

@@ -34,10 +34,19 @@ class Answer:
         Bytes that are no text and numbers of any length stay what they are, so that they cost no field but their own.
         """
         try:
-            value = json.loads(self.body.decode("utf-8-sig", "surrogateescape"), parse_int=read_digits)
+            value = read_json(self.body.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
+
+
+def read_json(text: str) -> Any:
+    """Return the value of a JSON text with whole numbers of any length; raise ValueError and RecursionError."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        # Each number by itself costs as much again as all the rest.
+        return json.loads(text, parse_int=read_digits)
 
 
 def read_digits(digits: str) -> int | float:
@@ -76,16 +85,13 @@ async def within(deadline: float, exchange: Coroutine[Any, Any, Answer]) -> Answ
     A process that was paused finds its deadline long past and the answer waiting in the socket, unread. Cancelling then
     would throw away the only copy of new tokens, so the exchange has a last moment to read what has arrived.
     """
-    task = asyncio.ensure_future(exchange)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=deadline)
-        if not done:
-            done, _ = await asyncio.wait({task}, timeout=LAST_MOMENT)
-        if not done:
-            raise TimeoutError
-        return task.result()
-    finally:
-        task.cancel()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        last_moment = loop.call_later(deadline, lambda: limit.reschedule(loop.time() + LAST_MOMENT))
+        try:
+            return await exchange
+        finally:
+            last_moment.cancel()
 
 
 class Transport:

@@ -20,6 +20,9 @@ from services.sync.adapters.postgres.slot_log import EndedCall, Grant, Wanted
 from services.sync.domain.items import GaveBack
 from services.sync.domain.rate_limit import Lane, RateLimit
 
+# Who waits for a slot holds a place meanwhile, so it is asked for sooner than what has no such hurry.
+ASK_EVERY = 0.02  # seconds
+
 Slot = asyncio.Future[datetime]
 
 
@@ -87,7 +90,7 @@ class Desk:
     _waiting: dict[Lane, deque[Slot]] = field(default_factory=lambda: {lane: deque() for lane in Lane})
     _ended: list[tuple[datetime, float]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _pace: Pace = field(default_factory=Pace)
+    _pace: Pace = field(default_factory=lambda: Pace(ASK_EVERY))
     _task: "asyncio.Task[None] | None" = None
 
     async def wait(self, lane: Lane) -> datetime:

@@ -3,7 +3,7 @@
 import asyncio
 
 # A round trip costs the same, however little it carries; an item waits longer than this for its call to TikTok.
-APART = 0.02  # seconds
+APART = 0.05  # seconds
 
 
 class Pace:
