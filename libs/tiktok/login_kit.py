@@ -87,12 +87,12 @@ class LoginKit:
         self._transport = transport
         self._deadline = deadline
 
-    async def exchange(self, code: Secret, verifier: str | None) -> Tokens:
-        """Spend an authorization code."""
+    async def exchange(self, code: Secret, verifier: str | None, redirect_uri: str = "") -> Tokens:
+        """Spend an authorization code; redirect_uri is that of its consent page, the app's own when empty."""
         form = {
             "code": code.reveal(),
             "grant_type": "authorization_code",
-            "redirect_uri": self._app.redirect_uri,
+            "redirect_uri": redirect_uri or self._app.redirect_uri,
         }
         if verifier:
             form["code_verifier"] = verifier

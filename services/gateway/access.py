@@ -18,7 +18,7 @@ from services.gateway.errors import error_response
 HEAD_FLAG = "tokhub.head"
 UNMATCHED = "unmatched"
 # A HEAD there would spend a code that only a GET may spend.
-NO_HEAD = frozenset({"/auth/tiktok/callback"})
+NO_HEAD = frozenset({"/auth/tiktok/callback", "/api/v1/tiktok/auth/callback"})
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -31,6 +31,7 @@ from services.gateway.routes.creators import CreatorRoutes
 from services.gateway.routes.export import ExportRoutes
 from services.gateway.routes.info import NAME, OPENAPI_PATH, InfoRoutes, Life
 from services.gateway.routes.reports import ReportRoutes
+from services.gateway.routes.shops import ShopRoutes
 from services.gateway.routes.stats import StatsRoutes
 from services.gateway.routes.stores import StoreRoutes
 from services.gateway.routes.sync import SyncRoutes
@@ -135,9 +136,11 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     SyncRoutes(backends=backends, follower=follower, results=results, stopping=life.stopping).add_to(admin)
     creators = APIRouter(dependencies=[Depends(parts.gates.creators), Depends(once_each)])
     CreatorRoutes(backends=backends, results=results).add_to(creators)
+    users = APIRouter(dependencies=[Depends(parts.gates.users), Depends(once_each)])
+    ShopRoutes(backends=backends).add_to(users)
     oauth = APIRouter(dependencies=[Depends(parts.gates.oauth), Depends(once_each)])
     ConnectRoutes(backends=backends, pages=pages).add_to(oauth)
-    routers = (public, admin, creators, oauth)
+    routers = (public, admin, creators, users, oauth)
     for router in routers:
         app.include_router(router)
     return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
@@ -150,10 +153,15 @@ def add_error_handlers(app: FastAPI, pages: Pages, routes: Sequence[APIRoute]) -
         if isinstance(error, HTTPException):
             return refusal_response(with_all_methods(routes, request, error))
         failure = typed(error)
-        return pages.failed(failure) if request.scope["path"] in PAGE_PATHS else error_response(failure)
+        return pages.failed(failure) if is_page(request) else error_response(failure)
 
     for kind in (TokhubError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
+
+
+def is_page(request: Request) -> bool:
+    """Return whether a person is looking: programs that complete a connection POST."""
+    return request.scope["path"] in PAGE_PATHS and request.method == "GET"
 
 
 def with_all_methods(routes: Sequence[APIRoute], request: Request, refused: HTTPException) -> HTTPException:

@@ -113,6 +113,7 @@ class Backends:
     """Stubs of the services; watches and exports have channels of their own, apart from short calls and each other."""
 
     connections: token_pb2_grpc.ConnectionServiceStub
+    tokens: token_pb2_grpc.TokenServiceStub
     stores: sync_pb2_grpc.StoreServiceStub
     stats: sync_pb2_grpc.StatsServiceStub
     reports: report_pb2_grpc.ReportServiceStub
@@ -133,6 +134,7 @@ async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
         runs = sync_pb2_grpc.SyncServiceStub(sync)
         yield Backends(
             connections=token_pb2_grpc.ConnectionServiceStub(token),
+            tokens=token_pb2_grpc.TokenServiceStub(token),
             stores=sync_pb2_grpc.StoreServiceStub(sync),
             stats=sync_pb2_grpc.StatsServiceStub(sync),
             reports=report_pb2_grpc.ReportServiceStub(sync),

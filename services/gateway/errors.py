@@ -1,7 +1,8 @@
 """The one table from reasons to HTTP, and the one handler that answers with it."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -60,8 +61,10 @@ WORDS: Mapping[Reason, str] = MappingProxyType(
     }
 )
 
-# Metadata of an error that programs get beside its code and message.
-SHOWN_METADATA: Mapping[str, str] = MappingProxyType({"run_id": "runId"})
+# Metadata of an error that programs get beside its code and message: its name in JSON, and what makes JSON of it.
+SHOWN_METADATA: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
+    {"run_id": ("runId", str), "shops": ("shops", json.loads)}
+)
 
 FRAMEWORK_MESSAGES: Mapping[int, str] = MappingProxyType(
     {
@@ -100,7 +103,7 @@ def word(error: TokhubError) -> str:
     return "SYNC_FAILED" if isinstance(error, SyncFailed) else WORDS.get(error.reason, error.reason.value)
 
 
-def error_body(code: str, message: str, extra: Mapping[str, str] | None = None) -> dict[str, Any]:
+def error_body(code: str, message: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the body of every error answer; messages end without a full stop over HTTP."""
     return {
         "success": False,
@@ -117,11 +120,11 @@ def retry_headers(error: TokhubError) -> dict[str, str]:
     return {"WWW-Authenticate": challenge} if challenge else {}
 
 
-def error_response(error: TokhubError) -> JSONResponse:
-    """Return the JSON answer for a typed error."""
-    shown = {name: error.metadata[key] for key, name in SHOWN_METADATA.items() if key in error.metadata}
+def error_response(error: TokhubError, status: int | None = None) -> JSONResponse:
+    """Return the JSON answer for a typed error, with its usual status when none is given."""
+    shown = {name: read(error.metadata[key]) for key, (name, read) in SHOWN_METADATA.items() if key in error.metadata}
     body = error_body(word(error), error.message, shown)
-    return JSONResponse(body, STATUSES[error.reason], retry_headers(error))
+    return JSONResponse(body, status or STATUSES[error.reason], retry_headers(error))
 
 
 def refusal_response(refused: HTTPException) -> JSONResponse:

@@ -8,7 +8,7 @@ from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
 
 from libs.errors import InvalidField
-from services.gateway.rules import DAY, RULES, STORE_CODE, USER_ID, whole_number
+from services.gateway.rules import CODE, DAY, RULES, STORE_CODE, USER_ID, whole_number
 
 
 class TableFormat(StrEnum):
@@ -35,6 +35,10 @@ class DatasetName(StrEnum):
 
 StoreInPath: TypeAlias = Annotated[str, Path(pattern=STORE_CODE, description=RULES["store_code"])]
 UserInPath: TypeAlias = Annotated[str, Path(pattern=USER_ID, description=RULES["user_id"])]
+UserInQuery: TypeAlias = Annotated[str, Query(pattern=USER_ID, description=RULES["user_id"])]
+CodeInQuery: TypeAlias = Annotated[str, Query(pattern=CODE, description=RULES["code"])]
+StateInQuery: TypeAlias = Annotated[str, Query(pattern=CODE, description=RULES["state"])]
+RedirectInQuery: TypeAlias = Annotated[str, Query(max_length=2048, description=RULES["redirect_uri"])]
 StoreInQuery: TypeAlias = Annotated[str, Query(pattern=STORE_CODE, description=RULES["store_code"])]
 Days: TypeAlias = Annotated[
     int, BeforeValidator(whole_number), Query(ge=1, le=365, description=f"{RULES['days']}, today included")

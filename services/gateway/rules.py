@@ -7,6 +7,7 @@ from types import MappingProxyType
 STORE_CODE = r"^[A-Za-z0-9_-]{1,50}$"
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 USER_ID = r"^[A-Za-z0-9_-]{1,64}$"
+CODE = r"^[!-~]{1,2048}$"
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 RULES: Mapping[str, str] = MappingProxyType(
@@ -16,6 +17,10 @@ RULES: Mapping[str, str] = MappingProxyType(
         "pic_name": "must be 1-255 characters",
         "pic_contact": "must be a string of at most 1,000 characters",
         "user_id": "must be 1-64 alphanumeric characters with underscores or hyphens",
+        "code": "must be the authorization code of TikTok",
+        "state": "must be the state of a consent link",
+        "shop_id": "must be the id of a shop, for a grant that covers several",
+        "redirect_uri": "must be TIKTOK_REDIRECT_URI or one of TIKTOK_ALLOWED_REDIRECT_URIS",
         "days": "must be a whole number from 1 to 365",
         "limit": "must be a whole number from 1 to 500",
         "job": "must be one of all, user, video, refresh_tokens",

@@ -277,6 +277,7 @@ def build_authorization(base: Base) -> Authorization:
         secrets=settings.state_ring,
         redirect_uri=settings.tiktok_redirect_uri,
         lifetime=timedelta(seconds=settings.oauth_state_ttl_seconds),
+        allowed=settings.tiktok_allowed_redirect_uris,
     )
     return Authorization(parts, states)
 

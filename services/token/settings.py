@@ -65,6 +65,8 @@ class TokenSettings(RpcSettings):
     tiktok_client_key: str = Field(min_length=1, validation_alias=AliasChoices("TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_ID"))
     tiktok_client_secret: Secret
     tiktok_redirect_uri: Url
+    # Further addresses of applications that take the browser back and hand code and state on.
+    tiktok_allowed_redirect_uris: Annotated[Sequence[Url], BeforeValidator(listed)] = ()
     tiktok_login_authorize_url: Url = "https://www.tiktok.com/v2/auth/authorize/"
     tiktok_api_base_url: Origin = "https://open.tiktokapis.com"
     tiktok_pkce: Literal["on", "off"] = "on"

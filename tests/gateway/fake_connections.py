@@ -36,8 +36,8 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
             "access_expire_time": NEW_YEAR + timedelta(days=24, hours=10),
             "hours_left": 1.5,
         }
-        owner = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=code)
-        connection = token_pb2.Connection(id=str(uuid.uuid4()), number=number, owner=owner, **(entry | values))
+        entry["owner"] = token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=code)
+        connection = token_pb2.Connection(id=str(uuid.uuid4()), number=number, **(entry | values))
         self.rows.append(connection)
         return connection
 
@@ -65,10 +65,14 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         link, nonce = self.links[request.state]
         if nonce and nonce != request.browser_nonce:
             raise StateInvalid
+        made_for = token_pb2.OwnerConnection(provider=link.provider, owner=link.owner)
+        if request.HasField("expected") and request.expected != made_for:
+            raise StateInvalid
         if request.state in self.used:
             raise StateReused
         self.used.add(request.state)
-        return token_pb2.CompleteAuthorizationResponse(connection=self.connect(link.owner.id, len(self.rows) + 1))
+        made = self.connect(link.owner.id, len(self.rows) + 1, provider=link.provider, owner=link.owner)
+        return token_pb2.CompleteAuthorizationResponse(connection=made)
 
     async def HandleProviderEvent(
         self, request: token_pb2.HandleProviderEventRequest, _context: Any
@@ -78,8 +82,22 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         return token_pb2.HandleProviderEventResponse(outcome=token_pb2.EVENT_OUTCOME_APPLIED)
 
     async def GetConnection(
-        self, _request: token_pb2.GetConnectionRequest, _context: Any
+        self, request: token_pb2.GetConnectionRequest, _context: Any
     ) -> token_pb2.GetConnectionResponse:
+        self.script.begin()
+        return token_pb2.GetConnectionResponse(connection=self.find(request.connection))
+
+    async def Disconnect(self, request: token_pb2.DisconnectRequest, _context: Any) -> token_pb2.DisconnectResponse:
+        found = self.find(request.connection)
+        found.status = token_pb2.CONNECTION_STATUS_DISCONNECTED
+        return token_pb2.DisconnectResponse(connection=found)
+
+    def find(self, reference: token_pb2.ConnectionReference) -> token_pb2.Connection:
+        """Return the newest connection of an owner."""
+        wanted = reference.owner_connection
+        for row in reversed(self.rows):
+            if (row.provider, row.owner) == (wanted.provider, wanted.owner):
+                return row
         raise ConnectionNotFound
 
     async def ListConnections(

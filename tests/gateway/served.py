@@ -30,6 +30,7 @@ from services.gateway.user_tokens import SharedSecret, Users, UserTokens
 from tests.gateway.fake_connections import FakeConnections
 from tests.gateway.fake_runs import FakeSync
 from tests.gateway.fake_stores import FakeReports, FakeStats, FakeStores
+from tests.gateway.fake_tokens import FakeTokens
 from tests.gateway.scripted import Scripted
 
 ADMIN_KEY = "CNRYadmin-key-0123456789-0123456789-0123"
@@ -69,6 +70,7 @@ class Suite:
     def __post_init__(self) -> None:
         self.stats = FakeStats(self.stores)
         self.reports = FakeReports()
+        self.tokens = FakeTokens(self.connections)
         self.sync = FakeSync(self.stores, self.connections)
 
 
@@ -117,10 +119,11 @@ def sync_server(suite: Suite, listen: str = "127.0.0.1:0") -> RpcServer:
 
 
 def token_server(suite: Suite) -> RpcServer:
-    descriptor = token_pb2.DESCRIPTOR.services_by_name["ConnectionService"]
+    names = token_pb2.DESCRIPTOR.services_by_name
+    servicers = {"ConnectionService": suite.connections, "TokenService": suite.tokens}
     return RpcServer(
         listen="127.0.0.1:0",
-        services=[rpc_service(token_pb2_grpc, descriptor, suite.connections)],
+        services=[rpc_service(token_pb2_grpc, names[name], servicer) for name, servicer in servicers.items()],
         registry=CollectorRegistry(),
         readiness=readiness(suite, "database", "encryption"),
     )

@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import grpc
+import jwt
 import psutil
 
 from libs.clock import SystemClock
@@ -74,6 +76,11 @@ class Home:
     @property
     def admin_headers(self) -> dict[str, str]:
         return {"X-API-KEY": (self.state / "secrets" / "ADMIN_API_KEY").read_text()}
+
+    def user_headers(self, user: str) -> dict[str, str]:
+        """The header that the application which signs users in would make for an hour."""
+        secret = (self.state / "secrets" / "USER_JWT_SECRET").read_text()
+        return {"Authorization": f"Bearer {jwt.encode({'sub': user, 'exp': int(time.time()) + 3600}, secret)}"}
 
     @property
     def admin_dsn(self) -> str:

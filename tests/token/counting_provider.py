@@ -27,6 +27,7 @@ class CountingProvider:
         self.presented: list[str] = []
         self.dead_presented: list[str] = []
         self.verifiers: list[str] = []
+        self.redirects: list[str] = []
         self.refreshes = 0
         self.revoked: list[str] = []
         self.fail_before: list[Outcome] = []
@@ -58,13 +59,14 @@ class CountingProvider:
     def is_alive(self, refresh_token: Secret) -> bool:
         return refresh_token.reveal() in self._alive
 
-    def authorize_url(self, state: str, verifier: str) -> str:
-        return f"https://tiktok.invalid/authorize?state={state}&verifier={verifier}"
+    def authorize_url(self, state: str, verifier: str, redirect_uri: str) -> str:
+        return f"https://tiktok.invalid/authorize?state={state}&verifier={verifier}&redirect_uri={redirect_uri}"
 
-    async def exchange(self, code: Secret, verifier: str) -> Grant:
+    async def exchange(self, code: Secret, verifier: str, redirect_uri: str) -> Grant:
         if self.fail_before:
             raise self.fail_before.pop(0)
         self.verifiers.append(verifier)
+        self.redirects.append(redirect_uri)
         self.arrived.set()
         await self.gate.wait()
         await asyncio.sleep(0)

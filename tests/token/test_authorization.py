@@ -1,6 +1,7 @@
 """A consent becomes one connection, of the right account, for the right owner."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,11 +27,13 @@ from services.token.adapters.revocations import PostgresRevocations
 from services.token.core import authorization
 from services.token.core.authorization import Authorization, Invitation, Redirect
 from services.token.core.provider import Garbled, NotSent, Outcome, Refused, Unknown
-from services.token.core.state import States
-from services.token.domain.connection import Connection, Provider, Status
+from services.token.core.state import States, Terms
+from services.token.domain.connection import ByOwner, Connection, Provider, Status
 from services.token.domain.grant import SCOPES_ASKED
 from tests.token.conftest import House, store
 from tests.token.counting_provider import QuickClock
+
+PAGE = "https://app.example/settings"
 
 
 @pytest.fixture
@@ -43,7 +46,12 @@ def authorizing(house: House) -> Authorization:
         vault=house.vault,
         clock=QuickClock(),
     )
-    states = States(secrets=[Secret("s" * 32)], redirect_uri="http://127.0.0.1/back", lifetime=timedelta(minutes=10))
+    states = States(
+        secrets=[Secret("s" * 32)],
+        redirect_uri="http://127.0.0.1/back",
+        lifetime=timedelta(minutes=10),
+        allowed=[PAGE],
+    )
     return Authorization(parts, states)
 
 
@@ -85,6 +93,26 @@ async def test_a_link_works_once_however_many_use_it_at_once(authorizing: Author
 
     assert sum(isinstance(result, Connection) for result in results) == 1
     assert sum(isinstance(result, StateReused) for result in results) == 19
+
+
+async def test_a_link_of_another_owner_is_not_spent(authorizing: Authorization) -> None:
+    mine = redirect(await authorizing.start(store("shop-1"), 1, bind=False))
+    shops = ByOwner(provider=Provider.TIKTOK_SHOP, owner=store("shop-1").owner)
+
+    for expected in (store("shop-2"), shops):
+        with pytest.raises(StateInvalid):
+            await authorizing.complete(replace(mine, expected=expected))
+
+    assert (await authorizing.complete(replace(mine, expected=store("shop-1")))).status is Status.ACTIVE
+
+
+async def test_the_code_is_exchanged_for_where_its_page_led(authorizing: Authorization, house: House) -> None:
+    invitation = await authorizing.start(store("shop-1"), 1, bind=True, terms=Terms(redirect_uri=PAGE))
+    await authorizing.complete(redirect(invitation))
+    await connect(authorizing, "shop-2", "code-2")
+
+    assert invitation.url.endswith(f"&redirect_uri={PAGE}")
+    assert house.provider.redirects == [PAGE, ""]
 
 
 async def test_another_browsers_link_is_not_spent(authorizing: Authorization) -> None:

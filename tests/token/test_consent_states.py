@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.errors import StateExpired, StateInvalid
+from libs.errors import InvalidField, StateExpired, StateInvalid
 from libs.secret import Secret
-from services.token.core.state import SKEW, Link, States
+from services.token.core.state import SKEW, Link, States, Terms
 from tests.token.conftest import store
 
 LIFETIME = timedelta(minutes=10)
@@ -106,3 +106,16 @@ def test_every_link_has_a_verifier_of_its_own_and_every_replica_knows_it() -> No
     assert states().read(states().write(one), "").verifier == one.verifier
     assert one.verifier != two.verifier
     assert len(one.verifier) == 43
+
+
+def test_a_link_leads_back_only_where_it_may() -> None:
+    page = "https://app.example/settings"
+    some = States(secrets=[SECRET], redirect_uri="https://shop.example/back", lifetime=LIFETIME, allowed=[page])
+
+    link = some.new(store("shop-1"), 1, "", BEGIN, Terms(redirect_uri=page))
+
+    assert some.read(some.write(link), "").redirect_uri == page
+    assert some.new(store("shop-1"), 1, "", BEGIN, Terms(redirect_uri="https://shop.example/back")).redirect_uri == ""
+    for wrong in (f"{page}/", f"{page}?x", "https://evil.example"):
+        with pytest.raises(InvalidField, match="redirect_uri"):
+            some.new(store("shop-1"), 1, "", BEGIN, Terms(redirect_uri=wrong))

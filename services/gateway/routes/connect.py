@@ -17,8 +17,10 @@ from services.gateway.routes.answers import one
 
 CONNECT = "/connect/tiktok"
 CALLBACK = "/auth/tiktok/callback"
-# Errors of these paths are pages: a person is looking.
-PAGE_PATHS = frozenset({CONNECT, CALLBACK})
+# Where some Partner Centers send sellers; the state says whose shop it is.
+SHOP_CALLBACK = "/api/v1/tiktok/auth/callback"
+# Errors of these paths are pages when they are opened: a person is looking.
+PAGE_PATHS = frozenset({CONNECT, CALLBACK, SHOP_CALLBACK})
 
 PLAIN_COOKIE = "tokhub_oauth"
 HOST_COOKIE = "__Host-tokhub_oauth"
@@ -48,13 +50,14 @@ class ConnectRoutes:
             tags=["oauth"],
         )
         router.add_api_route("/auth/url", self.url, summary="Address of TikTok's consent page", tags=["oauth"])
-        router.add_api_route(
-            CALLBACK,
-            self.callback,
-            response_class=HTMLResponse,
-            summary="Where TikTok sends the browser",
-            tags=["oauth"],
-        )
+        for path in (CALLBACK, SHOP_CALLBACK):
+            router.add_api_route(
+                path,
+                self.callback,
+                response_class=HTMLResponse,
+                summary="Where TikTok sends the browser",
+                tags=["oauth"],
+            )
 
     async def connect(self, request: Request, store_code: StoreInQuery) -> Response:
         """Send this browser, and only this one, to TikTok."""

@@ -10,6 +10,7 @@ from tokhub.token.v1 import token_pb2
 from services.gateway.shapes.optional import value_or_none
 from services.gateway.shapes.times import time_or_none
 
+LIVE = frozenset({token_pb2.CONNECTION_STATUS_ACTIVE, token_pb2.CONNECTION_STATUS_SUSPECT})
 NOT_CONNECTED = "NOT_CONNECTED"
 STATUSES: Mapping[int, str] = MappingProxyType(
     {

@@ -1,5 +1,7 @@
 """Login Kit as the core sees a provider."""
 
+from dataclasses import replace
+
 from libs.clock import Clock
 from libs.secret import Secret
 from libs.tiktok import login_kit
@@ -24,16 +26,15 @@ class LoginKitProvider:
         self._clock = clock
         self._pkce = pkce
 
-    def authorize_url(self, state: str, verifier: str) -> str:
+    def authorize_url(self, state: str, verifier: str, redirect_uri: str) -> str:
         """Return the address of the consent page."""
-        return login_kit.authorize_url(
-            self._app, scopes=SCOPES_ASKED, state=state, verifier=verifier if self._pkce else None
-        )
+        app = replace(self._app, redirect_uri=redirect_uri or self._app.redirect_uri)
+        return login_kit.authorize_url(app, scopes=SCOPES_ASKED, state=state, verifier=verifier if self._pkce else None)
 
-    async def exchange(self, code: Secret, verifier: str) -> Grant:
+    async def exchange(self, code: Secret, verifier: str, redirect_uri: str) -> Grant:
         """Spend an authorization code, once."""
         with as_outcomes(self._clock):
-            tokens = await self._login_kit.exchange(code, verifier if self._pkce else None)
+            tokens = await self._login_kit.exchange(code, verifier if self._pkce else None, redirect_uri)
             if not tokens.access_token or not tokens.account_id:
                 raise Garbled(OK)
             return as_grant(tokens, None)

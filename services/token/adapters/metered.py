@@ -67,13 +67,13 @@ class MeteredProvider:
         self._name = name
         self._port = port
 
-    def authorize_url(self, state: str, verifier: str, /) -> str:
+    def authorize_url(self, state: str, verifier: str, redirect_uri: str, /) -> str:
         """Return the address of the consent page."""
-        return self._port.authorize_url(state, verifier)
+        return self._port.authorize_url(state, verifier, redirect_uri)
 
-    async def exchange(self, code: Secret, verifier: str, /) -> Grant:
+    async def exchange(self, code: Secret, verifier: str, redirect_uri: str, /) -> Grant:
         """Spend an authorization code."""
-        return await self._port.exchange(code, verifier)
+        return await self._port.exchange(code, verifier, redirect_uri)
 
     async def refresh(self, refresh_token: Secret, /) -> Grant:
         """Spend a refresh token."""

@@ -30,11 +30,11 @@ class TiktokShopProvider:
         self._client = client
         self._clock = clock
 
-    def authorize_url(self, state: str, _verifier: str) -> str:
-        """Return the address of the consent page, which knows no PKCE."""
+    def authorize_url(self, state: str, _verifier: str, _redirect_uri: str) -> str:
+        """Return the address of the consent page, which knows no PKCE, and one way back."""
         return shop.authorize_url(self._app, state)
 
-    async def exchange(self, code: Secret, _verifier: str) -> Grant:
+    async def exchange(self, code: Secret, _verifier: str, _redirect_uri: str) -> Grant:
         """Spend an authorization code, once, and learn the shops if they can be had now."""
         asked = self._now()
         with as_outcomes(self._clock):

@@ -16,6 +16,7 @@ from libs.errors import (
     ScopeMissing,
     ServerMisconfig,
     ShopChoiceRequired,
+    StateInvalid,
     StateReused,
     StorageUnavailable,
     TokhubError,
@@ -90,6 +91,7 @@ class Redirect:
     error: str
     nonce: str = field(repr=False)
     shop_id: str = ""
+    expected: ByOwner | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ class Authorization:
         link = self._states.new(target, team_id, nonce, await self._links.now(), terms)
         await self._links.issue(link)
         state = self._states.write(link)
-        url = port.authorize_url(state, link.verifier)
+        url = port.authorize_url(state, link.verifier, link.redirect_uri)
         return Invitation(link=link, url=url, state=state, nonce=nonce)
 
     async def complete(self, redirect: Redirect) -> Connection:
@@ -160,6 +162,8 @@ class Authorization:
             if await self._links.is_spent(error.link_id):
                 raise StateReused from None
             raise
+        if redirect.expected not in (None, link.target):
+            raise StateInvalid
         link.require_live(await self._links.now())
         return link
 
@@ -193,19 +197,19 @@ class Authorization:
         self._vault.require_room()
         started = self._clock.monotonic()
         try:
-            grant = await self._exchange_if_sent(port, code, link.verifier)
+            grant = await self._exchange_if_sent(port, code, link)
         except Outcome as outcome:
             raise as_error(outcome) from None
         return grant.aged(self._clock.monotonic() - started)
 
-    async def _exchange_if_sent(self, port: ProviderPort, code: Secret, verifier: str) -> Grant:
+    async def _exchange_if_sent(self, port: ProviderPort, code: Secret, link: Link) -> Grant:
         """Repeat only what never left: a code that was sent may be spent."""
         for _ in range(NOT_SENT_TRIES - 1):
             try:
-                return await port.exchange(code, verifier)
+                return await port.exchange(code, link.verifier, link.redirect_uri)
             except NotSent:
                 await self._clock.sleep(0.3)
-        return await port.exchange(code, verifier)
+        return await port.exchange(code, link.verifier, link.redirect_uri)
 
     async def _return_unwanted(self, grant: Grant) -> None:
         """Give a grant back that is not kept, unless that could end a connection which is."""

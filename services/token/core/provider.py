@@ -77,12 +77,12 @@ class Irrevocable(Outcome):
 class ProviderPort(Protocol):
     """What the core asks of a provider; each method raises an Outcome when it brings nothing."""
 
-    def authorize_url(self, state: str, verifier: str, /) -> str:
-        """Return the address of the consent page."""
+    def authorize_url(self, state: str, verifier: str, redirect_uri: str, /) -> str:
+        """Return the address of the consent page; it leads back to redirect_uri, to the app's own when empty."""
         ...
 
-    async def exchange(self, code: Secret, verifier: str, /) -> Grant:
-        """Spend an authorization code, once."""
+    async def exchange(self, code: Secret, verifier: str, redirect_uri: str, /) -> Grant:
+        """Spend an authorization code, once; verifier and redirect_uri are those of its consent page."""
         ...
 
     async def refresh(self, refresh_token: Secret, /) -> Grant:

@@ -5,14 +5,14 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from libs.errors import StateExpired, StateInvalid
+from libs.errors import InvalidField, StateExpired, StateInvalid
 from libs.secret import Secret
 from services.token.domain.connection import ByOwner, Owner, OwnerKind, Provider
 
@@ -30,10 +30,11 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a link is for and how long it lives; without a lifetime as long as the service's links do."""
+    """What a link is for, how long it lives and where it leads back to; the service's usual ones when not given."""
 
     purpose: Purpose = Purpose.CONNECT
     lifetime: timedelta | None = None
+    redirect_uri: str = ""
 
 
 USUAL = Terms()
@@ -44,7 +45,8 @@ PURPOSES = frozenset(Purpose)
 class Link:
     """What a state says, its times by the database's clock; nonce_hash is empty when no browser is bound to it.
 
-    verifier is the link's for PKCE: 43 characters, the same on every replica, stored nowhere.
+    verifier is the link's for PKCE: 43 characters, the same on every replica, stored nowhere. redirect_uri is empty
+    for the app's own.
     """
 
     id: UUID
@@ -54,6 +56,7 @@ class Link:
     nonce_hash: str
     issued_at: datetime
     expires_at: datetime
+    redirect_uri: str
     verifier: str = field(repr=False)
 
     def require_live(self, now: datetime) -> None:
@@ -95,14 +98,21 @@ class Keys:
 
 
 class States:
-    """Writes states with the first of its secrets and reads those of all, for one redirect."""
+    """Writes states with the first of its secrets and reads those of all, for one app; further redirects by name."""
 
-    def __init__(self, *, secrets: Sequence[Secret], redirect_uri: str, lifetime: timedelta) -> None:
+    def __init__(
+        self, *, secrets: Sequence[Secret], redirect_uri: str, lifetime: timedelta, allowed: Collection[str] = ()
+    ) -> None:
         self._ring = [Keys.of(secret, redirect_uri) for secret in secrets]
         self._lifetime = lifetime
+        self._usual_redirect = redirect_uri
+        self._allowed_redirects = allowed
 
     def new(self, target: ByOwner, team_id: int, nonce: str, now: datetime, terms: Terms = USUAL) -> Link:
-        """Return a link that lives from now on, by the database's clock; an empty nonce binds it to no browser."""
+        """Return a link that lives from now on, by the database's clock; an empty nonce binds it to no browser.
+
+        Raises InvalidField for a redirect that is not allowed.
+        """
         lifetime = min(terms.lifetime or self._lifetime, LONGEST_LIFETIME)
         issued_at = now.replace(microsecond=0)
         link_id = uuid4()
@@ -114,6 +124,7 @@ class States:
             nonce_hash=hash_nonce(nonce) if nonce else "",
             issued_at=issued_at,
             expires_at=issued_at + lifetime,
+            redirect_uri=self._redirect(terms.redirect_uri),
             verifier=self._ring[0].verifier(link_id),
         )
 
@@ -130,6 +141,7 @@ class States:
             "nonce": link.nonce_hash,
             "iat": int(link.issued_at.timestamp()),
             "exp": int(link.expires_at.timestamp()),
+            "to": link.redirect_uri,
         }
         payload = encode(json.dumps(body, separators=(",", ":")).encode())
         return f"{payload}.{self._ring[0].sign(payload)}"
@@ -141,6 +153,13 @@ class States:
         if link.nonce_hash and not hmac.compare_digest(link.nonce_hash, hash_nonce(nonce)):
             raise AnotherBrowser(link.id)
         return link
+
+    def _redirect(self, wanted: str) -> str:
+        if wanted in ("", self._usual_redirect):
+            return ""
+        if wanted not in self._allowed_redirects:
+            raise InvalidField("redirect_uri", "must be TIKTOK_REDIRECT_URI or one of TIKTOK_ALLOWED_REDIRECT_URIS")
+        return wanted
 
     def _signer(self, payload: str, signature: str) -> Keys:
         for keys in self._ring:
@@ -162,7 +181,8 @@ def parse(payload: str, keys: Keys) -> Link:
         target=ByOwner(provider=Provider(body["provider"]), owner=owner),
         team_id=body["team"],
         nonce_hash=body["nonce"],
-        # The releases before did not say when.
+        # The releases before did not say when, nor where to.
+        redirect_uri=body.get("to", ""),
         issued_at=datetime.fromtimestamp(body.get("iat", 0), UTC),
         expires_at=datetime.fromtimestamp(body["exp"], UTC),
         verifier=keys.verifier(link_id),

@@ -25,6 +25,7 @@ from services.token.servicers.translate import (
     PURPOSES,
     REVOCATION_VALUES,
     STATUSES,
+    by_owner,
     connection_message,
     import_entry,
     owner_of,
@@ -75,7 +76,9 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         team_id = request.team_id if request.HasField("team_id") else DEFAULT_TEAM
         bind = request.binding == token_pb2.LINK_BINDING_BROWSER
         terms = Terms(
-            purpose=PURPOSES[request.purpose], lifetime=request.ttl.ToTimedelta() if request.HasField("ttl") else None
+            purpose=PURPOSES[request.purpose],
+            lifetime=request.ttl.ToTimedelta() if request.HasField("ttl") else None,
+            redirect_uri=request.redirect_uri,
         )
         invitation = await self._authorization.start(target, team_id, bind=bind, terms=terms)
         return token_pb2.StartAuthorizationResponse(
@@ -95,6 +98,7 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
             error=request.error,
             nonce=request.browser_nonce,
             shop_id=request.shop_id,
+            expected=by_owner(request.expected) if request.HasField("expected") else None,
         )
         connection = await self._authorization.complete(redirect)
         return token_pb2.CompleteAuthorizationResponse(connection=connection_message(connection))

@@ -67,8 +67,12 @@ def reference_of(message: token_pb2.ConnectionReference) -> Reference:
     """Return what names a connection."""
     if message.WhichOneof("reference") == "connection_id":
         return by_id(message.connection_id)
-    named = message.owner_connection
-    return ByOwner(provider=PROVIDERS[named.provider], owner=owner_of(named.owner))
+    return by_owner(message.owner_connection)
+
+
+def by_owner(message: token_pb2.OwnerConnection) -> ByOwner:
+    """Return what names a connection by its owner."""
+    return ByOwner(provider=PROVIDERS[message.provider], owner=owner_of(message.owner))
 
 
 @lru_cache(maxsize=65_536)

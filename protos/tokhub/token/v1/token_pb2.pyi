@@ -1344,6 +1344,7 @@ class StartAuthorizationRequest(_message.Message):
     BINDING_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
+    REDIRECT_URI_FIELD_NUMBER: _builtins.int
     provider: Global___Provider.ValueType
     """Provider to connect."""
     team_id: _builtins.int
@@ -1352,6 +1353,10 @@ class StartAuthorizationRequest(_message.Message):
     """Whom the link is made for."""
     purpose: Global___LinkPurpose.ValueType
     """What the link may do; part of what is signed."""
+    redirect_uri: _builtins.str
+    """Where TikTok sends the browser back to, for Login Kit: TIKTOK_REDIRECT_URI when empty, or one of
+    TIKTOK_ALLOWED_REDIRECT_URIS. The Partner Center alone says where TikTok Shop does.
+    """
     @_builtins.property
     def owner(self) -> Global___Owner:
         """Owner the account will belong to."""
@@ -1369,10 +1374,11 @@ class StartAuthorizationRequest(_message.Message):
         binding: Global___LinkBinding.ValueType = ...,
         purpose: Global___LinkPurpose.ValueType = ...,
         ttl: _duration_pb2.Duration | None = ...,
+        redirect_uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "owner", b"owner", "team_id", b"team_id", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "binding", b"binding", "owner", b"owner", "provider", b"provider", "purpose", b"purpose", "team_id", b"team_id", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "binding", b"binding", "owner", b"owner", "provider", b"provider", "purpose", b"purpose", "redirect_uri", b"redirect_uri", "team_id", b"team_id", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__team_id: _TypeAlias = _typing.Literal["team_id"]  # noqa: Y015
     _WhichOneofArgType__team_id: _TypeAlias = _typing.Literal["_team_id", b"_team_id"]  # noqa: Y015
@@ -1427,6 +1433,7 @@ class CompleteAuthorizationRequest(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     BROWSER_NONCE_FIELD_NUMBER: _builtins.int
     SHOP_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """The state of the link."""
     code: _builtins.str
@@ -1437,6 +1444,10 @@ class CompleteAuthorizationRequest(_message.Message):
     """Nonce of the browser; empty when it has none."""
     shop_id: _builtins.str
     """The shop to connect when the grant covers several; empty for the only one of a user, or all of a store."""
+    @_builtins.property
+    def expected(self) -> Global___OwnerConnection:
+        """Whom the state must have been made for: any other is STATE_INVALID, and stays unspent. Anybody when absent."""
+
     def __init__(
         self,
         *,
@@ -1445,10 +1456,11 @@ class CompleteAuthorizationRequest(_message.Message):
         error: _builtins.str = ...,
         browser_nonce: _builtins.str = ...,
         shop_id: _builtins.str = ...,
+        expected: Global___OwnerConnection | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expected", b"expected"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["browser_nonce", b"browser_nonce", "code", b"code", "error", b"error", "shop_id", b"shop_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["browser_nonce", b"browser_nonce", "code", b"code", "error", b"error", "expected", b"expected", "shop_id", b"shop_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -367,7 +367,7 @@ class ConnectionServiceServicer:
         """Returns the address of TikTok's consent page, with a signed state that works once.
 
         Callers: the gateway and operators.
-        Errors: STORAGE_UNAVAILABLE.
+        Errors: INVALID_FIELD for a redirect_uri that is not allowed, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

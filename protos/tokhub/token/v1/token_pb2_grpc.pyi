@@ -144,7 +144,7 @@ class ConnectionServiceStub:
     """Returns the address of TikTok's consent page, with a signed state that works once.
 
     Callers: the gateway and operators.
-    Errors: STORAGE_UNAVAILABLE.
+    Errors: INVALID_FIELD for a redirect_uri that is not allowed, STORAGE_UNAVAILABLE.
     """
     CompleteAuthorization: _aio.UnaryUnaryMultiCallable[_token_pb2.CompleteAuthorizationRequest, _token_pb2.CompleteAuthorizationResponse]
     """Takes what TikTok appended to the redirect, exchanges the code and stores the connection.
@@ -213,7 +213,7 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the address of TikTok's consent page, with a signed state that works once.
 
         Callers: the gateway and operators.
-        Errors: STORAGE_UNAVAILABLE.
+        Errors: INVALID_FIELD for a redirect_uri that is not allowed, STORAGE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
