@@ -24,6 +24,7 @@ from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.access import Access
+from libs.rpc.audit import audit_service
 from libs.rpc.client import open_channel
 from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
@@ -263,7 +264,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
         stack.push_async_callback(finish, asyncio.create_task(consumer.run()))
         server = RpcServer(
             listen=settings.sync_listen,
-            services=proto_services(core),
+            services=[*proto_services(core), audit_service(outside.calls)],
             registry=registry,
             readiness=Readiness(checks={"database": outside.database.answers}),
             access=access_to(settings, outside.calls),

@@ -1,5 +1,6 @@
 """Who may call which method of the sync service."""
 
+from libs.rpc.audit import AUDIT_SERVICE
 from libs.rpc.identity import OPERATOR
 from libs.rpc.policy import OPERATORS, Policy, Table
 
@@ -37,6 +38,7 @@ TABLE: Table = {
         # One call for a person at a terminal; the gateway starts and watches.
         "RunSync": OPERATORS,
     },
+    AUDIT_SERVICE: {"ListAuditRecords": ADMINS},
 }
 
 # What is written down.

@@ -24,6 +24,7 @@ from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.access import Access
+from libs.rpc.audit import audit_service
 from libs.rpc.server import Readiness, RpcServer
 from libs.settings import EX_CONFIG, EX_IOERR, EX_TEMPFAIL, load
 from libs.tiktok.transport import Transport
@@ -70,12 +71,13 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         core = build_core(settings, grounds)
         readiness = await stack.enter_async_context(at_work(core, grounds, dsn))
         stack.enter_context(serve_metrics(settings.token_metrics_port, grounds.registry))
+        calls = CallLog(grounds.pool)
         server = RpcServer(
             listen=settings.token_listen,
-            services=proto_services(core),
+            services=[*proto_services(core), audit_service(calls)],
             registry=grounds.registry,
             readiness=readiness,
-            access=access_to(settings, CallLog(grounds.pool)),
+            access=access_to(settings, calls),
         )
         await stack.enter_async_context(server)
         await stop.wait()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from libs.rpc.audit import AUDIT_SERVICE
 from libs.rpc.identity import OPERATOR
 from libs.rpc.policy import OPERATORS, Policy, Table
 
@@ -38,6 +39,7 @@ TABLE: Table = {
         "RotateKeys": OPERATORS,
         "VerifyVault": OPERATORS,
     },
+    AUDIT_SERVICE: {"ListAuditRecords": ADMINS},
 }
 
 # What is written down, by whose calls. Services that read tokens are counted; what they change, the timeline tells.

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from prometheus_client import CollectorRegistry
+from tokhub.audit.v1 import audit_pb2
 from tokhub.sync.v1 import report_pb2, sync_pb2
 from tokhub.token.v1 import token_pb2, vault_pb2
 
@@ -46,13 +47,13 @@ class Side:
 
 SIDES = {
     "token": Side(
-        files=(token_pb2.DESCRIPTOR, vault_pb2.DESCRIPTOR),
+        files=(token_pb2.DESCRIPTOR, vault_pb2.DESCRIPTOR, audit_pb2.DESCRIPTOR),
         table=token_policy.TABLE,
         recorded=token_policy.RECORDED,
         policy=token_policy.policy(["reports"]),
     ),
     "sync": Side(
-        files=(sync_pb2.DESCRIPTOR, report_pb2.DESCRIPTOR),
+        files=(sync_pb2.DESCRIPTOR, report_pb2.DESCRIPTOR, audit_pb2.DESCRIPTOR),
         table=sync_policy.TABLE,
         recorded=sync_policy.RECORDED,
         policy=sync_policy.POLICY,
@@ -133,9 +134,11 @@ async def test_every_pair_is_allowed_or_denied_as_the_policy_says(name: str, tmp
 # Methods that change nothing and tell no token: nobody's calls to them are recorded.
 LOOKS = {
     "token": {
+        "ListAuditRecords",
         *("WatchTokens", "ExplainConnection", "GetRefreshForecast", "GetConnection", "ListConnections", "GetKeyRing"),
     },
     "sync": {
+        "ListAuditRecords",
         *("GetStore", "ListStores", "ListUserStats", "ListVideoStats", "GetAccountMetrics"),
         *("ListGrowth", "ListTopVideos", "ListDailyTotals", "ListCompleteness"),
         *("WatchSync", "GetRun", "ListRuns", "GetSchedule", "ListSyncLogs"),

@@ -152,3 +152,4 @@ def test_a_record_holds_no_secret() -> None:
     assert entry.refresh_token
     completed = token_pb2.CompleteAuthorizationRequest(state="CNRYstate", code="CNRYcode", browser_nonce="CNRYnonce")
     assert without_secrets(completed) == {}
+    assert completed.code == "CNRYcode"

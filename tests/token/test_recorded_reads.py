@@ -1,11 +1,13 @@
 """Who reads tokens: what operators read is in the audit trail, what services read is not."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.errors import StorageUnavailable
@@ -95,6 +97,37 @@ async def test_every_read_of_an_operator_is_recorded(certified: House) -> None:
 async def test_reads_of_services_are_not_recorded(certified: House) -> None:
     assert await certified.read("svc/sync")
     assert await certified.recorded() == []
+
+
+async def test_the_trail_is_listed_page_by_page(certified: House) -> None:
+    for who in ("operator/alice", "operator/bob", "operator/alice"):
+        await certified.read(who)
+    async with certified.office.channel(certified.service.target, "svc/gateway") as channel:
+        stub = audit_pb2_grpc.AuditServiceStub(channel)
+        first = await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest(page_size=2))
+        rest = await stub.ListAuditRecords(
+            audit_pb2.ListAuditRecordsRequest(page_size=2, page_token=first.next_page_token)
+        )
+        hers = await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest(actor="operator/alice"))
+    listed = [*first.records, *rest.records]
+    assert [record.actor for record in listed] == ["operator/alice", "operator/bob", "operator/alice"]
+    assert rest.next_page_token == ""
+    assert len(hers.records) == 2
+    newest = listed[0]
+    assert (newest.method, newest.outcome) == ("/tokhub.token.v1.TokenService/GetValidToken", "OK")
+    assert newest.begin_time.ToNanoseconds() <= newest.end_time.ToNanoseconds()
+    assert json.loads(newest.request_json)["connection"]["ownerConnection"]["owner"]["id"] == "shop-1"
+
+
+async def test_a_call_without_an_end_is_listed_without_one(certified: House) -> None:
+    await certified.sql(
+        "INSERT INTO credentials.audit_calls (call, actor, method, request, request_id, outcome) "
+        "VALUES (gen_random_uuid(), 'operator/alice', '/a/B', '{}', 'r', 'BEGUN')"
+    )
+    async with certified.office.channel(certified.service.target, "operator/alice") as channel:
+        stub = audit_pb2_grpc.AuditServiceStub(channel)
+        (record,) = (await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest())).records
+    assert (record.method, record.outcome, record.HasField("end_time")) == ("/a/B", "", False)
 
 
 async def test_no_record_no_token(certified: House) -> None:
