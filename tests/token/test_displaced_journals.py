@@ -12,10 +12,13 @@ from services.token.adapters.journal import journal as journal_module
 from services.token.adapters.journal.entries import read_entry
 from services.token.adapters.journal.journal import Mode
 from services.token.adapters.journal.records import read_bodies
+from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import KEY, House
 from tests.token.counting_provider import QuickClock
 from tests.token.test_journal_files import RING, entry, journal, names
 from tests.token.test_sight import REJECTED, keeping
+from tests.token.test_token_processes import ask, connect, expire_all, run_sql
+from tests.token.token_process import FREE_DISK, FULL_DISK, environment, running
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +130,26 @@ async def test_a_deleted_journal_is_written_anew_though_nothing_is_refreshed(hou
                 await QuickClock().sleep(0.01)
 
         assert found(tmp_path / "replica-1.journal", KeyRing({"k1": KEY}, active="k1")) == [connection.id.int]
+
+
+async def test_a_process_killed_after_its_journal_was_deleted_loses_nothing(
+    token_dsn: str, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    environ = environment(token_dsn, sandbox, tmp_path / "journal")
+    async with running(environ) as service:
+        account = await connect(service, sandbox, "shop-1")
+        await expire_all(token_dsn)
+        await run_sql(token_dsn, FULL_DISK)
+        shutil.rmtree(tmp_path / "journal")
+        answered = (await ask(service, "shop-1", 1))[0]
+        service.process.kill()
+    await run_sql(token_dsn, FREE_DISK)
+
+    async with running(environ) as heir:
+        found_again = (await ask(heir, "shop-1", 1))[0]
+
+    assert (answered.generation, found_again.access_token) == (2, answered.access_token)
+    assert sandbox.ledger(account)["grants"][0]["dead_refresh_tokens_presented"] == 0
 
 
 async def test_what_a_dead_process_had_not_finished_is_swept_away(tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ class FlightsPort(Protocol):
     """Refreshes on their way."""
 
     @property
+    def unsaved(self) -> int:
+        """Return how many new tokens are not in the database yet, though the journal has them."""
+        ...
+
+    @property
     def only_here(self) -> Sequence[UUID]:
         """Return the connections whose newest tokens are in the memory of this process alone."""
         ...
@@ -73,6 +78,8 @@ class Landing:
             await self._clock.sleep(min(TELL_EVERY, left))
             self._tell(give_up_at - self._clock.monotonic())
         self._lost = self._flights.only_here
+        if left_behind := self._flights.unsaved:
+            log.warning("the grace of a stop is over: new tokens are left to the journal", count=left_behind)
         self._flights.give_up()
 
     def _tell(self, left: float) -> None:

@@ -125,6 +125,31 @@ async def crashed_before_the_save(lab: Lab) -> str:
 
 
 @case(
+    "D02 stopped",
+    fault="the same, and the process is told to stop while the server is away for good",
+    expected="it ends when its grace of 3 s is over, with status 0: its journal has the token, and its heir saves it",
+)
+async def stopped_while_away(lab: Lab) -> str:
+    replica = await lab.replica(fail="before_commit=hold", STOP_GRACE_SECONDS="3")
+    await lab.connect(replica, "shop-1")
+    await lab.expire()
+    asked = await replica.ask("shop-1")
+    await replica.reached("before_commit")
+    await crash(lab.postgres)
+    replica.let_go("before_commit")
+    began = SystemClock().monotonic()
+    async with asyncio.timeout(60):
+        status = await replica.stop()
+    took = SystemClock().monotonic() - began
+    expect(await is_told(replica, "the grace of a stop is over: new tokens are left to the journal"), "no last word")
+    await asyncio.to_thread(lab.postgres.start)
+    heir = await (await lab.replica("heir")).ask("shop-1")
+    seen = f"{asked}; status {status} after {took:.1f} s; heir: {heir}, {await lab.refreshes('shop-1')} refresh"
+    expect((status, str(heir), await lab.refreshes("shop-1")) == (0, str(asked), 1), seen)
+    return seen
+
+
+@case(
     "D02 backend",
     fault="kill -9 of the backend that executes the save",
     expected="the same: all sessions end, the server recovers by itself",
