@@ -41,6 +41,7 @@ from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.export_rows import ExportRows
 from services.sync.adapters.postgres.item_rows import ItemRows
 from services.sync.adapters.postgres.log_rows import LogRows
+from services.sync.adapters.postgres.old_runs import OldRuns
 from services.sync.adapters.postgres.partitions import Partitions
 from services.sync.adapters.postgres.report_database import LIMITS as REPORT_LIMITS
 from services.sync.adapters.postgres.report_database import ReportDatabase
@@ -66,7 +67,7 @@ from services.sync.core.metrics import CreatorMetrics
 from services.sync.core.places import Places
 from services.sync.core.progress_log import ProgressLog
 from services.sync.core.reports import Reports
-from services.sync.core.retention import Retention
+from services.sync.core.retention import History, Retention
 from services.sync.core.scheduler import Scheduler
 from services.sync.core.show_run import RunViewer
 from services.sync.core.show_schedule import ScheduleDesk
@@ -126,6 +127,7 @@ class Core:
     worker: ItemWorker
     upkeep: Upkeep
     retention: Retention
+    history: History
 
 
 def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) -> Core:
@@ -161,6 +163,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
         worker=build_worker(settings, outside, stop),
         upkeep=Upkeep(orphans=Orphans(database=database, queue=queue), partitions=partitions, calendar=calendar),
         retention=Retention(months=partitions, calendar=calendar, days=settings.retention_days or None),
+        history=History(runs=OldRuns(database), calendar=calendar, days=settings.sync_history_days or None),
     )
 
 
@@ -251,6 +254,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             (core.upkeep.prune_queue_log, PRUNE_EVERY),
             (core.upkeep.prepare_partitions, PARTITIONS_EVERY),
             (core.retention.sweep, RETENTION_EVERY),
+            (core.history.sweep, RETENTION_EVERY),
             (outside.database.report, FIGURES_EVERY),
         ):
             stack.callback(asyncio.create_task(repeat(task, every=seconds, clock=SystemClock())).cancel)

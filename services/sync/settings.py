@@ -60,6 +60,8 @@ class SyncSettings(RpcSettings):
 
     # Days whose snapshots are kept; older ones go by whole months. 0 keeps everything.
     retention_days: int = Field(default=0, ge=0, le=36_500)
+    # Days for which runs, their items and the sync log are kept, a year's reports and some more. 0 keeps everything.
+    sync_history_days: int = Field(default=400, ge=0, le=36_500)
 
     # Whether jobs start by themselves, and when, in the zone above.
     cron_enabled: bool = True
@@ -67,7 +69,7 @@ class SyncSettings(RpcSettings):
     cron_sync_user_daily: str = Field(default="0 2 * * *", validate_default=True)
     cron_sync_video_daily: str = Field(default="0 3 * * *", validate_default=True)
 
-    @field_validator("retention_days")
+    @field_validator("retention_days", "sync_history_days")
     @classmethod
     def is_enough(cls, value: int) -> int:
         """Refuse to keep less than what reports show by themselves."""
