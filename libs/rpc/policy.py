@@ -10,6 +10,8 @@ Roles = frozenset[str]
 # By the full name of a proto service, then by the name of its method.
 Table = Mapping[str, Mapping[str, Roles]]
 
+# Whoever calls for the holder of an API key; a part of what is recorded, never of what is allowed.
+FOR_A_KEY = "for a key"
 NOBODY: Roles = frozenset()
 OPERATORS: Roles = frozenset({OPERATOR})
 # Every server of the suite describes itself, to operators.

@@ -14,7 +14,7 @@ from libs.errors import StorageUnavailable, TokhubError
 from libs.rpc.actor import current_actor
 from libs.rpc.gate import Gate
 from libs.rpc.identity import Context
-from libs.rpc.policy import Roles
+from libs.rpc.policy import FOR_A_KEY, Roles
 from libs.rpc.request_id import current_request_id
 
 BEGUN, OK, CANCELLED, INTERNAL = "BEGUN", "OK", "CANCELLED", "INTERNAL"
@@ -60,7 +60,7 @@ class Recorder:
             return behaviour
 
         async def answer(request: Any, context: Context) -> Any:
-            if self._gate.recognise(context).role not in roles:
+            if not self._concerns(context, roles):
                 return await behaviour(request, context)
             async with self._around(method, request):
                 return await behaviour(request, context)
@@ -74,7 +74,7 @@ class Recorder:
             return behaviour
 
         async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
-            if self._gate.recognise(context).role not in roles:
+            if not self._concerns(context, roles):
                 async for response in behaviour(request, context):
                     yield response
                 return
@@ -83,6 +83,10 @@ class Recorder:
                     yield response
 
         return answer
+
+    def _concerns(self, context: Context, roles: Roles) -> bool:
+        role = self._gate.recognise(context).role
+        return role in roles or (FOR_A_KEY in roles and " for key/" in current_actor())
 
     @asynccontextmanager
     async def _around(self, method: str, request: Message) -> AsyncIterator[None]:

@@ -26,6 +26,7 @@ from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import once_each
 from services.gateway.results import Results
+from services.gateway.routes.audit import AuditRoutes
 from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes
 from services.gateway.routes.creators import CreatorRoutes
 from services.gateway.routes.export import ExportRoutes
@@ -132,6 +133,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     StatsRoutes(backends=backends).add_to(admin)
     ReportRoutes(backends=backends).add_to(admin)
     ExportRoutes(backends=backends).add_to(admin)
+    AuditRoutes(backends=backends).add_to(admin)
     results = Results(backends=backends, follower=follower, stopping=life.stopping)
     SyncRoutes(backends=backends, follower=follower, results=results, stopping=life.stopping).add_to(admin)
     creators = APIRouter(dependencies=[Depends(parts.gates.creators), Depends(once_each)])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from grpc.aio import Channel
 from grpc_health.v1 import health, health_pb2
+from tokhub.audit.v1 import audit_pb2_grpc
 from tokhub.sync.v1 import report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2_grpc
 
@@ -120,6 +121,8 @@ class Backends:
     sync: sync_pb2_grpc.SyncServiceStub
     watches: sync_pb2_grpc.SyncServiceStub
     exports: sync_pb2_grpc.StatsServiceStub
+    token_audit: audit_pb2_grpc.AuditServiceStub
+    sync_audit: audit_pb2_grpc.AuditServiceStub
     health: Health
 
 
@@ -141,5 +144,7 @@ async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
             sync=runs,
             watches=sync_pb2_grpc.SyncServiceStub(watches),
             exports=sync_pb2_grpc.StatsServiceStub(exports),
+            token_audit=audit_pb2_grpc.AuditServiceStub(token),
+            sync_audit=audit_pb2_grpc.AuditServiceStub(sync),
             health=Health(token=ServiceHealth(token), sync=ServiceHealth(sync), scheduler=SchedulerHealth(runs)),
         )

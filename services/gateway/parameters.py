@@ -26,6 +26,13 @@ class FileFormat(StrEnum):
     PARQUET = "parquet"
 
 
+class TrailName(StrEnum):
+    """Services that have an audit trail."""
+
+    TOKEN = "token"
+    SYNC = "sync"
+
+
 class DatasetName(StrEnum):
     """What can be exported."""
 
@@ -55,6 +62,8 @@ Active: TypeAlias = Annotated[
     Literal["true", "false"], Query(description=f"Only runs that have not ended; {RULES['active']}")
 ]
 PageToken: TypeAlias = Annotated[str, Query(max_length=256, description=RULES["page_token"])]
+Trail: TypeAlias = Annotated[TrailName, Query(alias="service", description=RULES["service"])]
+Actor: TypeAlias = Annotated[str, Query(max_length=300, description=RULES["actor"])]
 RunInPath: TypeAlias = Annotated[UUID, Path(description=RULES["run_id"])]
 
 DEFAULT_DAYS = 30

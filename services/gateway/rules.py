@@ -26,6 +26,8 @@ RULES: Mapping[str, str] = MappingProxyType(
         "job": "must be one of all, user, video, refresh_tokens",
         "run_id": "must be a UUID",
         "active": "must be true or false",
+        "service": "must be token or sync",
+        "actor": "must be an actor as shown, at most 300 characters",
         "page_token": "must be the nextPageToken of the page before",
         "from": "must be a day, YYYY-MM-DD",
         "to": "must be a day, YYYY-MM-DD",

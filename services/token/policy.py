@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from libs.rpc.audit import AUDIT_SERVICE
 from libs.rpc.identity import OPERATOR
-from libs.rpc.policy import OPERATORS, Policy, Table
+from libs.rpc.policy import FOR_A_KEY, OPERATORS, Policy, Table
 
 GATEWAY, SYNC = "svc/gateway", "svc/sync"
 # Stands for every service that TOKEN_READERS names.
@@ -51,8 +51,8 @@ RECORDED: Table = {
         "RefreshAll": ADMINS,
     },
     "tokhub.token.v1.ConnectionService": {
-        # Through the gateway these three come from the public, and from TikTok.
-        "StartAuthorization": OPERATORS,
+        # Through the gateway these three come from the public too, and from TikTok.
+        "StartAuthorization": OPERATORS | {FOR_A_KEY},
         "CompleteAuthorization": OPERATORS,
         "HandleProviderEvent": OPERATORS,
         "Disconnect": ADMINS,

@@ -12,6 +12,7 @@ import grpc
 import httpx
 import jwt
 from prometheus_client import CollectorRegistry
+from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
 from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
@@ -27,12 +28,14 @@ from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.routes.info import Life
 from services.gateway.server import Listen, bind, server_of
 from services.gateway.user_tokens import SharedSecret, Users, UserTokens
+from tests.gateway.fake_audit import FakeAudit
 from tests.gateway.fake_connections import FakeConnections
 from tests.gateway.fake_runs import FakeSync
 from tests.gateway.fake_stores import FakeReports, FakeStats, FakeStores
 from tests.gateway.fake_tokens import FakeTokens
 from tests.gateway.scripted import Scripted
 
+AUDIT = audit_pb2.DESCRIPTOR.services_by_name["AuditService"]
 ADMIN_KEY = "CNRYadmin-key-0123456789-0123456789-0123"
 READ_KEY = "CNRYread-key-0123456789-0123456789-01234"
 KEYS = f"ops:admin:{ADMIN_KEY},viewer:read:{READ_KEY}"
@@ -70,6 +73,7 @@ class Suite:
     def __post_init__(self) -> None:
         self.stats = FakeStats(self.stores)
         self.reports = FakeReports()
+        self.token_audit, self.sync_audit = FakeAudit(), FakeAudit()
         self.tokens = FakeTokens(self.connections)
         self.sync = FakeSync(self.stores, self.connections)
 
@@ -112,6 +116,7 @@ def sync_server(suite: Suite, listen: str = "127.0.0.1:0") -> RpcServer:
         services=[
             *(rpc_service(sync_pb2_grpc, names[name], servicer) for name, servicer in servicers.items()),
             rpc_service(report_pb2_grpc, reports, suite.reports),
+            rpc_service(audit_pb2_grpc, AUDIT, suite.sync_audit),
         ],
         registry=CollectorRegistry(),
         readiness=readiness(suite, "database"),
@@ -123,7 +128,10 @@ def token_server(suite: Suite) -> RpcServer:
     servicers = {"ConnectionService": suite.connections, "TokenService": suite.tokens}
     return RpcServer(
         listen="127.0.0.1:0",
-        services=[rpc_service(token_pb2_grpc, names[name], servicer) for name, servicer in servicers.items()],
+        services=[
+            *(rpc_service(token_pb2_grpc, names[name], servicer) for name, servicer in servicers.items()),
+            rpc_service(audit_pb2_grpc, AUDIT, suite.token_audit),
+        ],
         registry=CollectorRegistry(),
         readiness=readiness(suite, "database", "encryption"),
     )

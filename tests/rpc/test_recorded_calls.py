@@ -13,7 +13,8 @@ from tokhub.token.v1 import token_pb2
 
 from libs.errors import InvalidField, StorageUnavailable, StoreNotFound, TokhubError
 from libs.rpc.access import Access
-from libs.rpc.policy import Policy
+from libs.rpc.actor import bind_actor
+from libs.rpc.policy import FOR_A_KEY, Policy
 from libs.rpc.recording import BEGUN, Record, without_secrets
 from tests.rpc.certified import HERE, Office, Remembered
 from tests.rpc.served_rpc import (
@@ -30,7 +31,10 @@ from tests.rpc.served_rpc import (
 
 BOTH = frozenset({"operator", "svc/sync"})
 TABLE = {STORE_SERVICE: {"GetStore": BOTH}, SYNC_SERVICE: {"WatchSync": BOTH}}
-RECORDED = {STORE_SERVICE: {"GetStore": frozenset({"operator"})}, SYNC_SERVICE: {"WatchSync": frozenset({"operator"})}}
+RECORDED = {
+    STORE_SERVICE: {"GetStore": frozenset({"operator", FOR_A_KEY})},
+    SYNC_SERVICE: {"WatchSync": frozenset({"operator"})},
+}
 
 
 class Full(Remembered):
@@ -87,6 +91,12 @@ async def test_an_operators_call_is_recorded_from_its_beginning_to_its_end(house
     assert (begun.outcome, ended.outcome) == (BEGUN, "OK")
     assert begun.call == ended.call
     assert begun.request_id == ended.request_id != ""
+
+
+async def test_a_call_for_the_holder_of_a_key_is_recorded(house: House) -> None:
+    bind_actor("key/ops")
+    await house.ask("svc/sync")
+    assert {record.actor for record in house.trail.records} == {"svc/sync for key/ops"}
 
 
 async def test_a_service_of_another_role_is_not_recorded(house: House) -> None:

@@ -1,0 +1,31 @@
+"""AuditService behind the gateway, from memory."""
+
+from typing import Any
+
+from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
+
+from tests.gateway.scripted import NEW_YEAR
+
+
+class FakeAudit(audit_pb2_grpc.AuditServiceServicer):
+    def __init__(self) -> None:
+        self.records: list[audit_pb2.AuditRecord] = []
+
+    def add(self, actor: str, method: str, **values: Any) -> None:
+        number = str(len(self.records))
+        begun: dict[str, Any] = {
+            "call_id": number,
+            "begin_time": NEW_YEAR,
+            "request_json": "{}",
+            "request_id": f"r{number}",
+        }
+        self.records.insert(0, audit_pb2.AuditRecord(actor=actor, method=method, **(begun | values)))
+
+    async def ListAuditRecords(
+        self, request: audit_pb2.ListAuditRecordsRequest, _context: Any
+    ) -> audit_pb2.ListAuditRecordsResponse:
+        start = int(request.page_token or 0)
+        found = [one for one in self.records if request.actor in ("", one.actor)]
+        page = found[start : start + request.page_size]
+        more = str(start + len(page)) if start + len(page) < len(found) else ""
+        return audit_pb2.ListAuditRecordsResponse(records=page, next_page_token=more)
