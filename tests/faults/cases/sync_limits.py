@@ -1,6 +1,5 @@
 """TikTok asks the sync service to slow down, or does not answer for a while, for one store or for all."""
 
-import asyncio
 from itertools import pairwise
 
 from tokhub.sync.v1 import sync_pb2
@@ -16,9 +15,6 @@ from tests.faults.runs import (
     endings,
     items_of,
     mint_stores,
-    open_ids,
-    sync_calls,
-    tallied,
     told,
     until_true,
 )
@@ -121,35 +117,3 @@ async def outage(lab: Lab) -> str:
     expect(run["succeeded"] == len(codes) and calls <= 1.2 * len(codes), seen)
     expect(0 < len(rests) <= 4 and len(again) == 1, seen)
     return seen
-
-
-@case(
-    "U16 sync",
-    fault="owners of two of five stores have removed the app before a run",
-    expected="those two are skipped with the way to reconnect, after one refused refresh each and no more calls later",
-)
-async def consent_withdrawn(lab: Lab) -> str:
-    await lab.replica()
-    sync = await lab.sync()
-    codes = [f"shop-{number}" for number in range(5)]
-    gone = codes[:2]
-    await connect_stores(lab, sync, *codes)
-    lab.allowed.ended, lab.allowed.repeats = set(gone), len(gone)
-    for code in gone:
-        await asyncio.to_thread(lab.sandbox.control.post, f"/sandbox/accounts/{lab.accounts[code]}/revoke")
-    before = await lab.calls()
-    first = await end_of(lab, await sync.begin(sync_pb2.JOB_USER))
-    refreshes, calls = await lab.calls() - before, len(await calls_to(lab, "user_info"))
-    run_id = await sync.begin(sync_pb2.JOB_ALL)
-    second = await end_of(lab, run_id)
-    later = sum([(await sync_calls(lab, code)).total() for code in gone])
-    links = await lab.sql(
-        "SELECT message FROM reporting.sync_logs WHERE status = 'SKIPPED' AND subject_id = $1", gone[0]
-    )
-    seen = f"first {told(first)} with {refreshes} refreshes, {calls} calls; then {told(second)}"
-    expect((first["skipped"], second["skipped"], refreshes) == (2, 2, 2), seen)
-    ended = tallied([str(row["reason"]) for row in await items_of(lab, run_id) if row["subject_id"] in gone])
-    expect(ended == "6 x REAUTH_REQUIRED" and all("/connect/tiktok" in row["message"] for row in links), ended)
-    accounts = await open_ids(lab, *gone)
-    expect(sum(call.account in accounts for call in await calls_to(lab, "user_info")) <= 2, later)
-    return f"{seen}; {links[0]['message']}"
