@@ -9,11 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.programs import Program
+from deploy.local.programs import PATIENCE, Program
 
 LAUNCHER = "deploy.local.child"
-# The gateway takes a second to say goodbye and up to ten to answer what it has; a token call in flight takes 15.
-PATIENCE = 20.0
 
 
 class Process:
@@ -56,14 +54,14 @@ class Process:
         return manner(await self._process.wait())
 
     async def end(self) -> None:
-        """Ask it to end, and make it end when it does not within PATIENCE seconds."""
+        """Ask it to end, and make it end when it does not within its patience."""
         process = self._process
         if process is None:
             return
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), PATIENCE)
+            await asyncio.wait_for(process.wait(), self.program.patience)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()

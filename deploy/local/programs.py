@@ -24,6 +24,11 @@ SPARE_ACCOUNTS = 20
 REQUESTS_PER_STORE = 8
 REQUESTS_BESIDES = 1_000
 
+# Seconds that a process has to end. The gateway takes one to say goodbye and up to ten to answer what it has. The token
+# service has ten for its calls, and then its STOP_GRACE_SECONDS for tokens that nothing but its memory has.
+PATIENCE = 20.0
+TOKEN_PATIENCE = 75.0
+
 LOOPBACKS = ("127.0.0.1", "localhost")
 
 Environment = dict[str, str]
@@ -31,12 +36,13 @@ Environment = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A Python module to run as a process, and how to tell that it is ready."""
+    """A Python module to run as a process, how to tell that it is ready, and the seconds that it has to end."""
 
     name: str
     module: str
     environment: Environment
     ready: Callable[[], Awaitable[bool]]
+    patience: float = PATIENCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +90,7 @@ class Suite:
     def token(self) -> Program:
         """Return the token service."""
         settings = self.settings
-        return self._program(
+        program = self._program(
             "token",
             "services.token",
             lambda: health.serves(settings.token_target, self.identities.operator()),
@@ -102,6 +108,7 @@ class Suite:
                 **self._given("STATE_SECRETS_ACCEPTED"),
             },
         )
+        return replace(program, patience=TOKEN_PATIENCE)
 
     def sync(self) -> Program:
         """Return the sync service."""

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from deploy.local.processes import PATIENCE, manner
+from deploy.local.processes import manner
+from deploy.local.programs import PATIENCE
 from deploy.local.state import is_free
 from deploy.local.supervision import PAUSES, STEADY_SECONDS, Say
 from libs.database.embedded import EmbeddedPostgres

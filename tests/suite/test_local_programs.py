@@ -10,6 +10,7 @@ from deploy.local.programs import Suite
 from deploy.local.secret_files import SecretFiles
 from deploy.local.settings import LocalSettings
 from libs.clock import SystemClock
+from libs.rpc.server import GRACE
 from libs.settings import parse
 from services.token.settings import TokenSettings
 
@@ -46,6 +47,11 @@ def test_the_real_shop_app_reaches_the_token_service(tmp_path: Path) -> None:
     assert (settings.tiktok_shop_app_key, settings.tiktok_client_key) == ("6real", "awreal")
     assert urlsplit(settings.tiktok_shop_authorize_url).hostname == "services.tiktokshop.com"
     assert not any("keep-this" in value for value in environment.values())
+
+
+def test_the_token_service_is_given_its_grace_before_it_is_killed(tmp_path: Path) -> None:
+    grace = parse(TokenSettings, told({}, tmp_path)).stop_grace_seconds
+    assert suite_of({}, tmp_path).token().patience > GRACE + grace
 
 
 def test_the_address_of_redis_reaches_the_token_service_as_a_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from services.token.adapters.journal import journal as journal_module
 from services.token.adapters.journal.entries import read_entry
 from services.token.adapters.journal.journal import Mode
 from services.token.adapters.journal.records import read_bodies
+from services.token.core.journal import Entry
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import KEY, House
 from tests.token.counting_provider import QuickClock
@@ -109,6 +110,23 @@ async def test_a_displaced_journal_on_a_full_disk_leaves_nothing_behind(
             assert not await one.ready()
 
         assert not any(name.endswith(".new") for name in names(tmp_path))
+        assert await one.ready()
+
+
+async def test_a_failure_that_nobody_foresaw_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_body: bytes) -> Entry:
+        raise LookupError
+
+    async with journal(tmp_path) as one:
+        await one.keep(entry(1))
+        (tmp_path / "one.journal").unlink()
+        with monkeypatch.context() as broken:
+            broken.setattr(journal_module, "read_entry", fail)
+            async with asyncio.timeout(10):
+                assert not await one.keep(entry(2))
+
         assert await one.ready()
 
 

@@ -225,14 +225,13 @@ class FileJournal:
         try:
             self._file.append(records)
             self._keep_in_place()
-        except (OSError, JournalCorrupt) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits must get on to the database
             self._tell(error)
             return False
         return True
 
-    def _tell(self, error: OSError | JournalCorrupt) -> None:
-        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-        log.error("journal cannot be written", directory=str(self._directory), error=why)
+    def _tell(self, error: Exception) -> None:
+        log.error("journal cannot be written", directory=str(self._directory), error=reason_of(error))
 
     def _keep_in_place(self) -> None:
         """Write all of a file that was deleted or moved away anew: it can be read for as long as it is open.
@@ -259,7 +258,7 @@ class FileJournal:
             self._keep_in_place()
             if not worked:
                 self._file.probe()
-        except (OSError, JournalCorrupt) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it cannot be written
             if worked:
                 self._tell(error)
             return False
@@ -308,6 +307,13 @@ class FileJournal:
     def _young(self, entries: Iterable[Entry]) -> Iterable[Entry]:
         oldest = self._clock.now() - KEPT
         return (entry for entry in entries if entry.received_at >= oldest)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what a person is told of a failure, without what the journal holds."""
+    if isinstance(error, OSError):
+        return os.strerror(error.errno or 0)
+    return str(error) if isinstance(error, JournalCorrupt) else type(error).__name__
 
 
 def record_of(entry: Entry) -> Record:
