@@ -74,12 +74,15 @@ WHERE item.run_id = $1 AND item.job = place.job AND item.subject_kind = place.su
   AND item.subject_id = place.subject_id
 """
 
-COUNT_JOB = """
-UPDATE sync_run_jobs SET
-    processed = processed + $3, succeeded = succeeded + $4, failed = failed + $5, skipped = skipped + $6,
-    refreshed = refreshed + $7
-WHERE run_id = $1 AND job = $2
-RETURNING *
+COUNT_JOBS = """
+UPDATE sync_run_jobs part SET
+    processed = part.processed + ended.processed, succeeded = part.succeeded + ended.succeeded,
+    failed = part.failed + ended.failed, skipped = part.skipped + ended.skipped,
+    refreshed = part.refreshed + ended.refreshed
+FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    AS ended (job, processed, succeeded, failed, skipped, refreshed)
+WHERE part.run_id = $1 AND part.job = ended.job
+RETURNING part.*
 """
 
 COUNT_SUBJECTS = f"""
@@ -182,14 +185,13 @@ async def _places(connection: Borrowed, run_id: str, ended: Sequence[EndingItem]
 
 
 async def _count_jobs(connection: Borrowed, run_id: str, ended: Sequence[EndingItem], *, has_job_lines: bool) -> None:
-    # In one order everywhere: two workers that end items of the same jobs wait for each other in turn.
-    for job in sorted({item.key.job for item in ended}):
-        endings = [item.ending for item in ended if item.key.job is job]
-        refreshed = sum(ending.refreshed for ending in endings)
-        row = await connection.fetchrow(
-            COUNT_JOB, run_id, job.value, *counted([ending.outcome for ending in endings]), refreshed
-        )
-        if row is not None and has_job_lines and row["processed"] == row["total"]:
+    endings = {job: [item.ending for item in ended if item.key.job is job] for job in {item.key.job for item in ended}}
+    counts = [
+        (job.value, *counted([ending.outcome for ending in of_job]), sum(ending.refreshed for ending in of_job))
+        for job, of_job in endings.items()
+    ]
+    for row in await connection.fetch(COUNT_JOBS, run_id, *columns(counts)):
+        if has_job_lines and row["processed"] == row["total"]:
             await log_ended_job(connection, run_id, to_counts(row))
 
 

@@ -7,6 +7,7 @@ import asyncpg
 from libs.database.pool import Borrowed
 from libs.database.repeat import repeated
 from libs.errors import TokhubError
+from services.sync.adapters.pace import Pace
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_ending import EndingItem, FencedKey, end_items, to_key
@@ -64,6 +65,8 @@ UPDATE sync_items SET state = 'queued', attempt = attempt - 1, updated_at = cloc
 
 
 MOST = 200  # items a statement
+# An end is a transaction of ten statements, and nothing at TikTok waits for it.
+ENDS_APART = 0.1  # seconds
 
 
 class ItemRows:
@@ -72,7 +75,7 @@ class ItemRows:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._claims: Together[ItemKey, Claim | NotNow | None] = Together(self._claim, most=MOST)
-        self._endings: Together[EndingItem, Tally] = Together(self._end, most=MOST)
+        self._endings: Together[EndingItem, Tally] = Together(self._end, most=MOST, pace=Pace(ENDS_APART))
 
     async def claim(self, key: ItemKey) -> Claim | NotNow | None:
         """Take the item; NotNow while it must wait, None when it has ended or never was."""
