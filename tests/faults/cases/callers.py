@@ -9,6 +9,8 @@ from typing import Any
 
 import grpc
 from grpc import StatusCode
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tokhub.audit.v1 import audit_pb2
 from tokhub.token.v1 import token_pb2, vault_pb2
 
 from libs.rpc.tls import TlsFiles
@@ -22,6 +24,7 @@ from tests.faults.waiting import until
 from tests.rpc.certified import HERE, Office, bare_channel
 
 GET_VALID_TOKEN = "/tokhub.token.v1.TokenService/GetValidToken"
+HEALTH = "/grpc.health.v1.Health/Check"
 LAPSED = timedelta(days=2)
 
 
@@ -167,5 +170,53 @@ async def gateway_taken_over(lab: Lab) -> str:
 
 def methods() -> list[str]:
     """Return the methods of the token service as they are named on the wire."""
-    services = [service for file in (token_pb2, vault_pb2) for service in file.DESCRIPTOR.services_by_name.values()]
+    services = [
+        service for file in (token_pb2, vault_pb2, audit_pb2) for service in file.DESCRIPTOR.services_by_name.values()
+    ]
     return [f"/{service.full_name}/{method.name}" for service in services for method in service.methods]
+
+
+@case(
+    "S24 services",
+    fault="health, reflection and metrics of a service that other machines reach, asked by each kind of caller",
+    expected="health to every certificate, reflection to operators alone, metrics on 127.0.0.1 alone, no versions",
+)
+async def what_is_shown(lab: Lab) -> str:
+    office = Office(lab.directory / "office")
+    replica = await certified(lab, office, TOKEN_LISTEN="0.0.0.0:0")
+    callers = ("svc/probe", "svc/sync", "svc/gateway", "operator/alice")
+    files = {who: office.files(who) for who in callers}
+    healthy = [await code_of(bare_channel(replica.address, one), HEALTH) for one in files.values()]
+    expect(set(healthy) == {StatusCode.OK}, healthy)
+    shown = {who: await reflected(bare_channel(replica.address, one)) for who, one in files.items()}
+    expect([who for who, code in shown.items() if code is StatusCode.OK] == ["operator/alice"], shown)
+    expect(await code_of(grpc.aio.insecure_channel(replica.address), HEALTH) is StatusCode.UNAVAILABLE, "plaintext")
+    metrics = await read_all("127.0.0.1", replica.metrics_port)
+    expect(b"tokhub_rpc_calls" in metrics and b"python_info" not in metrics, metrics[:300])
+    elsewhere = await read_all("127.0.0.2", replica.metrics_port)
+    expect(elsewhere == b"", elsewhere[:300])
+    return f"health to {len(healthy)} callers, reflection to 1 of {len(shown)}; metrics refused on another address"
+
+
+async def reflected(channel: Any) -> StatusCode:
+    """Return how it ends when a caller asks what a service offers."""
+    async with channel:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        try:
+            _ = [answer async for answer in stub.ServerReflectionInfo(asked, timeout=10)]
+        except grpc.aio.AioRpcError as failure:
+            return failure.code()
+    return StatusCode.OK
+
+
+async def read_all(host: str, port: int) -> bytes:
+    """Return what a web server says to GET /metrics, nothing when there is none."""
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return b""
+    writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+    content = await reader.read()
+    writer.close()
+    return content
