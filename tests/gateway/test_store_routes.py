@@ -87,6 +87,15 @@ async def test_a_connection_status_has_its_store_word(gateway: Gateway, status: 
     assert answer.json()["data"]["connectionStatus"] == shown
 
 
+async def test_a_disconnected_store_has_no_token_that_expires(gateway: Gateway) -> None:
+    gateway.suite.stores.add("s1")
+    gateway.suite.connections.connect("s1", 1, status=token_pb2.CONNECTION_STATUS_DISCONNECTED)
+
+    answer = await gateway.client.get("/admin/stores/s1", headers=ADMIN)
+
+    assert answer.json()["data"]["tokenExpiresAt"] is None
+
+
 async def test_a_live_connection_stands_before_a_disconnected_one(gateway: Gateway) -> None:
     gateway.suite.stores.add("s1")
     gateway.suite.connections.connect("s1", 1)
