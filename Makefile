@@ -1,7 +1,7 @@
 # `make` alone prints what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint protos requirements faults bench clean clean-state browser
+.PHONY: help install run test lint protos requirements faults fuzz bench clean clean-state browser
 
 BIN := .venv/bin
 # Tools look each other up: protoc its plugins, buf its own.
@@ -52,6 +52,9 @@ requirements: .venv/dev ## Pin all dependencies again, with hashes and without a
 faults: export GRPC_VERBOSITY := NONE
 faults: .venv/dev ## Break what can break, case by case, and tell what was seen (CASES="P04 D" for some)
 	@python -m tests.faults $(CASES)
+
+fuzz: .venv/dev ## Send every route what nobody expects, for some minutes (EXAMPLES=200)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),200) pytest -q tests/suite/test_fuzzed_routes.py
 
 bench: .venv/runtime ## Measure what is promised about speed; figures go to build/bench.json too
 	@python -m benchmarks

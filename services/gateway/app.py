@@ -23,12 +23,14 @@ from services.gateway.bodies import BodyLimit
 from services.gateway.errors import error_response, refusal_response, typed
 from services.gateway.following import Follower
 from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
+from services.gateway.openapi.document import complete
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import once_each
 from services.gateway.results import Results
 from services.gateway.routes.audit import AuditRoutes
 from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes
 from services.gateway.routes.creators import CreatorRoutes
+from services.gateway.routes.docs import DocsRoutes
 from services.gateway.routes.export import ExportRoutes
 from services.gateway.routes.info import NAME, OPENAPI_PATH, InfoRoutes, Life
 from services.gateway.routes.reports import ReportRoutes
@@ -79,15 +81,13 @@ class Parts:
 
 
 class Api(FastAPI):
-    """FastAPI, documented as the gateway answers: what the framework calls 422 is a 400 here."""
+    """FastAPI, documented as the gateway answers."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the document of the routes."""
-        document = super().openapi()
-        for path in document["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        return document
+        if self.openapi_schema is None:
+            self.openapi_schema = complete(super().openapi())
+        return self.openapi_schema
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -127,6 +127,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     follower = Follower(watches=backends.watches, clock=life.clock)
     public = APIRouter()
     InfoRoutes(life=life, health=backends.health, registry=parts.registry).add_to(public)
+    DocsRoutes().add_to(public)
     WebhookRoutes(backends=backends).add_to(public)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)

@@ -40,13 +40,17 @@ class DatasetName(StrEnum):
     VIDEO_DAILY = "video_daily"
 
 
-StoreInPath: TypeAlias = Annotated[str, Path(pattern=STORE_CODE, description=RULES["store_code"])]
-UserInPath: TypeAlias = Annotated[str, Path(pattern=USER_ID, description=RULES["user_id"])]
-UserInQuery: TypeAlias = Annotated[str, Query(pattern=USER_ID, description=RULES["user_id"])]
+StoreInPath: TypeAlias = Annotated[
+    str, Path(pattern=STORE_CODE, description=RULES["store_code"], examples=["store_0001"])
+]
+UserInPath: TypeAlias = Annotated[str, Path(pattern=USER_ID, description=RULES["user_id"], examples=["creator_1"])]
+UserInQuery: TypeAlias = Annotated[str, Query(pattern=USER_ID, description=RULES["user_id"], examples=["creator_1"])]
 CodeInQuery: TypeAlias = Annotated[str, Query(pattern=CODE, description=RULES["code"])]
 StateInQuery: TypeAlias = Annotated[str, Query(pattern=CODE, description=RULES["state"])]
 RedirectInQuery: TypeAlias = Annotated[str, Query(max_length=2048, description=RULES["redirect_uri"])]
-StoreInQuery: TypeAlias = Annotated[str, Query(pattern=STORE_CODE, description=RULES["store_code"])]
+StoreInQuery: TypeAlias = Annotated[
+    str, Query(pattern=STORE_CODE, description=RULES["store_code"], examples=["store_0001"])
+]
 Days: TypeAlias = Annotated[
     int, BeforeValidator(whole_number), Query(ge=1, le=365, description=f"{RULES['days']}, today included")
 ]

@@ -14,7 +14,7 @@ NEW_STORE = b'{"store_code":"a","store_name":"A","pic_name":"P"}'
 
 
 async def test_an_unknown_path_is_a_json_404(gateway: Gateway) -> None:
-    for path in ("/nowhere", "/admin/nothing", "/admin/stores/", "/docs"):
+    for path in ("/nowhere", "/admin/nothing", "/admin/stores/", "/docs/"):
         answer = await gateway.client.get(path)
 
         assert answer.status_code == 404

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import MappingProxyType
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -33,16 +32,6 @@ ENDINGS: Mapping[FileFormat, str] = MappingProxyType(
     {FileFormat.CSV: "csv", FileFormat.JSON: "ndjson", FileFormat.PARQUET: "parquet"}
 )
 CLIENT_LEFT = 499  # for the log only: nobody is there to read it
-DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The file. The connection breaks off when it cannot be made whole.",
-        "content": {
-            "text/csv": {"schema": {"type": "string"}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
-            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
-}
 
 
 class ExportRoutes:
@@ -59,7 +48,6 @@ class ExportRoutes:
             summary="Snapshots of all stores as a file",
             tags=["reports"],
             response_class=Response,
-            responses=DOCUMENTED,
         )
 
     async def export(

@@ -19,6 +19,7 @@ from services.gateway.shapes.times import clock_text
 
 NAME = "TikTok Content Reporting Hub"
 OPENAPI_PATH = "/api/openapi.json"
+DOCS_PATHS = ("/api/docs", "/docs", "/swagger")
 FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 ENDPOINTS: Mapping[str, Any] = MappingProxyType(
@@ -44,6 +45,8 @@ ENDPOINTS: Mapping[str, Any] = MappingProxyType(
             "cancelRun": "POST /admin/sync/runs/{id}/cancel",
             "syncLogs": "GET /admin/sync/logs?store_code=xxx&limit=50",
         },
+        "shop": "GET /api/v1/tiktok/auth/status",
+        "creator": "GET /api/v1/integrations/tiktok/status/{user_id}",
     }
 )
 
@@ -78,7 +81,7 @@ class InfoRoutes:
             {
                 "name": NAME,
                 "version": self._life.version,
-                "documentation": OPENAPI_PATH,
+                "documentation": DOCS_PATHS[1],
                 "endpoints": dict(ENDPOINTS),
             }
         )

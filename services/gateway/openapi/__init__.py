@@ -1,0 +1,1 @@
+"""The document of the routes: what each answers, and how it refuses."""
