@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_
 from pydantic_core import PydanticCustomError
 
 from libs.database.dsn import Dsn
+from libs.rpc.readers import Readers
 from libs.secret import Secret
 from libs.settings import ServiceSettings
 from libs.tiktok.shop_environment import FOREIGN, whole_shop_app
@@ -69,6 +70,7 @@ class LocalSettings(ServiceSettings):
     port: Port = 3000
     token_listen: Listen = "127.0.0.1:50051"
     sync_listen: Listen = "127.0.0.1:50052"
+    token_readers: Readers = ()
     sandbox_port: Port = 8400
     token_metrics_port: int = Field(9101, ge=0, le=65_535)
     sync_metrics_port: int = Field(9102, ge=0, le=65_535)
@@ -151,9 +153,10 @@ class LocalSettings(ServiceSettings):
 
     @property
     def hosts(self) -> Mapping[str, Sequence[str]]:
-        """Where each service answers calls of the others; the gateway answers none."""
+        """Where each service answers calls of the others; the gateway and readers of tokens answer none."""
         targets = {"token": self.token_target, "sync": self.sync_target}
-        return {name: hosts_of(target) for name, target in targets.items()} | {"gateway": ()}
+        callers = dict.fromkeys((*self.token_readers, "gateway"), ())
+        return callers | {name: hosts_of(target) for name, target in targets.items()}
 
     @property
     def ports(self) -> Mapping[str, int]:

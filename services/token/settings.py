@@ -1,6 +1,5 @@
 """What the token service reads from its environment."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator
 
 from libs.rpc.listen import Listen
+from libs.rpc.readers import Readers
 from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
 from libs.tiktok.address import Origin, Url
@@ -28,22 +28,12 @@ def redis_address(url: Secret) -> Secret:
     return url
 
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 HardToGuess = Annotated[Secret, AfterValidator(long_enough)]
 
 
 def listed(value: object) -> object:
     """Return the parts of a comma-separated list."""
     return value.split(",") if isinstance(value, str) else value
-
-
-def reader(name: str) -> str:
-    """Return the name of a service that may read tokens; raise ValueError."""
-    if not NAME.fullmatch(name):
-        raise ValueError("must be names of services as in their certificates, such as reports,ads")
-    if name == "gateway":
-        raise ValueError("must not name the gateway: it faces the internet and never gets a token")
-    return name
 
 
 class TokenSettings(RpcSettings):
@@ -54,7 +44,7 @@ class TokenSettings(RpcSettings):
     database_url: Secret
     token_listen: Listen = "127.0.0.1:50051"
     # Further services, by the names in their certificates, that may read tokens.
-    token_readers: Annotated[Sequence[Annotated[str, AfterValidator(reader)]], BeforeValidator(listed)] = ()
+    token_readers: Readers = ()
     token_metrics_port: int = Field(default=9101, ge=0, le=65535)
     log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"
     db_pool_size: int = Field(default=20, ge=2, le=1000)

@@ -50,10 +50,11 @@ async def as_printed(home: Home, suite: Suite) -> str:
 
 
 async def test_everybody_gets_what_the_policy_gives_and_no_more(home: Home) -> None:
-    async with start(home, STORES="1") as suite:
+    async with start(home, STORES="1", TOKEN_READERS="reports") as suite:
         await suite.until(SERVING)
         assert await length_of_token(home, "operator") > 0
         assert await length_of_token(home, "sync") > 0
+        assert await length_of_token(home, "reports") > 0
         with pytest.raises(NotAllowed, match="svc/gateway may not call"):
             await length_of_token(home, "gateway")
         for listen in ("TOKEN_LISTEN", "SYNC_LISTEN"):
