@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks import (
     journal,
     refresh_all,
+    simulation,
     snapshot_writes,
     stampede,
     start_up,
@@ -39,8 +40,9 @@ MEASUREMENTS: Mapping[str, Measure] = {
     "sync-scale": sync_scale.measure,
     "sync-scale-full": sync_scale.measure_full,
     "snapshot-writes": snapshot_writes.measure,
+    "simulation": simulation.measure,
 }
-ONLY_BY_NAME = frozenset({"sync-scale-full"})  # too long for all
+ONLY_BY_NAME = ("sync-scale-full", "simulation")  # too long for all
 RESULT = ROOT / "build" / "bench.json"
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import http.client
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -15,6 +15,7 @@ from benchmarks.ground import Database, Ground
 from benchmarks.processes import Program, running
 from libs.database.migrations import migrate
 from libs.database.pool import open_pool
+from libs.errors import StorageUnavailable
 from libs.rpc.client import open_channel
 from libs.secret import Secret
 from libs.vault.ring import parse_keys
@@ -27,6 +28,7 @@ from services.token.domain.grant import Grant
 CLIENT = {"TIKTOK_CLIENT_KEY": "sbawtokhubsandbox", "TIKTOK_CLIENT_SECRET": "CNRYsandboxclientsecret"}
 LONG, LONGER = 10_000_000, 20_000_000  # seconds that tokens live: none is refreshed while something is measured
 AT_ONCE = 8
+ATTEMPTS = 60
 ADD_STORE = "INSERT INTO stores (store_code, store_name, pic_name) VALUES ($1, $1, 'benchmark')"
 LOGS = count(1)
 
@@ -128,12 +130,22 @@ class SyncLab:
                 owner, grant = Owner(kind=OwnerKind.STORE, id=line["username"]), grant_of(line)
                 async with together:
                     by_owner = ByOwner(provider=Provider.LOGIN_KIT, owner=owner)
-                    await rows.connect(by_owner, 1, grant, lambda *place: vault.seal(grant, *place))
+                    await patiently(lambda: rows.connect(by_owner, 1, grant, lambda *place: vault.seal(grant, *place)))
 
             await asyncio.gather(*map(connect, grants))
         async with open_pool(self.database.dsn.reveal(), application="benchmark", schema=SCHEMA) as reporting:
             await reporting.executemany(ADD_STORE, [(line["username"],) for line in grants])
         return [line["access_token"] for line in grants]
+
+
+async def patiently(write: Callable[[], Awaitable[object]]) -> None:
+    """Write, and again after a moment in which the database could not: so many rows fill its log."""
+    for _ in range(ATTEMPTS):
+        with suppress(StorageUnavailable):
+            await write()
+            return
+        await asyncio.sleep(1)
+    raise StorageUnavailable
 
 
 def ask(port: int, path: str, body: object = None) -> str:
