@@ -1,5 +1,6 @@
 """Every pair of caller and method, over real connections; methods come from the protos, not from the tables."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from services.sync import policy as sync_policy
 from services.token import policy as token_policy
 from tests.rpc.certified import HERE, Office, Remembered
 
+ROOT = Path(__file__).parents[2]
 CALLERS = ("svc/gateway", "svc/sync", "svc/token", "operator/alice", "svc/reports", "svc/operator", "svc/stranger")
 ROLES = {"operator/alice": "operator", "svc/reports": token_policy.READER}
 
@@ -172,3 +174,12 @@ def test_operators_may_call_everything() -> None:
 
 def test_a_further_reader_gets_tokens_and_nothing_else() -> None:
     assert may(SIDES["token"], token_policy.READER) == {"GetValidToken", "BatchGetValidTokens", "WatchTokens"}
+
+
+@pytest.mark.parametrize(("room", "role"), [("gateway", "svc/gateway"), ("sync/adapters", "svc/sync")])
+def test_a_service_may_call_whatever_it_calls(room: str, role: str) -> None:
+    texts = [file.read_text() for file in (ROOT / "services" / room).rglob("*.py")]
+    written = {name for text in texts for name in re.findall(r"\.([A-Z]\w+)\(", text)}
+    called = written & {method.name for side in SIDES.values() for method in side.methods}
+    assert len(called) >= 5
+    assert called <= {name for side in SIDES.values() for name in may(side, role)}
