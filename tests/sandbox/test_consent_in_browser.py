@@ -1,30 +1,13 @@
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.async_api import Page, async_playwright
 
+from tests.browsers import ARGUMENTS, chromium
 from tests.sandbox.shopper import SERVICE_ID, Shopper
 from tests.sandbox.visitor import KEY, SCOPES, Visitor
-
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def chromium() -> str | None:
-    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
-    return os.environ.get("TOKHUB_CHROMIUM") or next(filter(None, found), None)
 
 
 async def say_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
