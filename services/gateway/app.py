@@ -33,6 +33,7 @@ from services.gateway.routes.creators import CreatorRoutes
 from services.gateway.routes.docs import DocsRoutes
 from services.gateway.routes.export import ExportRoutes
 from services.gateway.routes.info import NAME, OPENAPI_PATH, InfoRoutes, Life
+from services.gateway.routes.refreshes import RefreshRoutes
 from services.gateway.routes.reports import ReportRoutes
 from services.gateway.routes.shops import ShopRoutes
 from services.gateway.routes.stats import StatsRoutes
@@ -131,6 +132,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     WebhookRoutes(backends=backends).add_to(public)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)
+    RefreshRoutes(backends=backends).add_to(admin)
     StatsRoutes(backends=backends).add_to(admin)
     ReportRoutes(backends=backends).add_to(admin)
     ExportRoutes(backends=backends).add_to(admin)

@@ -65,6 +65,10 @@ ToFile: TypeAlias = Annotated[FileFormat, Query(alias="format", description=RULE
 Active: TypeAlias = Annotated[
     Literal["true", "false"], Query(description=f"Only runs that have not ended; {RULES['active']}")
 ]
+YesOrNo: TypeAlias = Literal["true", "false"]
+Force: TypeAlias = Annotated[YesOrNo, Query(description=f"Also what is not due; {RULES['force']}")]
+DryRun: TypeAlias = Annotated[YesOrNo, Query(description=f"Only say what would be done; {RULES['dry_run']}")]
+TeamId: TypeAlias = Annotated[int, BeforeValidator(whole_number), Query(description=RULES["team_id"])]
 PageToken: TypeAlias = Annotated[str, Query(max_length=256, description=RULES["page_token"])]
 Trail: TypeAlias = Annotated[TrailName, Query(alias="service", description=RULES["service"])]
 Actor: TypeAlias = Annotated[str, Query(max_length=300, description=RULES["actor"])]

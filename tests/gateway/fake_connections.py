@@ -96,6 +96,8 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         """Return the newest connection of an owner."""
         wanted = reference.owner_connection
         for row in reversed(self.rows):
+            if row.id == reference.connection_id:
+                return row
             if (row.provider, row.owner) == (wanted.provider, wanted.owner):
                 return row
         raise ConnectionNotFound

@@ -14,6 +14,8 @@ class FakeTokens(token_pb2_grpc.TokenServiceServicer):
         self.script = Scripted()
         self.connections = connections
         self.refreshes: list[token_pb2.RefreshTokenRequest] = []
+        self.all_asked: list[token_pb2.RefreshAllRequest] = []
+        self.ended: list[token_pb2.RefreshedConnection] = []
 
     async def RefreshToken(
         self, request: token_pb2.RefreshTokenRequest, _context: Any
@@ -33,10 +35,13 @@ class FakeTokens(token_pb2_grpc.TokenServiceServicer):
         raise AssertionError("the gateway never reads tokens")
 
     async def RefreshAll(
-        self, _request: token_pb2.RefreshAllRequest, _context: Any
+        self, request: token_pb2.RefreshAllRequest, _context: Any
     ) -> AsyncIterator[token_pb2.RefreshAllResponse]:
-        raise AssertionError("no route refreshes all tokens")
-        yield token_pb2.RefreshAllResponse()
+        self.script.begin()
+        self.all_asked.append(request)
+        for one in self.ended:
+            yield token_pb2.RefreshAllResponse(ended=one)
+        yield token_pb2.RefreshAllResponse(summary=token_pb2.RefreshSummary(total=len(self.ended)))
 
     async def WatchTokens(
         self, _request: token_pb2.WatchTokensRequest, _context: Any

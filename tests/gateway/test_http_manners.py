@@ -257,6 +257,7 @@ async def test_the_openapi_document_lists_the_routes(gateway: Gateway) -> None:
         "/api/v1/integrations/tiktok/auth/init",
         "/api/v1/integrations/tiktok/auth/callback",
         "/api/v1/integrations/tiktok/disconnect/{user_id}",
+        "/api/tiktok/refresh-all-tokens",
         "/api/v1/tiktok/auth/initiate",
         "/api/v1/tiktok/auth/callback",
         "/api/v1/tiktok/auth/refresh",

@@ -63,6 +63,13 @@ async def test_a_frontend_connects_one_shop_for_its_user(home: Home) -> None:
             assert [one.status_code for one in (again, second, stolen)] == [200, 409, 409]
             refreshed = await app.post("/api/v1/tiktok/auth/refresh")
             assert refreshed.json() == {"success": True, "message": "Token refreshed successfully"}
+            by_hand = await app.post(
+                "/api/tiktok/refresh-all-tokens", params={"force": "true"}, headers=home.admin_headers
+            )
+            assert by_hand.json()["summary"] == {"total": 1, "successful": 1, "failed": 0}
+            (result,) = by_hand.json()["results"]
+            assert (result["shopName"], result["success"]) == (shop["name"], True)
+            assert isinstance(result["shopNumber"], int)
             foreign = (await app.post("/api/v1/tiktok/auth/initiate", json={})).json()
             parameters = await consent(foreign["authUrl"], seller)
             taken = await rival.post("/api/v1/tiktok/auth/callback", json={"code": "c", "state": parameters["state"]})

@@ -98,6 +98,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         f"GET {RUN}": ok(one(shapes.RUN), Reason.RUN_NOT_FOUND),
         f"GET {RUN}/events": Answer(said={200: {EVENTS: None}, 204: {}}, reasons=(Reason.RUN_NOT_FOUND,)),
         f"POST {RUN}/cancel": ok(one(shapes.RUN), Reason.RUN_NOT_FOUND),
+        "POST /api/tiktok/refresh-all-tokens": ok(shapes.REFRESHES),
         "GET /admin/audit": ok({**many(shapes.AUDIT_RECORD), "nextPageToken": Maybe("MTIz")}),
         "GET /admin/reports/growth": table(shapes.GROWTH),
         "GET /admin/reports/top-videos": table(shapes.TOP_VIDEO),

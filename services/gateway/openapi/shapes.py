@@ -152,6 +152,19 @@ SHOP = {
     "updatedAt": "2024-01-01T00:00:00.000Z",
 }
 SHOP_STATUS = {"isConnected": True, "shopId": Maybe("shop_123456"), "shopName": Maybe("My TikTok Shop")}
+REFRESHES = {
+    "success": True,
+    "summary": {"total": 4, "successful": 3, "failed": 1},
+    "results": [
+        {
+            "shopNumber": Maybe(1),
+            "shopName": "DrSamhanWellness",
+            "success": True,
+            "skipped": Perhaps(True),
+            "error": Perhaps("REAUTH_REQUIRED: the account must be connected again"),
+        }
+    ],
+}
 CREATOR = {
     "isConnected": True,
     "openId": Maybe("user_open_id_123"),
