@@ -4,9 +4,11 @@ While some items have their calls under way, others get their tokens or are stor
 Calls that a person waits for have places of their own: a run over many stores fills all others.
 """
 
-from asyncio import Semaphore
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from heapq import heappop, heappush
+from itertools import count
 
 from services.sync.domain.items import Claim
 from services.sync.domain.jobs import Job
@@ -19,10 +21,52 @@ class Places:
     """Places by job, for people and for runs over many stores."""
 
     def __init__(self, limits: Mapping[Job, int]) -> None:
-        self._bulk = {job: Semaphore(limit) for job, limit in limits.items()}
-        self._urgent = {job: Semaphore(min(limit, MOST_URGENT)) for job, limit in limits.items()}
+        self._bulk = {job: Turns(limit) for job, limit in limits.items()}
+        self._urgent = {job: Turns(min(limit, MOST_URGENT)) for job, limit in limits.items()}
 
     def of(self, claim: Claim) -> AbstractAsyncContextManager[None]:
-        """Wait for a place and hold it while the context is open."""
+        """Wait for a place and hold it while the context is open.
+
+        A store that is begun goes on before another begins: a run ends with few stores open, not with few at work.
+        """
         places = self._urgent if claim.lane is Lane.INTERACTIVE else self._bulk
-        return places[claim.key.job]
+        return places[claim.key.job].take(claim.pages)
+
+
+class Turns:
+    """So many at a time; of those who wait, whoever has come furthest is next, then who came first."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._arrivals = count()
+
+    @asynccontextmanager
+    async def take(self, progress: int) -> AsyncIterator[None]:
+        """Wait for a turn and have it while the context is open."""
+        await self._wait(progress)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, progress: int) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (-progress, next(self._arrivals), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            *_, turn = heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
