@@ -23,6 +23,7 @@ from tests.faults.lab import Lab
 from tests.faults.sync_invariants import every_run_ends, snapshots_are_what_tiktok_shows
 
 READY_WITHIN = 10.0  # seconds
+MOST_TOLD = 20  # of one invariant
 ALIVE = ("ACTIVE", "SUSPECT")
 # What PgQueuer could not tell the database in time it tells again; it says so with the error it met.
 KEPT_FOR_LATER = "Flush failed, requeuing"
@@ -165,4 +166,10 @@ CHECKS: dict[str, Check] = {
 async def violations(lab: Lab) -> list[str]:
     """Return what is wrong, each with the invariant's id."""
     order = sorted(CHECKS, key=lambda name: name != "I8")
-    return [f"{name}: {found}" for name in order for found in await CHECKS[name](lab)]
+    return [f"{name}: {found}" for name in order for found in shortened(await CHECKS[name](lab))]
+
+
+def shortened(found: Sequence[str]) -> Sequence[str]:
+    """Return the first of many, and how many more there are."""
+    more = len(found) - MOST_TOLD
+    return [*found[:MOST_TOLD], f"and {more} more"] if more > 0 else found
