@@ -14,6 +14,7 @@ from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.progress import Progress
 from services.sync.domain.runs import EndedSubject, Run
 from services.sync.domain.subjects import Subject
+from services.sync.servicers.sync import WatchMessages
 from tests.sync.sample_run import RUN
 
 
@@ -86,6 +87,20 @@ async def test_a_watcher_who_joined_later_is_told_only_what_is_new() -> None:
     assert told(of_late) == [3, 4]
     await early.aclose()
     await late.aclose()
+
+
+async def test_watchers_in_step_are_told_one_and_the_same() -> None:
+    scene, messages = Scene(), WatchMessages()
+    watches = [scene.watch.watch("one", 0) for _ in range(3)]
+    for watch in watches:
+        await anext(watch)
+    scene.rows.advance(2)
+    scene.hints.event.set()
+    told_to_all = await asyncio.wait_for(asyncio.gather(*map(anext, watches)), 5)
+    assert len({id(messages.of(progress)) for progress in told_to_all}) == 1
+    assert messages.of(replace(told_to_all[0], sequence=3)).progress.sequence == 3
+    for watch in watches:
+        await watch.aclose()
 
 
 async def test_a_slow_watcher_reads_for_itself_and_misses_nothing() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Protocol
 
 from libs.clock import Clock
@@ -48,6 +49,11 @@ class Change:
     after: int
     ended: tuple[EndedSubject, ...] | None
     eta: timedelta | None
+
+    @cached_property
+    def progress(self) -> Progress:
+        """What all are told who were told of everything before: one value, so that it is made into a message once."""
+        return Progress(run=self.run, sequence=self.run.sequence, ended=self.ended or (), eta=self.eta)
 
 
 class Pace:
@@ -194,6 +200,9 @@ class RunWatch:
 
     async def _messages(self, change: Change, after: int) -> AsyncIterator[Progress]:
         run, ended = change.run, change.ended
+        if ended is not None and change.after == after:
+            yield change.progress
+            return
         if ended is None or change.after > after:
             # This watcher is behind the shared reading: it gets its own, page by page.
             ended = await self._ended(run, after)

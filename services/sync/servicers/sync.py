@@ -12,6 +12,7 @@ from services.sync.core.show_schedule import ScheduleDesk
 from services.sync.core.start_run import RunStarter
 from services.sync.core.stats import Stats
 from services.sync.core.watch_run import RunWatch
+from services.sync.domain.progress import Progress
 from services.sync.servicers.page_tokens import run_position, run_token
 from services.sync.servicers.translate import (
     ended_message,
@@ -33,6 +34,19 @@ class Runs:
     canceller: RunCanceller
 
 
+class WatchMessages:
+    """Messages for watchers; many are told of the same progress, one behind the other."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[Progress, sync_pb2.WatchSyncResponse] | None = None
+
+    def of(self, progress: Progress) -> sync_pb2.WatchSyncResponse:
+        """Return the message, the same one again for the same value; it must not be changed."""
+        if self._newest is None or self._newest[0] is not progress:
+            self._newest = progress, sync_pb2.WatchSyncResponse(progress=progress_message(progress))
+        return self._newest[1]
+
+
 class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
     """Translates and nothing else."""
 
@@ -40,6 +54,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         self._runs = runs
         self._stats = stats
         self._schedule = schedule
+        self._watched = WatchMessages()
 
     async def StartSync(self, request: sync_pb2.StartSyncRequest, context: Context) -> sync_pb2.StartSyncResponse:
         """Start a run."""
@@ -51,7 +66,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
     ) -> AsyncIterator[sync_pb2.WatchSyncResponse]:
         """Stream the progress of a run."""
         async for progress in self._runs.watch.watch(request.run_id, request.after_sequence):
-            yield sync_pb2.WatchSyncResponse(progress=progress_message(progress))
+            yield self._watched.of(progress)
 
     async def RunSync(
         self, request: sync_pb2.RunSyncRequest, context: Context
