@@ -29,6 +29,7 @@ from services.gateway.parameters import once_each
 from services.gateway.results import Results
 from services.gateway.routes.audit import AuditRoutes
 from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes
+from services.gateway.routes.connections import ConnectionRoutes
 from services.gateway.routes.creators import CreatorRoutes
 from services.gateway.routes.docs import DocsRoutes
 from services.gateway.routes.export import ExportRoutes
@@ -132,6 +133,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     WebhookRoutes(backends=backends).add_to(public)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)
+    ConnectionRoutes(backends=backends).add_to(admin)
     RefreshRoutes(backends=backends).add_to(admin)
     StatsRoutes(backends=backends).add_to(admin)
     ReportRoutes(backends=backends).add_to(admin)

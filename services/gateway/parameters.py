@@ -72,6 +72,7 @@ TeamId: TypeAlias = Annotated[int, BeforeValidator(whole_number), Query(descript
 PageToken: TypeAlias = Annotated[str, Query(max_length=256, description=RULES["page_token"])]
 Trail: TypeAlias = Annotated[TrailName, Query(alias="service", description=RULES["service"])]
 Actor: TypeAlias = Annotated[str, Query(max_length=300, description=RULES["actor"])]
+ConnectionInPath: TypeAlias = Annotated[UUID, Path(description=RULES["connection_id"])]
 RunInPath: TypeAlias = Annotated[UUID, Path(description=RULES["run_id"])]
 
 DEFAULT_DAYS = 30

@@ -25,6 +25,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "limit": "must be a whole number from 1 to 500",
         "job": "must be one of all, user, video, refresh_tokens",
         "run_id": "must be a UUID",
+        "connection_id": "must be a UUID",
         "active": "must be true or false",
         "service": "must be token or sync",
         "actor": "must be an actor as shown, at most 300 characters",

@@ -24,6 +24,8 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         self.links: dict[str, tuple[token_pb2.StartAuthorizationRequest, str]] = {}
         self.used: set[str] = set()
         self.completions: list[token_pb2.CompleteAuthorizationRequest] = []
+        self.explanation = token_pb2.ExplainConnectionResponse()
+        self.forecast = token_pb2.GetRefreshForecastResponse()
         self.events: list[token_pb2.HandleProviderEventRequest] = []
 
     def connect(self, code: str, number: int, **values: Any) -> token_pb2.Connection:
@@ -108,9 +110,21 @@ class FakeConnections(token_pb2_grpc.ConnectionServiceServicer):
         mine = [
             one
             for one in self.rows
-            if one.owner.kind == request.owner_kind and (not request.owner_ids or one.owner.id in request.owner_ids)
+            if request.owner_kind in (0, one.owner.kind)
+            and (not request.owner_ids or one.owner.id in request.owner_ids)
         ]
         begin = int(request.page_token or 0)
         end = begin + (request.page_size or 100)
         more = str(end) if end < len(mine) else ""
         return token_pb2.ListConnectionsResponse(connections=mine[begin:end], next_page_token=more)
+
+    async def ExplainConnection(
+        self, request: token_pb2.ExplainConnectionRequest, _context: Any
+    ) -> token_pb2.ExplainConnectionResponse:
+        self.find(request.connection)
+        return self.explanation
+
+    async def GetRefreshForecast(
+        self, _request: token_pb2.GetRefreshForecastRequest, _context: Any
+    ) -> token_pb2.GetRefreshForecastResponse:
+        return self.forecast

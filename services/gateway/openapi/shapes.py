@@ -165,6 +165,60 @@ REFRESHES = {
         }
     ],
 }
+CONNECTION = {
+    "id": "6f1c2a9b-e0a9-4f0b-8d0c-5b1f2d3e4a5b",
+    "number": 123,
+    "provider": "LOGIN_KIT",
+    "owner": {"kind": "STORE", "id": "store_jakarta_01"},
+    "teamId": 1,
+    "accountId": "user_open_id_123",
+    "status": "ACTIVE",
+    "reason": "",
+    "scopes": ["user.info.basic"],
+    "epoch": 1,
+    "generation": 12,
+    "accessExpireTime": Maybe("2026-01-25T10:00:00.000Z"),
+    "refreshExpireTime": Maybe("2027-01-02T10:00:00.000Z"),
+    "connectTime": Maybe("2026-01-02T10:00:00.000Z"),
+    "updateTime": Maybe(NIGHT),
+    "hoursLeft": 32.0,
+    "needsRefresh": False,
+    "shops": [{"id": "7494", "number": 1, "name": "My TikTok Shop", "region": "GB", "sellerType": "LOCAL"}],
+}
+EXPLANATION = {
+    "connection": CONNECTION,
+    "decision": "HEALTHY",
+    "nextAction": Maybe("REFRESH"),
+    "nextActionTime": Maybe("2026-01-24T22:00:00.000Z"),
+    "explanation": "The access token works; it is refreshed before it ends.",
+    "timeline": [
+        {
+            "id": 7,
+            "time": NIGHT,
+            "kind": "REFRESHED",
+            "epoch": 1,
+            "generation": 12,
+            "reason": "",
+            "message": "New tokens were saved.",
+            "replica": "token-1",
+            "requestId": "5f1c2a9be0a94f0b8d0c5b1f2d3e4a5b",
+            "actor": "background",
+        }
+    ],
+}
+FORECAST = {
+    "time": NIGHT,
+    "live": 300,
+    "accessOverdue": 0,
+    "accessEnds": [{"startTime": NIGHT, "count": 12}],
+    "accessLater": 0,
+    "refreshesNeededPerSecond": 0.1,
+    "refreshesMeasuredPerSecond": 0.1,
+    "consentOverdue": 0,
+    "consentEnds": [{"startTime": NIGHT, "count": 3}],
+    "consentLater": 290,
+    "consentEndless": 0,
+}
 CREATOR = {
     "isConnected": True,
     "openId": Maybe("user_open_id_123"),
