@@ -32,7 +32,7 @@ def main() -> int:
     told = parser.parse_args()
     cases = chosen(cases_of(themes()), told.ids)
     if told.list or not cases:
-        sys.stdout.writelines(f"{one.id:<18}{one.fault}\n" for one in cases)
+        sys.stdout.writelines(f"{one.id:<24}{one.fault}\n" for one in cases)
         return 0 if cases else 2
     with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
         results = runner.run(run(cases, OUTPUT, at_once=told.at_once, tell=show))

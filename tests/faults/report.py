@@ -9,8 +9,8 @@ HEAD = ("case", "fault", "expected", "seen", "verdict")
 
 def line(result: Result) -> str:
     """Return what is printed when a case ends."""
-    wrong = "".join(f"\n{'':20}{one}" for one in result.wrong)
-    return f"{result.case.id:<18}{result.verdict:<6}{result.took:6.1f} s  {first_line(result.seen)}{wrong}"
+    wrong = "".join(f"\n{'':26}{one}" for one in result.wrong)
+    return f"{result.case.id:<24}{result.verdict:<6}{result.took:6.1f} s  {first_line(result.seen)}{wrong}"
 
 
 def table(results: Iterable[Result]) -> str:
