@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import quantiles
 
@@ -31,6 +31,7 @@ class Scene:
     """What was seen."""
 
     delays: Sequence[float]
+    spreads: Sequence[float]  # from the first of the watchers who hears of a change to the last
     messages: int
     before: float  # megabytes of the service with the run at work and nobody watching
     most: float
@@ -47,6 +48,7 @@ async def measure(ground: Ground) -> Sequence[Figure]:
         Figure(name=f"{watchers:,} others: the latest of all", unit="s", rounds=[max(seen.delays)], limit=at_most(1.0)),
         Figure(name="one in a hundred is later than", unit="s", rounds=[quantiles(seen.delays, n=100)[98]]),
         Figure(name="one in two is later than", unit="s", rounds=[quantiles(seen.delays, n=2)[0]]),
+        Figure(name="from the first who hears to the last, at most", unit="s", rounds=[max(seen.spreads)]),
         Figure(name="messages to a watcher", unit="messages", rounds=[seen.messages / watchers]),
         Figure(
             name="memory for all watchers, at most",
@@ -70,8 +72,12 @@ async def watched(lab: SyncLab, replica: Replica) -> Scene:
     others = [stream for process in heard[:-1] for stream in process]
     if len(others) != PROCESSES * STREAMS or heard[-1][0][-1][0] < STORES:
         raise RuntimeError("a watcher was not told how the run ended")
+    all_joined = max(stream[0][1] for stream in others)
+    changes = [(change, at) for change, at in await ended(lab) if at > all_joined]
+    heard_at = [times(stream, changes) for stream in others]
     return Scene(
-        delays=list(delays(others, await ended(lab))),
+        delays=[at - changed for stream in heard_at for at, (_, changed) in zip(stream, changes, strict=True)],
+        spreads=[max(of_all) - min(of_all) for of_all in zip(*heard_at, strict=True)],
         messages=sum(map(len, others)),
         before=before,
         most=replica.program.peak_memory,
@@ -85,13 +91,12 @@ async def ended(lab: SyncLab) -> Sequence[tuple[int, float]]:
         return [(row["ended_sequence"], row["at"]) for row in await pool.fetch(ENDED)]
 
 
-def delays(streams: Sequence[Heard], changes: Sequence[tuple[int, float]]) -> Iterator[float]:
-    """Yield, for each stream and each change behind its first message, the seconds until it was heard of."""
-    for stream in streams:
-        messages = iter(stream)
-        first, _ = sequence, heard_at = next(messages)
-        for change, changed_at in changes:
-            while sequence < change:
-                sequence, heard_at = next(messages)
-            if change > first:
-                yield heard_at - changed_at
+def times(stream: Heard, changes: Sequence[tuple[int, float]]) -> Sequence[float]:
+    """Return when the stream heard of each change."""
+    messages, found = iter(stream), []
+    sequence, heard_at = next(messages)
+    for change, _ in changes:
+        while sequence < change:
+            sequence, heard_at = next(messages)
+        found.append(heard_at)
+    return found
