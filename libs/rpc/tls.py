@@ -127,14 +127,46 @@ class Certificates:
 def server_credentials(certificates: Certificates) -> grpc.ServerCredentials:
     """Return credentials of a server that speaks with nobody who has no certificate of the same authority.
 
-    gRPC asks for the newest before each handshake; connections that stand go on as they are.
+    gRPC asks before each handshake whether there are newer ones; connections that stand go on as they are.
+    """
+    offer = Offer(certificates)
+    return grpc.dynamic_ssl_server_credentials(
+        offer.first,
+        offer.newer,  # type: ignore[arg-type]  # None says no change, which the stubs do not know
+        require_client_authentication=True,
+    )
+
+
+class Offer:
+    """What a server was last given, so that it is given nothing but news.
+
+    gRPC frees what it had for what it is given, under the hands of handshakes that go on at the same moment: given the
+    same again and again, a server that several connected to at once aborted every hundredth time.
     """
 
-    def newest() -> grpc.ServerCertificateConfiguration:
-        material = certificates.current()
-        return grpc.ssl_server_certificate_configuration([(material.key, material.certificate)], material.ca)
+    def __init__(self, certificates: Certificates) -> None:
+        self._certificates = certificates
+        self._given = certificates.current()
+        self._lock = Lock()
 
-    return grpc.dynamic_ssl_server_credentials(newest(), newest, require_client_authentication=True)
+    @property
+    def first(self) -> grpc.ServerCertificateConfiguration:
+        """What the server begins with."""
+        return configuration(self._given)
+
+    def newer(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return what has been renewed since it was last asked for; None for no change."""
+        material = self._certificates.current()
+        with self._lock:
+            if material is self._given:
+                return None
+            self._given = material
+        return configuration(material)
+
+
+def configuration(material: Material) -> grpc.ServerCertificateConfiguration:
+    """Return material as gRPC takes it."""
+    return grpc.ssl_server_certificate_configuration([(material.key, material.certificate)], material.ca)
 
 
 def channel_credentials(material: Material) -> grpc.ChannelCredentials:

@@ -15,7 +15,7 @@ from libs.rpc.access import Access
 from libs.rpc.actor import current_actor
 from libs.rpc.client import open_channel
 from libs.rpc.policy import Policy
-from libs.rpc.tls import Certificates
+from libs.rpc.tls import Certificates, Offer
 from tests.rpc.certified import HERE, ImpatientClock, Office, Remembered, bare_channel
 from tests.rpc.served_rpc import ASKED, STORE_SERVICE, SYNC_SERVICE, WATCHED, Behaviour, server_of
 
@@ -96,3 +96,17 @@ async def test_a_stream_outlives_the_renewal_of_its_client(renewal: Renewal) -> 
         go_on.set()
         seen += [answer.progress.sequence async for answer in stream]
     assert seen == [1, 2]
+
+
+def test_a_server_is_given_news_and_nothing_else(tmp_path: Path) -> None:
+    """gRPC frees what it has for whatever it is given, while others may still be shaking hands with it."""
+    office = Office(tmp_path / "office")
+    files = office.files("svc/sync", hosts=HERE)
+    offer = Offer(Certificates(files, ImpatientClock()))
+
+    unchanged = [offer.newer(), offer.newer()]
+    office.issue(files, "svc/sync", hosts=HERE)
+    renewed = [offer.newer(), offer.newer()]
+
+    assert unchanged == [None, None]
+    assert [one is None for one in renewed] == [False, True]

@@ -51,6 +51,7 @@ async def test_a_new_connection_is_healthy_until_half_of_its_life(client: Client
     [
         ("access_expires_at = now()", "REFRESH_DUE", "REFRESH"),
         ("next_attempt_at = now() + interval '1 minute'", "WAITING", "REFRESH"),
+        ("status = 'SUSPECT', reason = 'lost_response'", "WAITING", "REFRESH"),
         ("status = 'REAUTH_REQUIRED', reason = 'refused'", "NEEDS_CONSENT", "CONNECT_AGAIN"),
         ("status = 'SUSPECT', reason = 'unreadable'", "NEEDS_CONSENT", "CONNECT_AGAIN"),
         ("refresh_expires_at = now()", "NEEDS_CONSENT", "CONNECT_AGAIN"),

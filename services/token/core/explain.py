@@ -80,7 +80,8 @@ class Explainer:
 def verdict_on(connection: Connection) -> Verdict:
     """Return how a connection stands by the rules that refreshes follow."""
     if connection.status is Status.DISCONNECTED:
-        return broken(Decision.DISCONNECTED, f"The account is disconnected: {why(connection.reason)}.")
+        cause = why(connection.reason) if connection.reason else "somebody here asked for it"
+        return broken(Decision.DISCONNECTED, f"The account is disconnected: {cause}.")
     now = connection.access_expires_at - timedelta(seconds=connection.seconds_left)
     if lost := what_is_lost(connection, now):
         return broken(Decision.NEEDS_CONSENT, f"The account must give its consent again: {lost}.")
@@ -94,9 +95,13 @@ def verdict_on(connection: Connection) -> Verdict:
         )
         return Verdict(decision=Decision.REFRESH_DUE, action=NextAction.REFRESH, at=now, words=words)
     due = connection.access_expires_at - timedelta(seconds=connection.access_life / 2)
-    words = (
-        f"The access token works until {spoken(connection.access_expires_at)}; it is refreshed from {spoken(due)} on."
-    )
+    words = f"The access token works until {spoken(connection.access_expires_at)}"
+    if connection.status is Status.SUSPECT:
+        words = f"The refresh token is in doubt: {why(connection.reason)}. {words}; the refresh from {spoken(due)} on "
+        return Verdict(
+            decision=Decision.WAITING, action=NextAction.REFRESH, at=due, words=f"{words}shows what is left."
+        )
+    words = f"{words}; it is refreshed from {spoken(due)} on."
     return Verdict(decision=Decision.HEALTHY, action=NextAction.REFRESH, at=due, words=words + warning(connection))
 
 
