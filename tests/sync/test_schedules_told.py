@@ -48,7 +48,7 @@ async def test_a_tick_that_one_of_two_services_sleeps_over_is_one_run(suite: Liv
         await asyncio.sleep(1)
         awake.kill()
         set_time(time, NEXT_TICK)
-        await suite.until(FIRED.format(2))
+        await suite.until("SELECT count(*) >= 3 FROM reporting.sync_runs")
         sleeper.terminate()
     rows = await suite.pool.fetch("SELECT job, count(*) AS runs FROM reporting.sync_runs GROUP BY job ORDER BY job")
     assert [tuple(row) for row in rows] == [("refresh_tokens", 1), ("user", 2)]
