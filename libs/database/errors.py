@@ -54,6 +54,9 @@ def _is_unavailable(error: Exception) -> bool:
     if isinstance(error, OSError | TimeoutError):
         return True
     origin = _origin(error)
+    if isinstance(origin, asyncpg.InternalClientError):
+        # The driver lost track of a connection that broke under it.
+        return True
     if isinstance(origin, asyncpg.InterfaceError):
         return _says_closed(origin)
     state = getattr(origin, "sqlstate", None)

@@ -65,9 +65,10 @@ async def borrow(pool: Pool, *, patience: float = 2.0) -> AsyncIterator[Borrowed
         async with pool.acquire(timeout=patience) as connection:
             try:
                 yield connection
-            except TimeoutError:
+            except (TimeoutError, asyncpg.InternalClientError):
                 # A server that cut no statement at its own, shorter limit is out of reach: giving a connection back
-                # would wait as long again for it to hear of the cancellation.
+                # would wait as long again for it to hear of the cancellation. And of a connection that broke in the
+                # middle of something the driver may not know how it stands.
                 connection.terminate()
                 raise
 
@@ -103,5 +104,5 @@ async def _leave_as_it_is(_connection: object) -> None:
 async def _close(pool: Pool, patience: float) -> None:
     try:
         await asyncio.wait_for(pool.close(), patience)
-    except TimeoutError:
+    except (TimeoutError, asyncpg.InternalClientError):
         pool.terminate()

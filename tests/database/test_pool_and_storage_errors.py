@@ -65,6 +65,16 @@ async def test_a_connection_that_did_not_answer_in_time_is_not_used_again(databa
         assert await pool.fetchval(session) != before
 
 
+async def test_a_connection_that_the_driver_lost_track_of_is_not_used_again(database_dsn: str) -> None:
+    session = "SELECT pg_backend_pid()"
+    async with open_pool(database_dsn, application="test", limits=PoolLimits(min_size=1, max_size=1)) as pool:
+        before = await pool.fetchval(session)
+        with pytest.raises(StorageUnavailable):
+            async with borrow(pool):
+                raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+        assert await pool.fetchval(session) != before
+
+
 async def test_a_lock_not_given_in_time_is_unavailable_storage(database_dsn: str) -> None:
     limits = PoolLimits(lock_timeout=0.05)
     async with open_pool(database_dsn, application="test", limits=limits) as pool, borrow(pool) as holder:

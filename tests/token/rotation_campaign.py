@@ -120,12 +120,19 @@ class Replica:
         await self._draining
         await self.channel.close()
 
-    async def rotate_until_settling(self) -> None:
+    async def rotate_until(self, stage: vault_pb2.RotationStage.ValueType) -> None:
         call = vault_pb2_grpc.VaultServiceStub(self.channel).RotateKeys(vault_pb2.RotateKeysRequest())
         async for step in call:
-            if step.progress.stage == vault_pb2.ROTATION_STAGE_SETTLING:
+            if step.progress.stage == stage:
                 break
         call.cancel()
+
+    async def rotate_until_settling(self) -> None:
+        await self.rotate_until(vault_pb2.ROTATION_STAGE_SETTLING)
+
+    async def rotate_to_the_end(self) -> None:
+        """Settle too: what was sealed with the key before until everybody knew of the new one is sealed anew."""
+        await self.rotate_until(vault_pb2.ROTATION_STAGE_DONE)
 
 
 class Load:
@@ -187,6 +194,7 @@ async def rotate_under_fire(dsn: str, sandbox: SandboxProcess, journal: Path, si
                 await activation(pool, number)
                 await victim.rotate_until_settling()
             await load.move(None)
+            await victim.rotate_to_the_end()
         finally:
             driving.cancel()
             for replica in (steady, victim):

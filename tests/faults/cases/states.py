@@ -31,6 +31,7 @@ EDITS: Mapping[str, Any] = {
     "nonce": "",
     "iat": 4102444000,
     "exp": 4102444800,
+    "to": "https://elsewhere.example/callback",
 }
 EDITOR = "x"
 
