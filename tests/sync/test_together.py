@@ -55,6 +55,14 @@ async def test_calls_that_follow_one_another_leave_together(ferry: Ferry) -> Non
     assert ferry.carried == [[1], [2, 3]]
 
 
+async def test_a_full_batch_waits_for_no_more_company(ferry: Ferry) -> None:
+    patient: Together[int, int] = Together(ferry.carry, most=10, pace=Pace(60))
+    await patient.call(1)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(patient.call(number) for number in range(10)))
+    assert ferry.carried == [[1], list(range(10))]
+
+
 async def test_one_that_is_refused_leaves_its_neighbours_alone(ferry: Ferry) -> None:
     answers = await ferry.ask(1, -1, 2)
     assert (answers[0], answers[2]) == (2, 4)

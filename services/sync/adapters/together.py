@@ -36,7 +36,7 @@ class Waiting(Generic[Item, Result]):
 class Together(Generic[Item, Result]):
     """Carries items in batches, one batch at a time; carry returns an outcome or an exception for each, in their order.
 
-    Batches keep a pace: what comes alone waits for nobody.
+    Batches keep a pace: what comes alone waits for nobody, and neither does a batch that is full.
     A batch that fails for a reason nobody foresaw, or by a trigger's doing, is carried again item by item, so that none
     fails for its neighbours: what carries must leave nothing behind when it fails.
     """
@@ -64,7 +64,8 @@ class Together(Generic[Item, Result]):
 
     async def _run(self) -> None:
         while self._waiting:
-            await self._pace.turn()
+            if len(self._waiting) < self._most:
+                await self._pace.turn()
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             await self._settle(batch)
 
