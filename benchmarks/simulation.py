@@ -52,6 +52,7 @@ LIMIT = RateLimit(calls=10_000_000, interactive_share=0.0)
 LIMITS = PoolLimits(min_size=2, max_size=20, statement_timeout=15.0)
 TOKEN = AccessToken(Secret("simulated"), 1, USER_SCOPES | {PROFILE_SCOPE})
 ACCOUNT = Account(open_id="simulated", follower_count=1, following_count=2, likes_count=3, video_count=4)
+NO_VIDEOS = VideoPage(videos=(), cursor=None, has_more=False)
 NOW = datetime.now(UTC)
 
 ADD_STORES = """
@@ -122,8 +123,8 @@ class Simulated:
         return ACCOUNT if with_profile else Account()
 
     async def video_page(self, _token: Secret, _cursor: int | None) -> VideoPage:
-        """Return no videos: they are not asked for."""
-        raise NotImplementedError
+        """Return no videos."""
+        return NO_VIDEOS
 
 
 class Sample:

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
 
 from libs.rpc.identity import Context
 from libs.rpc.server import RpcService
+from libs.rpc.times import timestamp
 
 AUDIT_SERVICE = audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name
 USUAL = 50
@@ -62,25 +62,16 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 
 def message_of(call: RecordedCall) -> audit_pb2.AuditRecord:
     """Return a call as it goes over the wire."""
-    message = audit_pb2.AuditRecord(
+    return audit_pb2.AuditRecord(
         call_id=str(call.call),
-        begin_time=time_of(call.began),
+        begin_time=timestamp(call.began),
+        end_time=timestamp(call.ended),
         actor=call.actor,
         method=call.method,
         request_json=json.dumps(call.request),
         request_id=call.request_id,
         outcome=call.outcome,
     )
-    if call.ended:
-        message.end_time.CopyFrom(time_of(call.ended))
-    return message
-
-
-def time_of(moment: datetime) -> Timestamp:
-    """Return a moment as it goes over the wire."""
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
 
 
 def audit_service(calls: RecordedCalls) -> RpcService:

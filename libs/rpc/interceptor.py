@@ -176,7 +176,7 @@ def end_with(error: Exception, method: str) -> Ending:
     """Return the ending for what escaped a method; the unknown is logged and told to nobody else."""
     if isinstance(error, NotImplementedError):
         # What gRPC's generated servicers raise for a method that is declared and not carried out.
-        log.error("method not implemented", method=method)
+        log.error("method not implemented", method=method, exc_info=error)
         error = ServerMisconfig(NO_METHOD)
     if isinstance(error, TokhubError):
         return Ending(code=code_pb2.Code.Name(CODES[error.reason]), reason=error.reason.value, failure=error)

@@ -1,11 +1,11 @@
 """Between the messages of sync.proto and the domain's values."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.sync.v1 import account_pb2, sync_pb2
 
+from libs.rpc.times import timestamp
 from services.sync.core.show_schedule import Entry
 from services.sync.domain.jobs import Job
 from services.sync.domain.logs import SyncLog
@@ -36,15 +36,6 @@ OUTCOME_VALUES = {
     Outcome.FAILED: sync_pb2.OUTCOME_FAILED,
     Outcome.SKIPPED: sync_pb2.OUTCOME_SKIPPED,
 }
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """Return a point in time; nothing stays nothing."""
-    if moment is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
 
 
 def duration(span: timedelta | None) -> Duration | None:

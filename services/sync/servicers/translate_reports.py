@@ -4,8 +4,8 @@ from datetime import date
 
 from tokhub.sync.v1 import report_pb2
 
+from libs.rpc.times import timestamp
 from services.sync.domain.reports import Completeness, DailyTotals, StoreGrowth, TopVideo
-from services.sync.servicers.translate import timestamp
 
 
 def day_text(day: date | None) -> str:

@@ -7,12 +7,13 @@ from tokhub.token.v1 import token_pb2
 
 from libs.errors import InvalidField, TokhubError
 from libs.rpc.status import to_status
+from libs.rpc.times import timestamp
 from libs.rpc.unpack import validate
 from services.token.core.batch import Answer, Want
 from services.token.core.cache import MOST
 from services.token.core.tokens import ValidToken
 from services.token.domain.connection import Connection, Need
-from services.token.servicers.translate import PROVIDER_VALUES, reference_of, shop_message, timestamp
+from services.token.servicers.translate import PROVIDER_VALUES, reference_of, shop_message
 
 DEFAULT_MIN_TTL = timedelta(seconds=60)
 

@@ -6,6 +6,7 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.errors import InvalidField, ServerMisconfig
 from libs.rpc.identity import Context
+from libs.rpc.times import timestamp
 from services.token.core.authorization import Authorization, Redirect
 from services.token.core.connections import Filter
 from services.token.core.directory import Directory
@@ -30,7 +31,6 @@ from services.token.servicers.translate import (
     import_entry,
     owner_of,
     reference_of,
-    timestamp,
 )
 
 DEFAULT_TEAM = 1

@@ -2,10 +2,11 @@
 
 from tokhub.token.v1 import token_pb2
 
+from libs.rpc.times import timestamp
 from services.token.core.explain import Decision, Explanation, NextAction
 from services.token.core.forecast import Forecast, Span
 from services.token.domain.timeline import Event, Kind
-from services.token.servicers.translate import connection_message, timestamp
+from services.token.servicers.translate import connection_message
 
 DECISIONS = {
     Decision.HEALTHY: token_pb2.CONNECTION_DECISION_HEALTHY,
@@ -41,7 +42,7 @@ def explanation_message(explanation: Explanation) -> token_pb2.ExplainConnection
         connection=connection_message(explanation.connection),
         decision=DECISIONS[verdict.decision],
         next_action=ACTIONS[verdict.action],
-        next_action_time=timestamp(verdict.at) if verdict.at else None,
+        next_action_time=timestamp(verdict.at),
         explanation=verdict.words,
         timeline=[event_message(event) for event in explanation.events],
         next_page_token="" if explanation.following is None else str(explanation.following),

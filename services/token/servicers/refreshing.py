@@ -2,9 +2,10 @@
 
 from tokhub.token.v1 import token_pb2
 
+from libs.rpc.times import timestamp
 from services.token.domain.connection import DUE_WITHIN
 from services.token.domain.refresh_runs import Outcome, Scope, Tally, Told
-from services.token.servicers.translate import OWNER_KIND_VALUES, PROVIDER_VALUES, PROVIDERS, timestamp
+from services.token.servicers.translate import OWNER_KIND_VALUES, PROVIDER_VALUES, PROVIDERS
 
 OUTCOMES = {
     Outcome.REFRESHED: token_pb2.REFRESH_OUTCOME_REFRESHED,

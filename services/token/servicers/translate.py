@@ -1,12 +1,11 @@
 """Between the messages of token.proto and the core's values."""
 
-from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.token.v1 import token_pb2
 
+from libs.rpc.times import timestamp
 from libs.secret import Secret
 from services.token.core.disconnection import Revocation
 from services.token.core.importing import ImportEntry, Outcome
@@ -23,7 +22,6 @@ from services.token.domain.connection import (
 )
 from services.token.domain.shop import Shop
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PROVIDERS = {
     token_pb2.PROVIDER_LOGIN_KIT: Provider.LOGIN_KIT,
     token_pb2.PROVIDER_TIKTOK_SHOP: Provider.TIKTOK_SHOP,
@@ -116,7 +114,7 @@ def connection_message(connection: Connection) -> token_pb2.Connection:
         epoch=connection.version.epoch,
         generation=connection.version.generation,
         access_expire_time=timestamp(connection.access_expires_at),
-        refresh_expire_time=timestamp(connection.refresh_expires_at) if connection.refresh_expires_at else None,
+        refresh_expire_time=timestamp(connection.refresh_expires_at),
         connect_time=timestamp(connection.connected_at),
         update_time=timestamp(connection.updated_at),
         hours_left=round(connection.seconds_left / 3600, 2),
@@ -135,9 +133,3 @@ def shop_message(shop: Shop) -> token_pb2.Shop:
         seller_type=shop.seller_type,
         number=shop.number,
     )
-
-
-def timestamp(moment: datetime) -> Timestamp:
-    """Return a time's message."""
-    since = moment - EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)

@@ -6,11 +6,11 @@ from google.protobuf.duration_pb2 import Duration
 from tokhub.token.v1 import vault_pb2, vault_pb2_grpc
 
 from libs.rpc.identity import Context
+from libs.rpc.times import timestamp
 from services.token.core.journal import UnreadableRecord
 from services.token.core.key_ring import KeyRingPort, KeyStanding
 from services.token.core.rotation import KeyRotation, Rotation, Stage
 from services.token.core.verification import Unreadable, Verification, Verified
-from services.token.servicers.translate import timestamp
 
 STAGES = {
     Stage.REWRITING: vault_pb2.ROTATION_STAGE_REWRITING,

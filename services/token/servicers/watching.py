@@ -2,9 +2,10 @@
 
 from tokhub.token.v1 import token_pb2
 
+from libs.rpc.times import timestamp
 from services.token.core.watch_tokens import TOLD, Chosen, Happening, Position
 from services.token.domain.timeline import Kind
-from services.token.servicers.translate import OWNER_KIND_VALUES, PROVIDER_VALUES, PROVIDERS, timestamp
+from services.token.servicers.translate import OWNER_KIND_VALUES, PROVIDER_VALUES, PROVIDERS
 
 KINDS = {
     token_pb2.TOKEN_EVENT_KIND_CONNECTED: Kind.CONNECTED,
