@@ -35,6 +35,11 @@ from tests.token.rpc_client import Client, serving
 from tests.token.shop_client import Shops, serving_shops
 
 KEY = bytes(range(32))
+MINUTE = Need(min_ttl=60)
+
+
+def other_than(generation: int) -> Need:
+    return replace(MINUTE, spent_generation=generation)
 
 
 def store(code: str) -> ByOwner:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from services.token.adapters.restoring import PostgresReplay
 from services.token.core.ahead import RefreshAhead
 from services.token.core.journal import settle
 from services.token.core.rotation import Stage
-from tests.token.conftest import House, store
+from tests.token.conftest import MINUTE, House, store
 from tests.token.counting_provider import QuickClock
 from tests.token.event_sender import SHOP as SHOP_EVENTS
 from tests.token.event_sender import send, shop_event
@@ -30,7 +29,6 @@ from tests.token.test_explain_connection import refresh
 from tests.token.test_importing import entry, granted, run
 
 HERE = "ipv4:127.0.0.1"
-MINUTE = timedelta(seconds=60)
 
 
 @pytest.fixture
@@ -252,7 +250,7 @@ async def test_a_save_waits_for_its_row_and_is_never_lost(house: House, tmp_path
     await forbid(house.pool, "REFRESHED")
     async with open_journal(house, tmp_path, "replica-1") as house.journal:
         replica = house.replica()
-        valid = await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+        valid = await replica.tokens.get_valid(store("shop-1"), MINUTE)
         saved = await house.pool.fetchval("SELECT generation FROM connections")
         await permit(house.pool)
         await replica.refresher.drain()
@@ -268,7 +266,7 @@ async def test_a_process_that_died_waiting_for_its_row_is_made_up_for(house: Hou
     await forbid(house.pool, "REFRESHED")
     async with open_journal(house, tmp_path, "died") as house.journal:
         died = house.replica("died")
-        await died.tokens.get_valid(store("shop-1"), MINUTE, None)
+        await died.tokens.get_valid(store("shop-1"), MINUTE)
         for flight in list(died.refresher._flights.values()):
             flight.task.cancel()
             await asyncio.gather(flight.task, return_exceptions=True)

@@ -12,9 +12,8 @@ from services.token.adapters.outcomes import ASSUMED_ACCESS, LONGEST_ACCESS, acc
 from services.token.core.provider import AppRefused, NotSent, Outcome, Unavailable, Unknown, Unreadable
 from services.token.domain.connection import ById, Connection, Need, Status
 from services.token.domain.grant import Grant
-from tests.token.conftest import House, store
+from tests.token.conftest import MINUTE, House, store
 
-MINUTE = timedelta(seconds=60)
 LOST = (Status.SUSPECT, "lost_response")
 
 
@@ -39,7 +38,7 @@ async def test_a_refresh_token_without_an_access_token_is_kept(house: House) -> 
     house.provider.bend = without_access
 
     with pytest.raises(UpstreamBadResponse):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
     assert (await look(house, connection)).retry_in > 0
@@ -53,7 +52,7 @@ async def test_an_answer_without_an_access_token_leaves_the_old_one_in_use(house
     with pytest.raises(UpstreamBadResponse):
         await tokens.refresh(store("shop-1"), "request")
 
-    valid = await tokens.get_valid(store("shop-1"), MINUTE, None)
+    valid = await tokens.get_valid(store("shop-1"), MINUTE)
 
     assert valid.connection.version.generation == 2
     assert valid.access_token.reveal() == "act.account of shop-1.1"
@@ -76,7 +75,7 @@ async def test_a_new_refresh_token_that_cannot_be_read_is_named_at_once(house: H
     house.provider.bend = lambda grant: replace(grant, refresh_token=old, in_doubt=True)
     tokens = house.replica().tokens
 
-    assert (await tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+    assert (await tokens.get_valid(store("shop-1"), MINUTE)).fresh
 
     assert await status_of(house, connection) == LOST
     with pytest.raises(ReauthRequired) as caught:
@@ -99,7 +98,7 @@ async def test_an_outage_after_a_lost_answer_leaves_the_doubt(house: House, seco
     house.provider.fail_before = [Unknown("cut"), second]
 
     with pytest.raises(TokhubError):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert await status_of(house, connection) == LOST
 
@@ -110,7 +109,7 @@ async def test_a_lost_answer_does_not_shorten_the_wait_that_tiktok_asks_for(hous
     house.provider.fail_before = [Unknown("cut"), Unavailable("HTTP 429", retry_after=300, limited=True)]
 
     with pytest.raises(UpstreamUnavailable) as caught:
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert caught.value.retry_after == 300
     assert (await look(house, connection)).retry_in > 290
@@ -122,7 +121,7 @@ async def test_a_page_is_told_as_a_bad_response(house: House) -> None:
     house.provider.fail_before = [Unreadable("HTTP 200")]
 
     with pytest.raises(UpstreamBadResponse):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert await status_of(house, connection) == (Status.ACTIVE, "")
 
@@ -131,7 +130,7 @@ async def test_a_token_that_still_works_is_served_behind_a_page(house: House) ->
     await house.leave(await house.connect(), left=timedelta(seconds=30))
     house.provider.fail_before = [Unreadable("HTTP 200")]
 
-    assert not (await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+    assert not (await house.replica().tokens.get_valid(store("shop-1"), MINUTE)).fresh
 
 
 @pytest.mark.parametrize("seconds", [1, 7200, 604_800, LONGEST_ACCESS])

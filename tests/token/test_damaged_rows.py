@@ -1,13 +1,11 @@
 """Rows that were moved or damaged: a typed error, that store named and marked, every other store as before."""
 
-from datetime import timedelta
-
 import pytest
 
 from libs.errors import ServerMisconfig
 from services.token.core.vault import Vault
 from services.token.domain.connection import Status
-from tests.token.conftest import House, store
+from tests.token.conftest import MINUTE, House, store
 from tests.token.key_rings import keyholder, ring_of
 
 # What somebody with access to the database might do to shop-1, so that a token opens where it does not belong.
@@ -33,7 +31,7 @@ async def status_of(house: House, code: str) -> tuple[str, str]:
 async def ask_for_new_tokens(house: House, code: str) -> None:
     """Ask for the access token, then for a refresh, which opens the refresh token."""
     tokens = house.replica().tokens
-    await tokens.get_valid(store(code), timedelta(seconds=60), None)
+    await tokens.get_valid(store(code), MINUTE)
     await tokens.refresh(store(code), f"refresh of {code}")
 
 
@@ -98,6 +96,6 @@ async def test_a_row_is_not_blamed_for_a_key_that_only_this_replica_lacks(house:
     )
 
     with pytest.raises(ServerMisconfig, match="does not open"):
-        await house.replica().tokens.get_valid(store("shop-1"), timedelta(seconds=60), None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert await status_of(house, "shop-1") == (Status.ACTIVE, "")

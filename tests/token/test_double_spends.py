@@ -1,7 +1,6 @@
 """A refresh token that somebody else may have spent is noticed and told: counted, logged and in the timeline."""
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,12 +19,10 @@ from services.token.core.journal import Entry, settle
 from services.token.core.provider import Refused, Unknown
 from services.token.domain.connection import Connection
 from services.token.domain.timeline import REASONS, DoubleSpend
-from tests.token.conftest import House, store
+from tests.token.conftest import MINUTE, House, store
 from tests.token.counting_provider import QuickClock
 from tests.token.rpc_client import Client
 from tests.token.test_explain_connection import explain, refresh
-
-MINUTE = timedelta(seconds=60)
 
 
 async def told(house: House) -> list[str]:
@@ -36,7 +33,7 @@ async def told(house: House) -> list[str]:
 async def ask(house: House, replica: str = "replica-1") -> None:
     """Need a token now, whatever was put off."""
     await house.pool.execute("UPDATE connections SET next_attempt_at = NULL")
-    await house.replica(replica).tokens.get_valid(store("shop-1"), MINUTE, None)
+    await house.replica(replica).tokens.get_valid(store("shop-1"), MINUTE)
 
 
 async def expired(house: House) -> Connection:
@@ -112,7 +109,7 @@ async def test_a_token_presented_after_its_successor_came_is_told(
 
     monkeypatch.setattr(slow.connections, "claim", claim_then_fall_behind)
 
-    await slow.tokens.get_valid(store("shop-1"), MINUTE, None)
+    await slow.tokens.get_valid(store("shop-1"), MINUTE)
 
     assert await told(house) == ["superseded_presented"]
 

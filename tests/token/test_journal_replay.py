@@ -21,11 +21,9 @@ from services.token.core.journal import Entry, replay, settle
 from services.token.core.provider_events import ProviderEvents
 from services.token.domain.connection import ById, Connection, Provider, Status
 from tests.fixtures_sandbox import SandboxProcess
-from tests.token.conftest import House, store
+from tests.token.conftest import MINUTE, House, other_than, store
 from tests.token.counting_provider import QuickClock
 from tests.token.event_sender import login_header, removed
-
-MINUTE = timedelta(seconds=60)
 
 
 def open_journal(house: House, directory: Path, name: str) -> FileJournal:
@@ -73,7 +71,7 @@ async def test_a_database_restored_from_yesterday_gets_todays_tokens_back(house:
 
     assert (await found(house, connection)).version.generation == 4
     assert house.provider.is_alive(await house.stored_refresh_token(connection.id))
-    assert (await tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+    assert (await tokens.get_valid(store("shop-1"), MINUTE)).fresh
 
 
 async def test_a_restored_connection_still_says_that_it_may_do_less(house: House, journal: FileJournal) -> None:
@@ -105,7 +103,7 @@ async def test_what_a_machine_with_a_wrong_clock_kept_ends_when_it_ends(
 
     assert await replay(await journal.entries(), rows(house)) == 1
     restored = await found(house, connection)
-    assert abs(restored.access_expires_at - saved.access_expires_at) < MINUTE
+    assert abs(restored.access_expires_at - saved.access_expires_at) < timedelta(minutes=1)
 
 
 async def test_replaying_again_changes_nothing(house: House, journal: FileJournal) -> None:
@@ -189,10 +187,10 @@ async def test_callers_are_answered_while_the_database_refuses_the_save(
 
     monkeypatch.setattr(replica.connections, "save", save_later)
 
-    valid = await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+    valid = await replica.tokens.get_valid(store("shop-1"), MINUTE)
     assert (valid.fresh, (await found(house, connection)).version.generation) == (True, 1)
 
-    again = await replica.tokens.get_valid(store("shop-1"), MINUTE, 1)
+    again = await replica.tokens.get_valid(store("shop-1"), other_than(1))
     assert again.access_token == valid.access_token
 
     allowed.set()
@@ -221,7 +219,7 @@ async def test_an_answer_that_died_with_its_process_is_named_and_tried_once(hous
 
     assert await rows(house).resolve_intents(["dead"]) == 1
     with pytest.raises(ReauthRequired) as caught:
-        await house.replica("heir").tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica("heir").tokens.get_valid(store("shop-1"), MINUTE)
 
     assert caught.value.metadata["why"] == "lost_response"
     assert len(house.provider.dead_presented) == 1
@@ -233,7 +231,7 @@ async def test_the_token_of_a_call_that_was_never_sent_still_works(house: House)
     assert await house.replica("dead").connections.claim(connection.id, house.need, lease=45)
     await rows(house).resolve_intents(["dead"])
 
-    assert (await house.replica("heir").tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+    assert (await house.replica("heir").tokens.get_valid(store("shop-1"), MINUTE)).fresh
 
 
 async def test_another_processs_open_call_is_left_alone_while_the_token_lasts(house: House) -> None:
@@ -251,11 +249,11 @@ async def test_a_refused_token_that_another_process_presented_waits_for_its_answ
     assert await house.replica("paused").connections.claim(connection.id, house.need, lease=0)
     await house.provider.refresh(await house.stored_refresh_token(connection.id))
     with pytest.raises(Exception, match="its answer is waited for"):
-        await house.replica("other").tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica("other").tokens.get_valid(store("shop-1"), MINUTE)
     assert (await found(house, connection)).reason == "holder_missing"
     await house.pool.execute("UPDATE connections SET next_attempt_at = NULL")
 
     with pytest.raises(ReauthRequired):
-        await house.replica("other").tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica("other").tokens.get_valid(store("shop-1"), MINUTE)
 
     assert len(house.provider.dead_presented) == 1

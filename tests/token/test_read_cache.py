@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
@@ -15,10 +14,8 @@ from services.token.core import cache as read_cache
 from services.token.core.cache import TRUSTED, ReadCache
 from services.token.core.connections import Held
 from services.token.domain.connection import ById, Reference
-from tests.token.conftest import House, Replica, store
+from tests.token.conftest import MINUTE, House, Replica, other_than, store
 from tests.token.counting_provider import QuickClock
-
-MINUTE = timedelta(seconds=60)
 
 
 class Silence:
@@ -62,7 +59,7 @@ async def reads(replica: Replica, times: int) -> int:
 
     with patch.object(replica.connections, "find", counting):
         for _ in range(times):
-            await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+            await replica.tokens.get_valid(store("shop-1"), MINUTE)
     return count
 
 
@@ -75,25 +72,25 @@ async def test_a_token_read_once_is_served_without_the_database(house: House, li
 
 async def test_a_refresh_elsewhere_is_seen(house: House, listening: Replica) -> None:
     await house.connect()
-    await listening.tokens.get_valid(store("shop-1"), MINUTE, None)
+    await listening.tokens.get_valid(store("shop-1"), MINUTE)
     elsewhere = await house.replica("elsewhere").tokens.refresh(store("shop-1"), "r1")
     await asyncio.sleep(0.2)
 
-    valid = await listening.tokens.get_valid(store("shop-1"), MINUTE, None)
+    valid = await listening.tokens.get_valid(store("shop-1"), MINUTE)
 
     assert valid.connection.version == elsewhere.version
 
 
 async def test_a_connection_lost_elsewhere_is_not_served(house: House, listening: Replica) -> None:
     connection = await house.connect()
-    await listening.tokens.get_valid(store("shop-1"), MINUTE, None)
+    await listening.tokens.get_valid(store("shop-1"), MINUTE)
     await house.provider.refresh(await house.stored_refresh_token(connection.id))
     with pytest.raises(ReauthRequired):
-        await house.replica("elsewhere").tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
+        await house.replica("elsewhere").tokens.get_valid(store("shop-1"), other_than(connection.version.generation))
     await asyncio.sleep(0.2)
 
     with pytest.raises(ReauthRequired):
-        await listening.tokens.get_valid(store("shop-1"), MINUTE, None)
+        await listening.tokens.get_valid(store("shop-1"), MINUTE)
 
 
 async def held(house: House, code: str = "shop-1") -> Held:

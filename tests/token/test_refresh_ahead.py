@@ -11,10 +11,9 @@ from services.token.core.ahead import RefreshAhead
 from services.token.core.breaker import FAILURES, FIRST_REST, TRIAL, Breaker
 from services.token.core.provider import NotSent, Refused, Unavailable
 from services.token.domain.connection import Provider
-from tests.token.conftest import House, store
+from tests.token.conftest import MINUTE, House, store
 from tests.token.counting_provider import QuickClock
 
-MINUTE = timedelta(seconds=60)
 BUSY = Unavailable("HTTP 503", retry_after=1, limited=False)
 
 
@@ -86,7 +85,7 @@ async def test_an_outage_leaves_rows_alone_and_is_one_event(house: House) -> Non
 
     for number in range(FAILURES + 10):
         with pytest.raises(UpstreamUnavailable):
-            await tokens.get_valid(store(f"shop-{number}"), MINUTE, None)
+            await tokens.get_valid(store(f"shop-{number}"), MINUTE)
 
     assert len(house.provider.presented) == FAILURES
     assert await house.pool.fetchval("SELECT count(*) FROM connections WHERE failures > 0") == FAILURES
@@ -152,7 +151,7 @@ async def test_a_refusal_is_an_answer(house: House) -> None:
     tokens = house.replica().tokens
     for number in range(FAILURES):
         with pytest.raises((UpstreamUnavailable, ReauthRequired)):
-            await tokens.get_valid(store(f"shop-{number}"), MINUTE, None)
+            await tokens.get_valid(store(f"shop-{number}"), MINUTE)
 
     house.breaker.failed(Provider.LOGIN_KIT)
     house.breaker.check(Provider.LOGIN_KIT)

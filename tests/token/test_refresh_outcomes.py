@@ -16,9 +16,8 @@ from libs.errors import (
 from services.token.core.exchange import FIRST_PAUSE, LONGEST_PAUSE, pause_after
 from services.token.core.provider import AppRefused, NotSent, Outcome, Refused, Unavailable, Unknown
 from services.token.domain.connection import ById, Connection, Status
-from tests.token.conftest import House, Replica, store
+from tests.token.conftest import MINUTE, House, Replica, other_than, store
 
-MINUTE = timedelta(seconds=60)
 BUSY = Unavailable("HTTP 503", retry_after=1, limited=False)
 TOO_MANY = Unavailable("HTTP 429", retry_after=7, limited=True)
 
@@ -46,7 +45,7 @@ async def test_an_outage_says_nothing_about_the_connection(
     house.provider.fail_before = [outcome]
 
     with pytest.raises(error):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert await status_of(house, connection) == (Status.ACTIVE, "")
 
@@ -57,7 +56,7 @@ async def test_a_token_that_still_works_is_served_through_an_outage(house: House
     await house.leave(connection, left=timedelta(seconds=30))
     house.provider.fail_before = [outcome]
 
-    valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+    valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert (valid.fresh, bool(valid.access_token)) == (False, True)
 
@@ -67,7 +66,7 @@ async def test_a_rejected_token_is_not_served_through_an_outage(house: House) ->
     house.provider.fail_before = [BUSY]
 
     with pytest.raises(UpstreamUnavailable):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
+        await house.replica().tokens.get_valid(store("shop-1"), other_than(connection.version.generation))
 
 
 async def test_the_pause_after_a_failure_spares_tiktok(house: House) -> None:
@@ -77,7 +76,7 @@ async def test_the_pause_after_a_failure_spares_tiktok(house: House) -> None:
 
     for _ in range(3):
         with pytest.raises(UpstreamUnavailable):
-            await tokens.get_valid(store("shop-1"), MINUTE, None)
+            await tokens.get_valid(store("shop-1"), MINUTE)
 
     assert len(house.provider.presented) == 1
 
@@ -87,7 +86,7 @@ async def test_a_lost_answer_is_asked_for_once_more(house: House) -> None:
     await house.expire(connection)
     house.provider.fail_before = [Unknown("cut")]
 
-    valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+    valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert (len(house.provider.presented), valid.fresh) == (2, True)
 
@@ -98,7 +97,7 @@ async def test_two_lost_answers_make_a_connection_suspect(house: House) -> None:
     house.provider.fail_before = [Unknown("cut"), Unknown("cut")]
 
     with pytest.raises(UpstreamUnavailable):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert await status_of(house, connection) == (Status.SUSPECT, "lost_response")
 
@@ -109,10 +108,10 @@ async def test_a_suspect_connection_recovers_when_its_token_still_works(house: H
     house.provider.fail_before = [Unknown("cut"), Unknown("cut")]
     tokens = house.replica().tokens
     with pytest.raises(UpstreamUnavailable):
-        await tokens.get_valid(store("shop-1"), MINUTE, None)
+        await tokens.get_valid(store("shop-1"), MINUTE)
     await house.pool.execute("UPDATE connections SET next_attempt_at = NULL")
 
-    assert (await tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+    assert (await tokens.get_valid(store("shop-1"), MINUTE)).fresh
     assert await status_of(house, connection) == (Status.ACTIVE, "")
 
 
@@ -123,7 +122,7 @@ async def test_a_token_in_doubt_is_presented_once_a_turn(house: House) -> None:
     presented = []
     for _ in range(3):
         with pytest.raises(UpstreamUnavailable):
-            await tokens.get_valid(store("shop-1"), MINUTE, None)
+            await tokens.get_valid(store("shop-1"), MINUTE)
         presented.append(len(house.provider.presented))
         await house.pool.execute("UPDATE connections SET next_attempt_at = NULL")
 
@@ -140,7 +139,7 @@ async def lose_an_answer_and_the_database(house: House, replica: Replica, monkey
     give_back = replica.connections.give_back
     monkeypatch.setattr(replica.connections, "give_back", fail)
     with pytest.raises(UpstreamUnavailable):
-        await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+        await replica.tokens.get_valid(store("shop-1"), MINUTE)
     monkeypatch.setattr(replica.connections, "give_back", give_back)
     await house.pool.execute("UPDATE connections SET lease_until = NULL")
 
@@ -152,7 +151,7 @@ async def test_a_doubt_that_could_not_be_written_down_is_one(house: House, monke
     house.provider.fail_before = [Unknown("cut"), Unknown("cut")]
 
     with pytest.raises(UpstreamUnavailable):
-        await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+        await replica.tokens.get_valid(store("shop-1"), MINUTE)
 
     assert len(house.provider.presented) == 3
 
@@ -167,7 +166,7 @@ async def test_a_refusal_after_a_doubt_nobody_wrote_down_is_a_loss(
     house.provider.fail_before = [Refused("invalid_grant")]
 
     with pytest.raises(ReauthRequired):
-        await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+        await replica.tokens.get_valid(store("shop-1"), MINUTE)
 
     assert await status_of(house, connection) == (Status.REAUTH_REQUIRED, "lost_response")
 
@@ -178,7 +177,7 @@ async def test_a_rotation_whose_answer_was_lost_is_named_so(house: House) -> Non
     house.provider.fail_after = [Unknown("cut")]
 
     with pytest.raises(ReauthRequired) as caught:
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert caught.value.metadata["why"] == "lost_response"
     assert await status_of(house, connection) == (Status.REAUTH_REQUIRED, "lost_response")
@@ -192,9 +191,9 @@ async def test_a_lost_answer_leaves_the_old_access_token_to_its_end(house: House
     with pytest.raises(ReauthRequired):
         await tokens.refresh(store("shop-1"), "request")
 
-    assert not (await tokens.get_valid(store("shop-1"), MINUTE, None)).fresh
+    assert not (await tokens.get_valid(store("shop-1"), MINUTE)).fresh
     with pytest.raises(ReauthRequired):
-        await tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
+        await tokens.get_valid(store("shop-1"), other_than(connection.version.generation))
 
 
 async def test_a_refused_token_asks_for_a_new_consent_and_is_not_tried_again(house: House) -> None:
@@ -205,7 +204,7 @@ async def test_a_refused_token_asks_for_a_new_consent_and_is_not_tried_again(hou
 
     for _ in range(2):
         with pytest.raises(ReauthRequired):
-            await tokens.get_valid(store("shop-1"), MINUTE, None)
+            await tokens.get_valid(store("shop-1"), MINUTE)
 
     assert await status_of(house, connection) == (Status.REAUTH_REQUIRED, "refused")
     assert len(house.provider.presented) == 1
@@ -222,12 +221,12 @@ async def test_a_refusal_that_comes_after_somebody_elses_success_is_ignored(
     async def claim_then_fall_behind(*arguments: Any, **named: Any) -> object:
         lease = await claim(*arguments, **named)
         await house.pool.execute("UPDATE connections SET lease_until = NULL")
-        await house.replica("quick").tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica("quick").tokens.get_valid(store("shop-1"), MINUTE)
         return lease
 
     monkeypatch.setattr(lagging.connections, "claim", claim_then_fall_behind)
 
-    valid = await lagging.tokens.get_valid(store("shop-1"), MINUTE, None)
+    valid = await lagging.tokens.get_valid(store("shop-1"), MINUTE)
 
     assert valid.fresh
     assert await status_of(house, connection) == (Status.ACTIVE, "")
@@ -242,7 +241,7 @@ async def test_a_token_moved_from_another_row_does_not_open(house: House) -> Non
     )
 
     with pytest.raises(ServerMisconfig):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
 
 @pytest.mark.parametrize("change", ["epoch = epoch + 1", "generation = generation + 1", "access_token = refresh_token"])
@@ -251,7 +250,7 @@ async def test_a_token_does_not_open_in_another_epoch_generation_or_field(house:
     await house.pool.execute(f"UPDATE connections SET {change}")
 
     with pytest.raises(ServerMisconfig):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
 
 async def test_a_refresh_token_that_does_not_open_is_never_sent(house: House) -> None:
@@ -260,7 +259,7 @@ async def test_a_refresh_token_that_does_not_open_is_never_sent(house: House) ->
     await house.pool.execute("UPDATE connections SET refresh_token = access_token")
 
     with pytest.raises(ServerMisconfig):
-        await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert house.provider.presented == []
     assert await status_of(house, connection) == (Status.SUSPECT, "unreadable")

@@ -26,8 +26,8 @@ from services.token.adapters.timeline import CHANNEL
 from services.token.core.connections import Held
 from services.token.domain.connection import ById, Connection
 from tests.fixtures_sandbox import SandboxProcess
-from tests.token.conftest import House, Replica, store
-from tests.token.test_read_cache import MINUTE, reads
+from tests.token.conftest import MINUTE, House, Replica, store
+from tests.token.test_read_cache import reads
 from tests.token.test_token_processes import ask, connect, owner
 from tests.token.token_process import environment, launch, running
 
@@ -76,7 +76,7 @@ class Sharing:
         self._registry = registry
 
     async def ask(self) -> Connection:
-        return (await self.replica.tokens.get_valid(store("shop-1"), MINUTE, None)).connection
+        return (await self.replica.tokens.get_valid(store("shop-1"), MINUTE)).connection
 
     def questions(self, outcome: str) -> float:
         return self._registry.get_sample_value("tokhub_token_shared_reads_total", {"outcome": outcome}) or 0.0
@@ -169,7 +169,7 @@ async def test_redis_holds_the_ciphertext_of_the_row_no_longer_than_the_token_li
 ) -> None:
     connection = await house.connect(life=1000)
     await settled(*pair)
-    token = await pair[0].replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+    token = await pair[0].replica.tokens.get_valid(store("shop-1"), MINUTE)
 
     [entry] = redis.entries
     access = await house.pool.fetchval("SELECT access_token FROM connections WHERE id = $1", connection.id)

@@ -15,15 +15,13 @@ from services.token.core.connections import Held, Setback
 from services.token.core.exchange import CALL_TAKES, SECOND_TRY_AFTER, refreshed
 from services.token.core.refresh import LEASE
 from services.token.domain.connection import Connection, Need, Reference, Status
-from tests.token.conftest import House, store
-
-MINUTE = timedelta(seconds=60)
+from tests.token.conftest import MINUTE, House, other_than, store
 
 
 async def test_a_valid_token_costs_no_refresh(house: House) -> None:
     await house.connect()
 
-    valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE, None)
+    valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     assert (valid.fresh, house.provider.refreshes) == (True, 0)
 
@@ -32,7 +30,7 @@ async def test_callers_of_one_process_share_one_refresh(house: House) -> None:
     await house.expire(await house.connect())
     tokens = house.replica().tokens
 
-    answers = await asyncio.gather(*(tokens.get_valid(store("shop-1"), MINUTE, None) for _ in range(50)))
+    answers = await asyncio.gather(*(tokens.get_valid(store("shop-1"), MINUTE) for _ in range(50)))
 
     assert house.provider.refreshes == 1
     assert len({answer.access_token for answer in answers}) == 1
@@ -43,7 +41,7 @@ async def test_replicas_share_one_refresh_through_the_lease(house: House) -> Non
     replicas = [house.replica(f"replica-{n}") for n in range(3)]
 
     answers = await asyncio.gather(
-        *(one.tokens.get_valid(store("shop-1"), MINUTE, None) for one in replicas for _ in range(10))
+        *(one.tokens.get_valid(store("shop-1"), MINUTE) for one in replicas for _ in range(10))
     )
 
     assert (house.provider.refreshes, house.provider.dead_presented) == (1, [])
@@ -79,11 +77,11 @@ async def test_a_holder_paused_past_its_lease_still_saves_its_rotation(house: Ho
     connection = await house.connect()
     await house.expire(connection)
     house.provider.gate.clear()
-    paused = asyncio.create_task(house.replica("paused").tokens.get_valid(store("shop-1"), MINUTE, None))
+    paused = asyncio.create_task(house.replica("paused").tokens.get_valid(store("shop-1"), MINUTE))
     await house.provider.arrived.wait()
     await house.pool.execute("UPDATE connections SET lease_until = clock_timestamp() - interval '1 s'")
     with pytest.raises(UpstreamUnavailable):
-        await house.replica("thief").tokens.get_valid(store("shop-1"), MINUTE, None)
+        await house.replica("thief").tokens.get_valid(store("shop-1"), MINUTE)
 
     house.provider.gate.set()
     valid = await paused
@@ -97,7 +95,7 @@ async def test_a_caller_that_leaves_does_not_stop_the_refresh(house: House) -> N
     await house.expire(connection)
     house.provider.gate.clear()
     replica = house.replica()
-    caller = asyncio.create_task(replica.tokens.get_valid(store("shop-1"), MINUTE, None))
+    caller = asyncio.create_task(replica.tokens.get_valid(store("shop-1"), MINUTE))
     await house.provider.arrived.wait()
     caller.cancel()
     house.provider.gate.set()
@@ -110,7 +108,7 @@ async def test_a_new_connect_beats_a_refresh_on_its_way(house: House) -> None:
     connection = await house.connect(account="same account")
     await house.expire(connection)
     house.provider.gate.clear()
-    late = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE, None))
+    late = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE))
     await house.provider.arrived.wait()
     newer = await house.connect(account="same account")
     token_of_newer = await house.stored_refresh_token(connection.id)
@@ -127,7 +125,7 @@ async def test_new_tokens_wait_out_a_database_that_refuses_writes(house: House, 
     connection = await house.connect()
     await house.expire(connection)
     house.provider.gate.clear()
-    caller = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE, None))
+    caller = asyncio.create_task(house.replica().tokens.get_valid(store("shop-1"), MINUTE))
     await house.provider.arrived.wait()
     await house.pool.execute(f"""
         CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
@@ -176,7 +174,7 @@ async def test_callers_who_met_a_401_cause_one_refresh(house: House) -> None:
     rejected = connection.version.generation
     tokens = house.replica().tokens
 
-    answers = await asyncio.gather(*(tokens.get_valid(store("shop-1"), MINUTE, rejected) for _ in range(16)))
+    answers = await asyncio.gather(*(tokens.get_valid(store("shop-1"), other_than(rejected)) for _ in range(16)))
 
     assert house.provider.refreshes == 1
     assert {rejected + 1} == {answer.connection.version.generation for answer in answers}
@@ -185,9 +183,9 @@ async def test_callers_who_met_a_401_cause_one_refresh(house: House) -> None:
 async def test_a_late_401_of_an_old_generation_refreshes_nothing(house: House) -> None:
     connection = await house.connect()
     tokens = house.replica().tokens
-    await tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
+    await tokens.get_valid(store("shop-1"), other_than(connection.version.generation))
 
-    await tokens.get_valid(store("shop-1"), MINUTE, connection.version.generation)
+    await tokens.get_valid(store("shop-1"), other_than(connection.version.generation))
 
     assert house.provider.refreshes == 1
 
@@ -197,9 +195,9 @@ async def test_a_token_that_never_lives_long_is_not_refreshed_in_a_loop(house: H
     house.provider.life = 30
     tokens = house.replica().tokens
 
-    answer = await tokens.get_valid(store("shop-1"), MINUTE, None)
+    answer = await tokens.get_valid(store("shop-1"), MINUTE)
     with pytest.raises(UpstreamUnavailable):
-        await tokens.get_valid(store("shop-1"), MINUTE, answer.connection.version.generation)
+        await tokens.get_valid(store("shop-1"), other_than(answer.connection.version.generation))
 
     assert (house.provider.refreshes, answer.fresh) == (1, True)
 
@@ -207,7 +205,7 @@ async def test_a_token_that_never_lives_long_is_not_refreshed_in_a_loop(house: H
 async def test_more_life_than_a_token_has_is_not_asked_for(house: House) -> None:
     await house.connect(life=1800)
 
-    await house.replica().tokens.get_valid(store("shop-1"), timedelta(hours=1), None)
+    await house.replica().tokens.get_valid(store("shop-1"), Need(min_ttl=3600))
 
     assert house.provider.refreshes == 0
 

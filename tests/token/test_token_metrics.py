@@ -24,12 +24,11 @@ from services.token.core.provider import AppRefused, Irrevocable, NotSent, Outco
 from services.token.core.refresh import LEASE
 from services.token.domain.connection import Provider, Status, Why
 from tests.fixtures_sandbox import SandboxProcess
-from tests.token.conftest import House, Replica, store
+from tests.token.conftest import MINUTE, House, Replica, store
 from tests.token.counting_provider import CountingProvider, QuickClock
 from tests.token.rpc_client import Client, reference
 from tests.token.token_process import environment, running
 
-MINUTE = timedelta(seconds=60)
 FRESH_FROM = "tokhub_token_reads_total"
 
 
@@ -118,7 +117,7 @@ async def test_a_read_from_memory_is_told_from_a_read_from_the_database(
     tokens = MeteredTokens(replica.tokens, registry)
 
     for _ in range(3):
-        await tokens.get_valid(store("shop-1"), MINUTE, None)
+        await tokens.get_valid(store("shop-1"), MINUTE)
 
     cached, read = ({"freshness": "fresh", "source": source} for source in ("cache", "database"))
     assert registry.get_sample_value(FRESH_FROM, cached) == 2
@@ -129,7 +128,7 @@ async def test_a_token_kept_through_an_outage_counts_as_stale(house: House, regi
     await house.leave(await house.connect(), left=timedelta(seconds=30))
     house.provider.fail_before = [NotSent("no")]
 
-    await MeteredTokens(house.replica().tokens, registry).get_valid(store("shop-1"), MINUTE, None)
+    await MeteredTokens(house.replica().tokens, registry).get_valid(store("shop-1"), MINUTE)
 
     assert registry.get_sample_value(FRESH_FROM, {"freshness": "stale_but_valid", "source": "database"}) == 1
 
@@ -161,7 +160,7 @@ async def test_tokens_that_wait_for_the_database_show(
             return await saves(*arguments)
 
         monkeypatch.setattr(replica.connections, "save", save_later)
-        await replica.tokens.get_valid(store("shop-1"), MINUTE, None)
+        await replica.tokens.get_valid(store("shop-1"), MINUTE)
         waiting = registry.get_sample_value("tokhub_token_unsaved")
         allowed.set()
         await replica.refresher.drain()

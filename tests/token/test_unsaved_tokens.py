@@ -11,9 +11,9 @@ from libs.clock import SystemClock
 from libs.errors import StorageUnavailable
 from services.token.adapters.journal.file import JournalFile
 from tests.fixtures_sandbox import SandboxProcess
-from tests.token.conftest import House, store
+from tests.token.conftest import MINUTE, House, store
 from tests.token.test_journal_files import raise_full
-from tests.token.test_journal_replay import MINUTE, open_journal
+from tests.token.test_journal_replay import open_journal
 from tests.token.test_stopped_process import connect_expired, until_presented
 from tests.token.test_token_processes import ask, run_sql
 from tests.token.token_process import FREE_DISK, FULL_DISK, TokenProcess, environment, running
@@ -109,7 +109,7 @@ async def test_callers_are_answered_once_a_full_journal_takes_the_tokens(
         monkeypatch.setattr(replica.connections, "save", refuse)
         with monkeypatch.context() as full:
             full.setattr(JournalFile, "append", raise_full)
-            asking = asyncio.create_task(replica.tokens.get_valid(store("shop-1"), MINUTE, None))
+            asking = asyncio.create_task(replica.tokens.get_valid(store("shop-1"), MINUTE))
             await asyncio.wait({asking}, timeout=0.5)
             assert (asking.done(), replica.refresher.only_here) == (False, [connection.id])
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -23,7 +22,7 @@ from services.token.core.batch import BatchTokens
 from services.token.core.refresh_all import RefreshAll
 from services.token.core.watch_tokens import TokenWatch
 from services.token.servicers.token import TokenServicer
-from tests.token.conftest import House, store
+from tests.token.conftest import MINUTE, House, store
 
 ADD = (
     "INSERT INTO connection_events (connection_id, kind, epoch, generation) VALUES ($1, 'REFRESHED', 1, $2) "
@@ -102,7 +101,7 @@ async def test_a_stream_tells_of_a_life_from_connect_to_reconnect(house: House, 
     watcher, _ = await served.from_here()
     connection = await house.connect()
     await house.expire(connection)
-    await house.replica().tokens.get_valid(store("shop-1"), timedelta(seconds=60), None)
+    await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
 
     events = [await watcher.event() for _ in range(2)]
 

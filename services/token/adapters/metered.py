@@ -1,6 +1,5 @@
 """Ports of the core with a meter around them: how refreshes end, what reads are answered with, what is in flight."""
 
-from datetime import timedelta
 from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -134,9 +133,9 @@ class MeteredTokens:
             for source in Source
         }
 
-    async def get_valid(self, reference: Reference, min_ttl: timedelta, rejected: int | None) -> ValidToken:
+    async def get_valid(self, reference: Reference, need: Need) -> ValidToken:
         """Return an access token that works."""
-        return self._counted(await self._tokens.get_valid(reference, min_ttl, rejected))
+        return self._counted(await self._tokens.get_valid(reference, need))
 
     async def meet(self, held: Held, need: Need) -> ValidToken:
         """Return an access token of a connection that was read just now."""

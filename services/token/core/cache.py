@@ -67,14 +67,17 @@ class Seen:
 
 
 class ReadCache:
-    """Bounded; forgets what was asked for longest ago."""
+    """Bounded; forgets what was asked for longest ago.
+
+    Its keys are the integers of UUIDs: to hash and compare those takes no Python.
+    """
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._channel: Channel | None = None
-        self._seen: OrderedDict[UUID, Seen] = OrderedDict()
-        self._owners: dict[ByOwner, UUID] = {}
-        self._changed: OrderedDict[UUID, float] = OrderedDict()
+        self._seen: OrderedDict[int, Seen] = OrderedDict()
+        self._owners: dict[ByOwner, int] = {}
+        self._changed: OrderedDict[int, float] = OrderedDict()
         self._forgotten = -math.inf
 
     def listen_to(self, channel: Channel) -> None:
@@ -83,8 +86,8 @@ class ReadCache:
 
     def get(self, reference: Reference) -> tuple[Held, float] | None:
         """Return a connection and how many seconds ago it was read, if that can be trusted."""
-        connection_id = self._owners.get(reference) if isinstance(reference, ByOwner) else reference.id
-        seen = self._seen.get(connection_id) if connection_id else None
+        key = self._owners.get(reference) if isinstance(reference, ByOwner) else reference.id.int
+        seen = self._seen.get(key) if key else None
         if seen is None or self._channel is None:
             return None
         now = self._clock.monotonic()
@@ -98,25 +101,25 @@ class ReadCache:
 
     def put(self, held: Held, begun: float) -> None:
         """Keep what was read, unless the connection may have changed since the read began."""
-        connection = held.connection
-        seen = self._seen.get(connection.id)
+        connection, key = held.connection, held.connection.id.int
+        seen = self._seen.get(key)
         later = seen.at if seen else -math.inf
-        if begun <= max(self._forgotten, self._changed.get(connection.id, -math.inf)) or begun < later:
+        if begun <= max(self._forgotten, self._changed.get(key, -math.inf)) or begun < later:
             return
-        self._seen[connection.id] = Seen(held, begun)
-        self._seen.move_to_end(connection.id)
-        self._owners[ByOwner(provider=connection.provider, owner=connection.owner)] = connection.id
+        self._seen[key] = Seen(held, begun)
+        self._seen.move_to_end(key)
+        self._owners[ByOwner(provider=connection.provider, owner=connection.owner)] = key
         if len(self._seen) > MOST:
             self._drop(next(iter(self._seen)))
 
     def changed(self, connection_id: str) -> None:
         """Drop a connection that somebody has changed."""
-        identity = UUID(connection_id)
-        self._changed[identity] = self._clock.monotonic()
-        self._changed.move_to_end(identity)
+        key = UUID(connection_id).int
+        self._changed[key] = self._clock.monotonic()
+        self._changed.move_to_end(key)
         if len(self._changed) > REMEMBERED:
             _, self._forgotten = self._changed.popitem(last=False)
-        self._drop(identity)
+        self._drop(key)
 
     def clear(self) -> None:
         """Drop everything, reads that have begun included."""
@@ -124,8 +127,8 @@ class ReadCache:
         self._seen.clear()
         self._owners.clear()
 
-    def _drop(self, identity: UUID) -> None:
-        seen = self._seen.pop(identity, None)
+    def _drop(self, key: int) -> None:
+        seen = self._seen.pop(key, None)
         if seen:
             connection = seen.held.connection
             self._owners.pop(ByOwner(provider=connection.provider, owner=connection.owner), None)

@@ -1,7 +1,6 @@
 """Hands out access tokens that work, and refreshes on request."""
 
 import contextlib
-from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -15,6 +14,8 @@ from services.token.core.connections import ConnectionsPort, Held
 from services.token.core.refresh import Refresher, raise_unless_usable
 from services.token.core.vault import Vault
 from services.token.domain.connection import Connection, Need, Reference, Why
+
+NOTHING = (None, 0.0)
 
 log = structlog.get_logger()
 
@@ -38,8 +39,8 @@ class ValidToken(NamedTuple):
 class TokensPort(Protocol):
     """What internal services ask for; every method raises ConnectionNotFound, ReauthRequired or a TryLater."""
 
-    async def get_valid(self, reference: Reference, min_ttl: timedelta, rejected: int | None) -> ValidToken:
-        """Return an access token that lives for min_ttl and is not of the rejected generation."""
+    async def get_valid(self, reference: Reference, need: Need) -> ValidToken:
+        """Return an access token that meets the need."""
         ...
 
     async def meet(self, held: Held, need: Need) -> ValidToken:
@@ -73,18 +74,17 @@ class Tokens:
         self._refresher = refresher
         self._vault = vault
 
-    async def get_valid(self, reference: Reference, min_ttl: timedelta, rejected: int | None) -> ValidToken:
-        """Return an access token that lives for min_ttl and is not of the rejected generation.
+    async def get_valid(self, reference: Reference, need: Need) -> ValidToken:
+        """Return an access token that meets the need.
 
         Raises ConnectionNotFound, ReauthRequired, UpstreamBadResponse or a TryLater.
         """
-        need = Need(min_ttl=min_ttl.total_seconds(), spent_generation=rejected)
-        cached = self._cache.get(reference)
-        asked = None if cached else await self._ask_others(reference)
-        cached = cached or self._cache.get(reference)
-        if cached and need.met_by(cached[0].connection, cached[1]):
-            return await self._opened(cached[0], fresh=True, source=Source.CACHE)
-        return await self.meet(await self._read(reference, asked), need)
+        known = self._cached(reference, need)
+        if known:
+            return known
+        asked = await self._ask_others(reference)
+        known = self._cached(reference, need) if asked else None
+        return known or await self.meet(await self._read(reference, asked), need)
 
     async def meet(self, held: Held, need: Need) -> ValidToken:
         """Return an access token of a connection that was read just now; raises as get_valid."""
@@ -144,7 +144,16 @@ class Tokens:
             await self._shared.put(held, asked.moment)
         return self._refresher.newest(held)
 
-    async def _opened(self, held: Held, *, fresh: bool, source: Source = Source.DATABASE) -> ValidToken:
+    def _cached(self, reference: Reference, need: Need) -> ValidToken | None:
+        held, age = self._cache.get(reference) or NOTHING
+        if held is None or not need.met_by(held.connection, age):
+            return None
+        try:
+            return ValidToken(held.connection, self._vault.open_at(held.access, held.place), True, Source.CACHE)
+        except CannotOpen:
+            return None  # whoever reads the row says what is wrong with it
+
+    async def _opened(self, held: Held, *, fresh: bool) -> ValidToken:
         connection = held.connection
         try:
             token = self._vault.open_at(held.access, held.place)
@@ -152,7 +161,7 @@ class Tokens:
             log.error("stored token does not open", connection=str(connection.id), why=str(error))
             await self._connections.suspect(connection.id, connection.version, self._vault.lacked_keys(held.access))
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
-        return ValidToken(connection, token, fresh, source)
+        return ValidToken(connection, token, fresh, Source.DATABASE)
 
 
 def outlives(error: Exception) -> bool:

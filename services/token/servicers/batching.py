@@ -1,6 +1,6 @@
 """The messages of BatchGetValidTokens, and those it shares with GetValidToken."""
 
-from datetime import timedelta
+from dataclasses import replace
 from uuid import UUID
 
 from tokhub.token.v1 import token_pb2
@@ -15,17 +15,15 @@ from services.token.core.tokens import ValidToken
 from services.token.domain.connection import Connection, Need
 from services.token.servicers.translate import PROVIDER_VALUES, reference_of, shop_message
 
-DEFAULT_MIN_TTL = timedelta(seconds=60)
+DEFAULT_NEED = Need(min_ttl=60)
 
 
-def min_ttl_of(request: token_pb2.GetValidTokenRequest) -> timedelta:
-    """Return how long a token has to live."""
-    return request.min_ttl.ToTimedelta() if request.HasField("min_ttl") else DEFAULT_MIN_TTL
-
-
-def rejected_of(request: token_pb2.GetValidTokenRequest) -> int | None:
-    """Return the generation that TikTok has refused, if the caller names one."""
-    return request.rejected_generation if request.HasField("rejected_generation") else None
+def need_of(request: token_pb2.GetValidTokenRequest) -> Need:
+    """Return what a token has to be: of another generation than TikTok has refused, if the caller names one."""
+    spent = request.rejected_generation if request.HasField("rejected_generation") else None
+    if request.HasField("min_ttl"):
+        return Need(min_ttl=request.min_ttl.ToTimedelta().total_seconds(), spent_generation=spent)
+    return DEFAULT_NEED if spent is None else replace(DEFAULT_NEED, spent_generation=spent)
 
 
 def want_of(request: token_pb2.GetValidTokenRequest) -> Want | InvalidField:
@@ -34,8 +32,7 @@ def want_of(request: token_pb2.GetValidTokenRequest) -> Want | InvalidField:
         validate(request)
     except InvalidField as error:
         return error
-    need = Need(min_ttl=min_ttl_of(request).total_seconds(), spent_generation=rejected_of(request))
-    return Want(reference=reference_of(request.connection), need=need)
+    return Want(reference=reference_of(request.connection), need=need_of(request))
 
 
 def token_message(valid: ValidToken, draft: token_pb2.GetValidTokenResponse) -> token_pb2.GetValidTokenResponse:

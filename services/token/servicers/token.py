@@ -10,7 +10,7 @@ from services.token.core.batch import BatchTokens
 from services.token.core.refresh_all import RefreshAll
 from services.token.core.tokens import TokensPort
 from services.token.core.watch_tokens import TokenWatch
-from services.token.servicers.batching import Drafts, item_message, min_ttl_of, rejected_of, token_message, want_of
+from services.token.servicers.batching import Drafts, item_message, need_of, token_message, want_of
 from services.token.servicers.refreshing import news_message, scope_of
 from services.token.servicers.translate import connection_message, reference_of
 from services.token.servicers.watching import chosen_of, watch_message
@@ -32,8 +32,7 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         self, request: token_pb2.GetValidTokenRequest, context: Context
     ) -> token_pb2.GetValidTokenResponse:
         """Return an access token that works."""
-        reference, rejected = reference_of(request.connection), rejected_of(request)
-        valid = await self._tokens.get_valid(reference, min_ttl_of(request), rejected)
+        valid = await self._tokens.get_valid(reference_of(request.connection), need_of(request))
         return token_message(valid, self._drafts.of(valid.connection))
 
     async def BatchGetValidTokens(
