@@ -20,8 +20,11 @@ from services.gateway.user_tokens import Users
 
 HEADER = "X-API-KEY"
 AUTHORIZATION = "Authorization"
-KEY_PARAMETERS = frozenset({"x-api-key", "x_api_key", "api-key", "api_key", "apikey"})
-TOKEN_PARAMETERS = frozenset({"access_token", "token", "jwt", "authorization", "bearer"})
+# What people call a credential when they put it where it does not belong.
+CREDENTIALS = frozenset(
+    {"x-api-key", "x_api_key", "api-key", "api_key", "apikey", "key"}
+    | {"access_token", "token", "jwt", "authorization", "bearer"}
+)
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 BEARER = re.compile(r"bearer +([\w.-]+)", re.ASCII | re.IGNORECASE)
 
@@ -143,20 +146,20 @@ class OAuthGate:
 
 def presented_key(request: Request) -> str:
     """Return the key of the request, empty when it has none; raise InvalidField when it is not where it belongs."""
-    refuse_in_address(request, KEY_PARAMETERS, "API key", HEADER)
+    refuse_in_address(request, "API key", HEADER)
     return only_one(request, HEADER)
 
 
 def presented_token(request: Request) -> str:
     """Return the token of the request, empty when it has none; raise InvalidField when it is not where it belongs."""
-    refuse_in_address(request, TOKEN_PARAMETERS, "token", AUTHORIZATION)
+    refuse_in_address(request, "token", AUTHORIZATION)
     found = BEARER.fullmatch(only_one(request, AUTHORIZATION))
     return found[1] if found else ""
 
 
-def refuse_in_address(request: Request, names: frozenset[str], what: str, header: str) -> None:
+def refuse_in_address(request: Request, what: str, header: str) -> None:
     """Raise InvalidField for a credential in the query, where logs and histories keep it."""
-    if any(name.lower() in names for name in request.query_params):
+    if any(name.lower() in CREDENTIALS for name in request.query_params):
         raise InvalidField(what, f"must be sent in the {header} header, never in the address")
 
 

@@ -27,6 +27,8 @@ MOST_TOLD = 20  # of one invariant
 ALIVE = ("ACTIVE", "SUSPECT")
 # What PgQueuer could not tell the database in time it tells again; it says so with the error it met.
 KEPT_FOR_LATER = "Flush failed, requeuing"
+# The gateway's word; what it names beside is where, never what.
+UNHANDLED = "unhandled exception"
 
 Check = Callable[[Lab], Awaitable[Sequence[str]]]
 
@@ -128,7 +130,7 @@ async def every_ciphertext_opens_in_its_place_only(lab: Lab) -> Sequence[str]:
 async def every_replica_is_ready_again(lab: Lab) -> Sequence[str]:
     """I8: without a human, ten seconds after the fault has ended at most."""
     give_up_at = time.monotonic() + READY_WITHIN
-    waiting = [process for process in lab.processes if process.alive and process.channel]
+    waiting = [process for process in lab.processes if process.alive and process.address]
     while waiting and time.monotonic() < give_up_at:
         waiting = [process for process in waiting if not await process.serving()]
         await asyncio.sleep(0.1 if waiting else 0)
@@ -139,6 +141,8 @@ async def every_error_is_documented(lab: Lab) -> Sequence[str]:
     """I10: callers see reasons of the closed set, never INTERNAL, and nothing broke off unforeseen."""
     reasons = {outcome.reason for outcome in lab.history.outcomes if outcome.reason}
     wrong = [f"a caller saw {reason}" for reason in reasons if reason == Reason.INTERNAL or reason not in set(Reason)]
+    for gateway in lab.gateways:
+        wrong += [f"{gateway.name} answered {one}" for one in gateway.undocumented]
     for process in lab.processes:
         wrong += [f"{process.name}: {line['msg']}" for line in process.events() if unforeseen(line)]
     return wrong
@@ -148,7 +152,7 @@ def unforeseen(line: dict[str, str]) -> bool:
     """Return whether a line of a log tells of an exception that nobody foresaw; libraries warn of theirs."""
     if line["msg"].startswith(KEPT_FOR_LATER):
         return False
-    return line["level"] == "error" and "exception" in line
+    return line["level"] == "error" and ("exception" in line or line["msg"] == UNHANDLED)
 
 
 CHECKS: dict[str, Check] = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -16,12 +17,15 @@ from tokhub.token.v1 import token_pb2
 
 from libs.clock import SystemClock
 from libs.database.embedded import EmbeddedPostgres
+from libs.rpc.tls import Certificates
 from services.token.adapters.timeline import CHANNEL
+from tests.faults.gateway_processes import NO_LIMITS, GatewayReplica
 from tests.faults.history import History
-from tests.faults.processes import Replica, ServiceProcess, with_secret_files
+from tests.faults.processes import Replica, ServiceProcess, settings_of, with_secret_files
 from tests.faults.products import start_of, token_endpoint
 from tests.faults.sync_processes import SyncReplica
 from tests.fixtures_sandbox import SandboxProcess, running_sandbox
+from tests.rpc.certified import HERE, Office
 from tests.sync.sync_process import environment as sync_environment
 from tests.token.token_process import environment
 
@@ -60,6 +64,9 @@ class Lab:
         self.allowed = Allowed()
         self.replicas: list[Replica] = []
         self.syncs: list[SyncReplica] = []
+        self.gateways: list[GatewayReplica] = []
+        self.office: Office | None = None
+        self.secrets = {name: secrets.token_hex(24) for name in ("ADMIN_API_KEY", "USER_JWT_SECRET")}
         self.accounts: dict[str, str] = {}
         # States of links and nonces of browsers, which are secrets that no file holds.
         self.made: set[str] = set()
@@ -85,15 +92,26 @@ class Lab:
         directory.mkdir(exist_ok=True)
         told = environment(self.dsn, self.sandbox, self.journal)
         told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "TOKEN_METRICS_PORT": free_port(), **environ}
-        told = {"LOG_LEVEL": "debug", **told}
+        told = {"LOG_LEVEL": "debug", **self._identity("token"), **told}
         replica = Replica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
+        replica.caller = self._operator()
         self.replicas.append(replica)
         return replica
 
     @property
     def processes(self) -> Sequence[ServiceProcess]:
         """All services of the case."""
-        return (*self.replicas, *self.syncs)
+        return (*self.replicas, *self.syncs, *self.gateways)
+
+    def certify(self) -> None:
+        """Give certificates to every service that is prepared from now on; the case calls them as an operator."""
+        self.office = Office(self.directory / "office")
+
+    def _identity(self, service: str) -> dict[str, str]:
+        return settings_of(self.office.files(f"svc/{service}", hosts=HERE)) if self.office else {}
+
+    def _operator(self) -> Certificates | None:
+        return self.office.certificates("operator/case") if self.office else None
 
     async def sync(self, name: str = "sync", *, fail: str = "", **environ: str) -> SyncReplica:
         """Start a sync service that serves; it gets its tokens from the first replica."""
@@ -107,10 +125,28 @@ class Lab:
         directory.mkdir(exist_ok=True)
         told = sync_environment(self.dsn, self.replicas[0].address, self.sandbox)
         told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "SYNC_METRICS_PORT": free_port(), **environ}
-        told = {"PATH": os.environ["PATH"], "LOG_LEVEL": "debug", **told}
+        told = {"PATH": os.environ["PATH"], "LOG_LEVEL": "debug", **self._identity("sync"), **told}
         replica = SyncReplica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
+        replica.caller = self._operator()
         self.syncs.append(replica)
         return replica
+
+    async def gateway(self, name: str = "gateway", **environ: str) -> GatewayReplica:
+        """Start a gateway that serves, before the first token and sync service; without limits unless told others."""
+        gateway = self.prepared_gateway(name, **environ)
+        await gateway.start()
+        return gateway
+
+    def prepared_gateway(self, name: str = "gateway", **environ: str) -> GatewayReplica:
+        """Return a gateway that is yet to be started."""
+        directory = self.directory / name
+        directory.mkdir(exist_ok=True)
+        targets = {"TOKEN_TARGET": self.replicas[0].address, "SYNC_TARGET": self.syncs[0].address}
+        told = {"PATH": os.environ["PATH"], "PORT": "0", "DATABASE_URL": self.dsn, "LOG_LEVEL": "debug", **targets}
+        told |= {**self.secrets, **NO_LIMITS, **self._identity("gateway"), **environ}
+        gateway = GatewayReplica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
+        self.gateways.append(gateway)
+        return gateway
 
     async def connect(self, replica: Replica, *codes: str) -> None:
         """Let the owners of stores consent, each with an account of its own."""

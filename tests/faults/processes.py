@@ -17,12 +17,13 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2_grpc
 from libs.clock import SystemClock
 from libs.errors import TokhubError
 from libs.rpc.client import open_channel
-from libs.rpc.tls import Certificates
+from libs.rpc.tls import Certificates, TlsFiles
 from tests.faults.history import History, Outcome, answered, connected, refused
 from tests.faults.products import reference
 
 ROOT = Path(__file__).parents[2]
 SECRETS = ("DATABASE_URL", "TIKTOK_CLIENT_SECRET", "TIKTOK_SHOP_APP_SECRET", "TOKEN_ENC_KEY", "TOKEN_ENC_KEYS")
+KEYS = ("ADMIN_API_KEY", "ADMIN_API_KEYS", "USER_JWT_SECRET")
 START_WITHIN = 90.0  # seconds; a machine may be busy
 
 
@@ -30,11 +31,16 @@ def with_secret_files(environ: Mapping[str, str], directory: Path) -> dict[str, 
     """Return the environment with secrets moved to files, as they go to a shipped process."""
     directory.mkdir(parents=True, exist_ok=True)
     told = dict(environ)
-    for name in (*SECRETS, "STATE_SECRET", "STATE_SECRETS_ACCEPTED"):
+    for name in (*SECRETS, *KEYS, "STATE_SECRET", "STATE_SECRETS_ACCEPTED"):
         if value := told.pop(name, ""):
             (directory / name).write_text(value, encoding="utf-8")
             told[f"{name}_FILE"] = str(directory / name)
     return told
+
+
+def settings_of(files: TlsFiles) -> dict[str, str]:
+    """Return what a process is told of its certificates."""
+    return {"TLS_CA": str(files.ca), "TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
 
 
 class NotServing(AssertionError):
@@ -72,10 +78,13 @@ class ServiceProcess:
         await self.launch()
         self.address = await self._address(offset)
         await self.hang_up()
+        self._call()
+
+    def _call(self) -> None:
         self.channel = open_channel(self.address, certificates=self.caller)
 
     async def hang_up(self) -> None:
-        """Close the channel to it; calls on their way are cancelled."""
+        """Close what leads to it; calls on their way are cancelled."""
         if self.channel:
             await self.channel.close()
 

@@ -68,7 +68,7 @@ async def test_two_keys_are_one_too_many(gateway: Gateway) -> None:
     assert answer.json()["error"] == {"code": "INVALID_REQUEST", "message": "X-API-KEY must be sent once"}
 
 
-@pytest.mark.parametrize("name", ["X-API-KEY", "x-api-key", "api_key", "apiKey"])
+@pytest.mark.parametrize("name", ["X-API-KEY", "x-api-key", "api_key", "apiKey", "key", "token"])
 async def test_a_key_in_the_address_is_refused(gateway: Gateway, name: str) -> None:
     answer = await gateway.client.get("/admin/stores", params={name: ADMIN_KEY}, headers=ADMIN)
 

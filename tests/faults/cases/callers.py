@@ -19,18 +19,13 @@ from services.token.policy import TABLE
 from tests.faults.case import case, expect
 from tests.faults.cases.starting import refused_start
 from tests.faults.lab import Lab
-from tests.faults.processes import Replica
+from tests.faults.processes import Replica, settings_of
 from tests.faults.waiting import until
 from tests.rpc.certified import HERE, Office, bare_channel
 
 GET_VALID_TOKEN = "/tokhub.token.v1.TokenService/GetValidToken"
 HEALTH = "/grpc.health.v1.Health/Check"
 LAPSED = timedelta(days=2)
-
-
-def settings_of(files: TlsFiles) -> dict[str, str]:
-    """Return what a process is told of its certificates."""
-    return {"TLS_CA": str(files.ca), "TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
 
 
 async def certified(lab: Lab, office: Office, **environ: str) -> Replica:

@@ -14,7 +14,7 @@ from tests.faults.case import case, expect
 from tests.faults.cases.processes import until_settled
 from tests.faults.invariants import ring_of
 from tests.faults.lab import Lab
-from tests.faults.processes import Replica
+from tests.faults.processes import ServiceProcess
 
 OTHER_KEY = bytes(range(100, 132)).hex()
 
@@ -37,7 +37,7 @@ def downgrade() -> None:
 '''
 
 
-async def refused_start(replica: Replica) -> tuple[int, list[str]]:
+async def refused_start(replica: ServiceProcess) -> tuple[int, list[str]]:
     """Start a process that must not serve; return its exit status and what it said to people."""
     await replica.launch()
     status = await replica.ended()
