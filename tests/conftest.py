@@ -7,6 +7,7 @@ pytest_plugins = ["tests.fixtures_postgres", "tests.fixtures_sandbox"]
 # The settings of tokhub and of PostgreSQL's clients; a developer's own must not decide how a test ends.
 _SETTINGS = (
     "ADMIN_API_KEY",
+    "AUDIT_",
     "AUTH_",
     "CONNECT_LINKS",
     "CORS_ORIGIN",

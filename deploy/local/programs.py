@@ -96,6 +96,7 @@ class Suite:
             lambda: health.serves(settings.token_target, self.identities.operator()),
             {
                 **self._certificates("token"),
+                **self._recording(),
                 "TOKEN_LISTEN": settings.token_listen,
                 "TOKEN_METRICS_PORT": str(settings.token_metrics_port),
                 "JOURNAL_DIR": str(settings.state / "journal"),
@@ -119,6 +120,7 @@ class Suite:
             lambda: health.serves(settings.sync_target, self.identities.operator()),
             {
                 **self._certificates("sync"),
+                **self._recording(),
                 "SYNC_LISTEN": settings.sync_listen,
                 "SYNC_METRICS_PORT": str(settings.sync_metrics_port),
                 "TOKEN_TARGET": settings.token_target,
@@ -156,6 +158,10 @@ class Suite:
     def _certificates(self, name: str) -> Environment:
         files = self.identities.files(name)
         return {"TLS_CA": str(files.ca), "TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
+
+    def _recording(self) -> Environment:
+        keys = self.files.given_or_generated("AUDIT_KEYS")
+        return {"AUDIT_KEYS_FILE": str(keys), "AUDIT_DIR": str(self.settings.state / "audit")}
 
     def _sandbox_apps(self) -> Environment:
         sandbox = self.settings.sandbox_url

@@ -11,6 +11,7 @@ from libs.settings import read_variable
 GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "TOKEN_ENC_KEY": lambda: secrets.token_hex(32),
+        "AUDIT_KEYS": lambda: f"k1:{secrets.token_hex(32)}",
         "ADMIN_API_KEY": lambda: secrets.token_hex(24),
         "STATE_SECRET": lambda: secrets.token_urlsafe(32),
         "USER_JWT_SECRET": lambda: secrets.token_urlsafe(32),

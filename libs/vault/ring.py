@@ -109,20 +109,22 @@ def parse_keys(key: Secret | None, keys: Secret | None) -> KeyRing:
     """
     if key and keys:
         raise WrongKeys("set either TOKEN_ENC_KEY or TOKEN_ENC_KEYS, not both")
-    if key:
-        entries = [("default", key.reveal())]
-    elif keys:
-        entries = [split_entry(part) for part in keys.reveal().split(",")]
-    else:
+    ring = {"default": parse_key("default", key.reveal())} if key else read_keys(keys)
+    if not ring:
         raise WrongKeys("TOKEN_ENC_KEY or TOKEN_ENC_KEYS must be set")
+    return KeyRing(ring, active=next(iter(ring)))
+
+
+def read_keys(keys: Secret | None) -> dict[str, bytes]:
+    """Return the keys of kid:hex,… by id, in their order; raise WrongKeys."""
     ring: dict[str, bytes] = {}
-    for key_id, text in entries:
+    for key_id, text in [split_entry(part) for part in keys.reveal().split(",")] if keys else []:
         if key_id in ring:
             raise WrongKeys(f"key id {key_id} is there twice")
         ring[key_id] = parse_key(key_id, text)
     if len(set(ring.values())) != len(ring):
         raise WrongKeys("two key ids hold the same key")
-    return KeyRing(ring, active=entries[0][0])
+    return ring
 
 
 def split_entry(entry: str) -> tuple[str, str]:

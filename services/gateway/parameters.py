@@ -8,7 +8,7 @@ from fastapi import Path, Query, Request
 from pydantic import BeforeValidator
 
 from libs.errors import InvalidField
-from services.gateway.rules import CODE, DAY, RULES, STORE_CODE, USER_ID, whole_number
+from services.gateway.rules import CHECKPOINT, CODE, DAY, RULES, STORE_CODE, USER_ID, whole_number
 
 
 class TableFormat(StrEnum):
@@ -72,6 +72,7 @@ TeamId: TypeAlias = Annotated[int, BeforeValidator(whole_number), Query(descript
 PageToken: TypeAlias = Annotated[str, Query(max_length=256, description=RULES["page_token"])]
 Trail: TypeAlias = Annotated[TrailName, Query(alias="service", description=RULES["service"])]
 Actor: TypeAlias = Annotated[str, Query(max_length=300, description=RULES["actor"])]
+KeptCheckpoint: TypeAlias = Annotated[str, Query(pattern=CHECKPOINT, description=RULES["checkpoint"])]
 ConnectionInPath: TypeAlias = Annotated[UUID, Path(description=RULES["connection_id"])]
 RunInPath: TypeAlias = Annotated[UUID, Path(description=RULES["run_id"])]
 

@@ -8,6 +8,7 @@ STORE_CODE = r"^[A-Za-z0-9_-]{1,50}$"
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 USER_ID = r"^[A-Za-z0-9_-]{1,64}$"
 CODE = r"^[!-~]{1,2048}$"
+CHECKPOINT = r"^[0-9]{1,18}:[0-9a-f]{64}$"
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 RULES: Mapping[str, str] = MappingProxyType(
@@ -29,6 +30,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "active": "must be true or false",
         "service": "must be token or sync",
         "actor": "must be an actor as shown, at most 300 characters",
+        "checkpoint": "must be a checkpoint as a verification or the log has told it",
         "force": "must be true or false",
         "dry_run": "must be true or false",
         "team_id": "must be a whole number up to 999999999",

@@ -14,18 +14,18 @@ from prometheus_client import CollectorRegistry
 from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
 
 from libs.clock import SystemClock
-from libs.database.call_log import CallLog
 from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
 from libs.database.patience import once_usable
 from libs.database.pool import PoolLimits, open_pool
+from libs.database.recording import Recording, record_calls
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.access import Access
-from libs.rpc.audit import audit_service
 from libs.rpc.client import open_channel
+from libs.rpc.recording import Trail
 from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
 from libs.tiktok.address import origin_of
@@ -94,6 +94,7 @@ FINISH_WITHIN = 10.0  # seconds that items at work have for the page in hand
 ORPHANS_EVERY, PRUNE_EVERY, PARTITIONS_EVERY, FIGURES_EVERY = 10.0, 600.0, 3_600.0, 60.0  # seconds
 # Once a day is enough; a month that somebody was reading is tried again sooner.
 RETENTION_EVERY = 3_600.0  # seconds
+CHAIN_EVERY = 15.0  # seconds
 
 log = structlog.get_logger()
 
@@ -103,7 +104,7 @@ class Outside:
     """What the core reaches the world through."""
 
     database: Database
-    calls: CallLog
+    recording: Recording
     reports: ReportDatabase
     tokens: TokenClient
     connections: ConnectionClient
@@ -224,7 +225,7 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
     stack.push_async_callback(budget.close)
     return Outside(
         database=database,
-        calls=CallLog(pool),
+        recording=record_calls(settings, pool, SCHEMA),
         reports=ReportDatabase(readers),
         tokens=TokenClient(channel),
         connections=ConnectionClient(channel),
@@ -256,6 +257,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             (core.retention.sweep, RETENTION_EVERY),
             (core.history.sweep, RETENTION_EVERY),
             (outside.database.report, FIGURES_EVERY),
+            *((chore, CHAIN_EVERY) for chore in outside.recording.chores),
         ):
             stack.callback(asyncio.create_task(repeat(task, every=seconds, clock=SystemClock())).cancel)
         stack.callback(asyncio.create_task(core.scheduler.run()).cancel)
@@ -268,17 +270,17 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
         stack.push_async_callback(finish, asyncio.create_task(consumer.run()))
         server = RpcServer(
             listen=settings.sync_listen,
-            services=[*proto_services(core), audit_service(outside.calls)],
+            services=[*proto_services(core), outside.recording.service],
             registry=registry,
             readiness=Readiness(checks={"database": outside.database.answers}),
-            access=access_to(settings, outside.calls),
+            access=access_to(settings, outside.recording.calls),
         )
         await stack.enter_async_context(server)
         stack.callback(outside.budget.stop)
         yield server
 
 
-def access_to(settings: SyncSettings, trail: CallLog) -> Access | None:
+def access_to(settings: SyncSettings, trail: Trail) -> Access | None:
     """Return who may call what, None when callers cannot be told apart."""
     certificates = settings.certificates(SystemClock())
     return Access(certificates=certificates, policy=POLICY, trail=trail) if certificates else None

@@ -38,7 +38,7 @@ TABLE: Table = {
         # One call for a person at a terminal; the gateway starts and watches.
         "RunSync": OPERATORS,
     },
-    AUDIT_SERVICE: {"ListAuditRecords": ADMINS},
+    AUDIT_SERVICE: {"ListAuditRecords": ADMINS, "VerifyAudit": ADMINS},
 }
 
 # What is written down.

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator
 
+from libs.audit.settings import RecordingSettings
 from libs.rpc.listen import Listen, Target
-from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
 from libs.tiktok.address import Origin, Url
 from services.sync.domain.cron import parse_cron
@@ -31,7 +31,7 @@ def check_zone(name: str) -> str:
 AtWork = Annotated[int, Field(ge=1, le=MOST_AT_WORK)]
 
 
-class SyncSettings(RpcSettings):
+class SyncSettings(RecordingSettings):
     """Every field is the variable of its name in capitals."""
 
     database_url: Secret

@@ -13,18 +13,18 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from libs.clock import SystemClock
-from libs.database.call_log import CallLog
 from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
 from libs.database.patience import once_usable
 from libs.database.pool import Pool, PoolLimits, borrow, open_pool
+from libs.database.recording import record_calls
 from libs.database.report_role import show_to_reports
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
 from libs.metrics import serve_metrics
 from libs.process import run
 from libs.rpc.access import Access
-from libs.rpc.audit import audit_service
+from libs.rpc.recording import Trail
 from libs.rpc.server import Readiness, RpcServer
 from libs.settings import EX_CONFIG, EX_IOERR, EX_TEMPFAIL, load
 from libs.tiktok.transport import Transport
@@ -71,19 +71,20 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         core = build_core(settings, grounds)
         readiness = await stack.enter_async_context(at_work(core, grounds, dsn))
         stack.enter_context(serve_metrics(settings.token_metrics_port, grounds.registry))
-        calls = CallLog(grounds.pool)
+        recording = record_calls(settings, grounds.pool, SCHEMA)
+        await stack.enter_async_context(upkeep(recording.chores, every=UPKEEP_EVERY, clock=SystemClock()))
         server = RpcServer(
             listen=settings.token_listen,
-            services=[*proto_services(core), audit_service(calls)],
+            services=[*proto_services(core), recording.service],
             registry=grounds.registry,
             readiness=readiness,
-            access=access_to(settings, calls),
+            access=access_to(settings, recording.calls),
         )
         await stack.enter_async_context(server)
         await stop.wait()
 
 
-def access_to(settings: TokenSettings, trail: CallLog) -> Access | None:
+def access_to(settings: TokenSettings, trail: Trail) -> Access | None:
     """Return who may call what, None when callers cannot be told apart."""
     certificates = settings.certificates(SystemClock())
     if certificates is None:

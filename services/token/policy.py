@@ -39,7 +39,7 @@ TABLE: Table = {
         "RotateKeys": OPERATORS,
         "VerifyVault": OPERATORS,
     },
-    AUDIT_SERVICE: {"ListAuditRecords": ADMINS},
+    AUDIT_SERVICE: {"ListAuditRecords": ADMINS, "VerifyAudit": ADMINS},
 }
 
 # What is written down, by whose calls. Services that read tokens are counted; what they change, the timeline tells.

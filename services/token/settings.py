@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator
 
+from libs.audit.settings import RecordingSettings
 from libs.rpc.listen import Listen
 from libs.rpc.readers import Readers
-from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
 from libs.tiktok.address import Origin, Url
 from libs.tiktok.shop_environment import FOREIGN, whole_shop_app
@@ -36,7 +36,7 @@ def listed(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
-class TokenSettings(RpcSettings):
+class TokenSettings(RecordingSettings):
     """Every field is the variable of its name in capitals; times are in seconds."""
 
     foreign = FOREIGN

@@ -105,7 +105,7 @@ def kept(lab: Lab) -> set[bytes]:
         for part in text.split(","):
             value = part.rpartition(":")[2]
             found.add(value.encode())
-            if "ENC_KEY" in path.name and re.fullmatch("[0-9a-f]{64}", value):
+            if "_KEY" in path.name and re.fullmatch("[0-9a-f]{64}", value):
                 found.add(bytes.fromhex(value))
     return {secret for secret in found if len(secret) > PIECE}
 

@@ -27,7 +27,7 @@ from tests.faults.sync_processes import SyncReplica
 from tests.fixtures_sandbox import SandboxProcess, running_sandbox
 from tests.rpc.certified import HERE, Office
 from tests.sync.sync_process import environment as sync_environment
-from tests.token.token_process import environment
+from tests.token.token_process import AUDIT_KEYS, environment
 
 
 @dataclass
@@ -91,7 +91,8 @@ class Lab:
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         told = environment(self.dsn, self.sandbox, self.journal)
-        told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "TOKEN_METRICS_PORT": free_port(), **environ}
+        told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "TOKEN_METRICS_PORT": free_port()}
+        told |= {"AUDIT_DIR": str(self.directory / "audit"), **environ}
         told = {"LOG_LEVEL": "debug", **self._identity("token"), **told}
         replica = Replica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
         replica.caller = self._operator()
@@ -124,7 +125,8 @@ class Lab:
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         told = sync_environment(self.dsn, self.replicas[0].address, self.sandbox)
-        told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "SYNC_METRICS_PORT": free_port(), **environ}
+        told |= {"FAIL_POINTS": fail, "FAIL_POINTS_DIR": str(directory), "SYNC_METRICS_PORT": free_port()}
+        told |= {"AUDIT_KEYS": AUDIT_KEYS, "AUDIT_DIR": str(self.directory / "audit"), **environ}
         told = {"PATH": os.environ["PATH"], "LOG_LEVEL": "debug", **self._identity("sync"), **told}
         replica = SyncReplica(name, with_secret_files(told, directory / "secrets"), directory, self.history)
         replica.caller = self._operator()

@@ -22,7 +22,14 @@ from tests.faults.history import History, Outcome, answered, connected, refused
 from tests.faults.products import reference
 
 ROOT = Path(__file__).parents[2]
-SECRETS = ("DATABASE_URL", "TIKTOK_CLIENT_SECRET", "TIKTOK_SHOP_APP_SECRET", "TOKEN_ENC_KEY", "TOKEN_ENC_KEYS")
+SECRETS = (
+    "DATABASE_URL",
+    "TIKTOK_CLIENT_SECRET",
+    "TIKTOK_SHOP_APP_SECRET",
+    "TOKEN_ENC_KEY",
+    "TOKEN_ENC_KEYS",
+    "AUDIT_KEYS",
+)
 KEYS = ("ADMIN_API_KEY", "ADMIN_API_KEYS", "USER_JWT_SECRET")
 START_WITHIN = 90.0  # seconds; a machine may be busy
 

@@ -1,5 +1,6 @@
 """AuditService behind the gateway, from memory."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
@@ -10,6 +11,8 @@ from tests.gateway.scripted import NEW_YEAR
 class FakeAudit(audit_pb2_grpc.AuditServiceServicer):
     def __init__(self) -> None:
         self.records: list[audit_pb2.AuditRecord] = []
+        self.summary = audit_pb2.AuditSummary(whole=True)
+        self.checkpoint = ""
 
     def add(self, actor: str, method: str, **values: Any) -> None:
         number = str(len(self.records))
@@ -29,3 +32,10 @@ class FakeAudit(audit_pb2_grpc.AuditServiceServicer):
         page = found[start : start + request.page_size]
         more = str(start + len(page)) if start + len(page) < len(found) else ""
         return audit_pb2.ListAuditRecordsResponse(records=page, next_page_token=more)
+
+    async def VerifyAudit(
+        self, request: audit_pb2.VerifyAuditRequest, _context: Any
+    ) -> AsyncIterator[audit_pb2.VerifyAuditResponse]:
+        self.checkpoint = request.checkpoint
+        yield audit_pb2.VerifyAuditResponse(progress=audit_pb2.AuditProgress(rows=1, total=2))
+        yield audit_pb2.VerifyAuditResponse(summary=self.summary)

@@ -1,3 +1,5 @@
+from tokhub.audit.v1 import audit_pb2
+
 from tests.gateway.scripted import NEW_YEAR
 from tests.gateway.served import ADMIN, READ, Gateway
 
@@ -59,5 +61,43 @@ async def test_a_service_that_has_no_trail_is_refused(gateway: Gateway) -> None:
 
 async def test_a_page_token_that_is_none_is_the_callers_fault(gateway: Gateway) -> None:
     answer = await gateway.client.get("/admin/audit?page_token=x", headers=ADMIN)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
+async def test_a_verification_is_told_whole(gateway: Gateway) -> None:
+    checkpoint = f"7:{'ab' * 32}"
+    gateway.suite.token_audit.summary = audit_pb2.AuditSummary(
+        whole=True, rows=5, first_sequence=3, checkpoint=checkpoint, unchained_rows=2
+    )
+
+    answer = await gateway.client.get(f"/admin/audit/verify?checkpoint={checkpoint}", headers=READ)
+
+    assert answer.json() == {
+        "success": True,
+        "data": {
+            "whole": True,
+            "broken": None,
+            "rows": 5,
+            "firstSequence": 3,
+            "checkpoint": checkpoint,
+            "unchainedRows": 2,
+        },
+    }
+    assert gateway.suite.token_audit.checkpoint == checkpoint
+
+
+async def test_a_broken_trail_is_told_by_place_and_kind(gateway: Gateway) -> None:
+    broken = audit_pb2.AuditBreak(sequence=42, kind=audit_pb2.AUDIT_BREAK_KIND_EDITED)
+    gateway.suite.sync_audit.summary = audit_pb2.AuditSummary(broken=broken, rows=41, first_sequence=1)
+
+    answer = await gateway.client.get("/admin/audit/verify?service=sync", headers=ADMIN)
+
+    data = answer.json()["data"]
+    assert (data["whole"], data["broken"], data["checkpoint"]) == (False, {"sequence": 42, "kind": "EDITED"}, None)
+
+
+async def test_a_checkpoint_that_is_none_is_the_callers_fault(gateway: Gateway) -> None:
+    answer = await gateway.client.get("/admin/audit/verify?checkpoint=7", headers=ADMIN)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_REQUEST")

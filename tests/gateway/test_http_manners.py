@@ -251,6 +251,7 @@ async def test_the_openapi_document_lists_the_routes(gateway: Gateway) -> None:
         "/admin/reports/completeness",
         "/admin/export",
         "/admin/audit",
+        "/admin/audit/verify",
         "/api/v1/integrations/tiktok/metrics/{user_id}",
         "/api/v1/integrations/tiktok/sync/{user_id}",
         "/api/v1/integrations/tiktok/status/{user_id}",

@@ -55,6 +55,15 @@ class House:
             stub = token_pb2_grpc.TokenServiceStub(channel)
             return (await stub.GetValidToken(token_pb2.GetValidTokenRequest(connection=REFERENCE))).access_token
 
+    async def verified(self, checkpoint: str = "") -> audit_pb2.AuditSummary:
+        """Return what the service finds in its trail."""
+        async with self.office.channel(self.service.target, "svc/gateway") as channel:
+            call = audit_pb2_grpc.AuditServiceStub(channel).VerifyAudit(
+                audit_pb2.VerifyAuditRequest(checkpoint=checkpoint)
+            )
+            *_, last = [step async for step in call]
+        return last.summary
+
     async def sql(self, statement: str) -> list[asyncpg.Record]:
         database = await asyncpg.connect(self.dsn)
         try:
@@ -79,6 +88,7 @@ async def certified(tmp_path: Path, token_dsn: str, sandbox: SandboxProcess) -> 
     office = Office(tmp_path / "office")
     files = office.files("svc/token", hosts=HERE)
     told = {"TLS_CA": str(files.ca), "TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
+    told |= {"AUDIT_DIR": str(tmp_path / "audit")}
     async with running(environment(token_dsn, sandbox) | told) as service:
         house = House(office, service, token_dsn)
         await house.connect(sandbox)
@@ -128,6 +138,19 @@ async def test_a_call_without_an_end_is_listed_without_one(certified: House) -> 
         stub = audit_pb2_grpc.AuditServiceStub(channel)
         (record,) = (await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest())).records
     assert (record.method, record.outcome, record.HasField("end_time")) == ("/a/B", "", False)
+
+
+async def test_the_trail_is_verified_by_the_service_that_writes_it(certified: House) -> None:
+    await certified.read("operator/alice")
+    whole = await certified.verified()
+    assert (whole.whole, whole.rows, whole.first_sequence, whole.unchained_rows) == (True, 2, 1, 0)
+    await certified.script(
+        "ALTER TABLE credentials.audit_calls DISABLE TRIGGER USER; DELETE FROM credentials.audit_calls"
+    )
+    await certified.read("operator/bob")
+    cut = await certified.verified(whole.checkpoint)
+    assert (cut.whole, cut.broken.sequence) == (False, 2)
+    assert cut.broken.kind == audit_pb2.AUDIT_BREAK_KIND_TRUNCATED
 
 
 async def test_no_record_no_token(certified: House) -> None:

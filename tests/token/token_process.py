@@ -12,6 +12,7 @@ from tests.fixtures_sandbox import SandboxProcess
 
 ROOT = Path(__file__).parents[2]
 KEY_HEX = bytes(range(32)).hex()
+AUDIT_KEYS = f"a1:{bytes(range(32, 64)).hex()}"
 
 # No rotation can be saved in between: what TikTok gives stands in the journal only.
 FULL_DISK = """
@@ -45,6 +46,7 @@ def environment(dsn: str, sandbox: SandboxProcess, journal: Path | None = None) 
         "TIKTOK_SHOP_TOKEN_BASE_URL": sandbox.url,
         "TIKTOK_SHOP_API_BASE_URL": sandbox.url,
         "TOKEN_ENC_KEY": KEY_HEX,
+        "AUDIT_KEYS": AUDIT_KEYS,
         "STATE_SECRET": "s" * 64,
     }
 

@@ -103,6 +103,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         "GET /admin/connections/{connection_id}": ok(one(shapes.EXPLANATION), NO_CONNECTION),
         "GET /admin/forecast": ok(one(shapes.FORECAST)),
         "GET /admin/audit": ok({**many(shapes.AUDIT_RECORD), "nextPageToken": Maybe("MTIz")}),
+        "GET /admin/audit/verify": ok(one(shapes.AUDIT_VERIFICATION)),
         "GET /admin/reports/growth": table(shapes.GROWTH),
         "GET /admin/reports/top-videos": table(shapes.TOP_VIDEO),
         "GET /admin/reports/daily-totals": table(shapes.DAILY_TOTALS),

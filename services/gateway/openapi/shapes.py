@@ -93,6 +93,14 @@ AUDIT_RECORD = {
     "requestId": "5f1c2a9be0a94f0b8d0c5b1f2d3e4a5b",
     "outcome": Maybe("OK"),
 }
+AUDIT_VERIFICATION = {
+    "whole": True,
+    "broken": Maybe({"sequence": 42, "kind": "EDITED"}),
+    "rows": 1200,
+    "firstSequence": 1,
+    "checkpoint": Maybe(f"1200:{'5f1c2a9b' * 8}"),
+    "unchainedRows": 0,
+}
 COUNTS = {"total": 300, "processed": 120, "succeeded": 118, "failed": 1, "skipped": 1}
 RUN = {
     "id": RUN_ID,

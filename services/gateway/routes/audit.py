@@ -1,12 +1,12 @@
-"""The audit trail: /admin/audit."""
+"""The audit trail and whether it is whole: /admin/audit."""
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 from tokhub.audit.v1 import audit_pb2
 
 from services.gateway.backends import Backends
-from services.gateway.parameters import DEFAULT_LIMIT, Actor, Limit, PageToken, Trail, TrailName
-from services.gateway.shapes.audit import record
+from services.gateway.parameters import DEFAULT_LIMIT, Actor, KeptCheckpoint, Limit, PageToken, Trail, TrailName
+from services.gateway.shapes.audit import record, verification
 
 
 class AuditRoutes:
@@ -16,8 +16,11 @@ class AuditRoutes:
         self._trails = {TrailName.TOKEN: backends.token_audit, TrailName.SYNC: backends.sync_audit}
 
     def add_to(self, router: APIRouter) -> None:
-        """Declare the route."""
+        """Declare the routes."""
         router.add_api_route("/admin/audit", self.list_records, summary="Who did what, newest first", tags=["audit"])
+        router.add_api_route(
+            "/admin/audit/verify", self.verify, summary="Whether somebody has changed the trail", tags=["audit"]
+        )
 
     async def list_records(
         self,
@@ -33,3 +36,12 @@ class AuditRoutes:
         return JSONResponse(
             {"success": True, "data": records, "count": len(records), "nextPageToken": page.next_page_token or None}
         )
+
+    async def verify(self, service: Trail = TrailName.TOKEN, checkpoint: KeptCheckpoint = "") -> JSONResponse:
+        """Answer with what a walk over the whole chain found; broken is null when nobody has been at it."""
+        call = self._trails[service].VerifyAudit(audit_pb2.VerifyAuditRequest(checkpoint=checkpoint))
+        try:
+            *_, last = [step async for step in call]
+        finally:
+            call.cancel()
+        return JSONResponse({"success": True, "data": verification(last.summary)})

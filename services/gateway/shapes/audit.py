@@ -1,4 +1,4 @@
-"""Recorded calls as JSON."""
+"""Recorded calls, and whether they are whole, as JSON."""
 
 from typing import Any
 
@@ -18,4 +18,17 @@ def record(message: audit_pb2.AuditRecord) -> dict[str, Any]:
         "requestJson": message.request_json,
         "requestId": message.request_id,
         "outcome": message.outcome or None,
+    }
+
+
+def verification(message: audit_pb2.AuditSummary) -> dict[str, Any]:
+    """Return what a verification found."""
+    kind = audit_pb2.AuditBreakKind.Name(message.broken.kind).removeprefix("AUDIT_BREAK_KIND_")
+    return {
+        "whole": message.whole,
+        "broken": {"sequence": message.broken.sequence, "kind": kind} if message.HasField("broken") else None,
+        "rows": message.rows,
+        "firstSequence": message.first_sequence,
+        "checkpoint": message.checkpoint or None,
+        "unchainedRows": message.unchained_rows,
     }

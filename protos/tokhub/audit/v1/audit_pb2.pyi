@@ -11,6 +11,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +22,50 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AuditBreakKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditBreakKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditBreakKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_BREAK_KIND_UNSPECIFIED: _AuditBreakKind.ValueType  # 0
+    """Not a kind."""
+    AUDIT_BREAK_KIND_EDITED: _AuditBreakKind.ValueType  # 1
+    """The row says something else than it did."""
+    AUDIT_BREAK_KIND_DELETED: _AuditBreakKind.ValueType  # 2
+    """The row is missing."""
+    AUDIT_BREAK_KIND_INSERTED: _AuditBreakKind.ValueType  # 3
+    """The row was not written by the service, or stands outside the chain."""
+    AUDIT_BREAK_KIND_REORDERED: _AuditBreakKind.ValueType  # 4
+    """The row belongs to another place."""
+    AUDIT_BREAK_KIND_TRUNCATED: _AuditBreakKind.ValueType  # 5
+    """Rows at the end are missing, which a checkpoint tells; when rows were written after that, the sequence is the
+    checkpoint's.
+    """
+    AUDIT_BREAK_KIND_UNKNOWN_KEY: _AuditBreakKind.ValueType  # 6
+    """The row was sealed with a key that AUDIT_KEYS does not name."""
+
+class AuditBreakKind(_AuditBreakKind, metaclass=_AuditBreakKindEnumTypeWrapper):
+    """What was done to a trail."""
+
+AUDIT_BREAK_KIND_UNSPECIFIED: AuditBreakKind.ValueType  # 0
+"""Not a kind."""
+AUDIT_BREAK_KIND_EDITED: AuditBreakKind.ValueType  # 1
+"""The row says something else than it did."""
+AUDIT_BREAK_KIND_DELETED: AuditBreakKind.ValueType  # 2
+"""The row is missing."""
+AUDIT_BREAK_KIND_INSERTED: AuditBreakKind.ValueType  # 3
+"""The row was not written by the service, or stands outside the chain."""
+AUDIT_BREAK_KIND_REORDERED: AuditBreakKind.ValueType  # 4
+"""The row belongs to another place."""
+AUDIT_BREAK_KIND_TRUNCATED: AuditBreakKind.ValueType  # 5
+"""Rows at the end are missing, which a checkpoint tells; when rows were written after that, the sequence is the
+checkpoint's.
+"""
+AUDIT_BREAK_KIND_UNKNOWN_KEY: AuditBreakKind.ValueType  # 6
+"""The row was sealed with a key that AUDIT_KEYS does not name."""
+Global___AuditBreakKind: _TypeAlias = AuditBreakKind  # noqa: Y015
 
 @_typing.final
 class ListAuditRecordsRequest(_message.Message):
@@ -133,3 +178,155 @@ class AuditRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditRecord: _TypeAlias = AuditRecord  # noqa: Y015
+
+@_typing.final
+class VerifyAuditRequest(_message.Message):
+    """Asks for a verification."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """Checkpoint of an earlier verification or of the log, which the trail must still hold, when given. The one that the
+    answering replica keeps is looked at in any case.
+    """
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditRequest: _TypeAlias = VerifyAuditRequest  # noqa: Y015
+
+@_typing.final
+class VerifyAuditResponse(_message.Message):
+    """A step of a verification."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___AuditProgress:
+        """How far it is."""
+
+    @_builtins.property
+    def summary(self) -> Global___AuditSummary:
+        """What was found; the last message."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___AuditProgress | None = ...,
+        summary: Global___AuditSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "step", b"step", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "step", b"step", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["progress", "summary"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___VerifyAuditResponse: _TypeAlias = VerifyAuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditProgress(_message.Message):
+    """How far a verification is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Rows that stand where they should."""
+    total: _builtins.int
+    """Rows to look at."""
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditProgress: _TypeAlias = AuditProgress  # noqa: Y015
+
+@_typing.final
+class AuditSummary(_message.Message):
+    """What a verification found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHOLE_FIELD_NUMBER: _builtins.int
+    BROKEN_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    UNCHAINED_ROWS_FIELD_NUMBER: _builtins.int
+    whole: _builtins.bool
+    """True when no row was changed, removed, added or moved."""
+    rows: _builtins.int
+    """Rows that stand where they should, from the first one on; a call has two."""
+    first_sequence: _builtins.int
+    """Sequence of the first row that is kept."""
+    checkpoint: _builtins.str
+    """The last row, to be kept elsewhere and given to a later verification; empty when the chain is broken or has no row."""
+    unchained_rows: _builtins.int
+    """Rows that are older than the chain, and not protected by it."""
+    @_builtins.property
+    def broken(self) -> Global___AuditBreak:
+        """The first place that is not as it was written; absent when the chain is whole."""
+
+    def __init__(
+        self,
+        *,
+        whole: _builtins.bool = ...,
+        broken: Global___AuditBreak | None = ...,
+        rows: _builtins.int = ...,
+        first_sequence: _builtins.int = ...,
+        checkpoint: _builtins.str = ...,
+        unchained_rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["broken", b"broken"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broken", b"broken", "checkpoint", b"checkpoint", "first_sequence", b"first_sequence", "rows", b"rows", "unchained_rows", b"unchained_rows", "whole", b"whole"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditSummary: _TypeAlias = AuditSummary  # noqa: Y015
+
+@_typing.final
+class AuditBreak(_message.Message):
+    """Where a chain is broken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Sequence of the row: its place in the chain, from 1."""
+    kind: Global___AuditBreakKind.ValueType
+    """What was done to it."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        kind: Global___AuditBreakKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditBreak: _TypeAlias = AuditBreak  # noqa: Y015

@@ -40,6 +40,11 @@ class AuditServiceStub:
                 request_serializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.SerializeToString,
                 response_deserializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.FromString,
                 _registered_method=True)
+        self.VerifyAudit = channel.unary_stream(
+                '/tokhub.audit.v1.AuditService/VerifyAudit',
+                request_serializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -56,6 +61,17 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyAudit(self, request, context):
+        """Walks the chain of recorded calls and tells how far it is, then one summary: whether the chain is whole, else the
+        first place where it is not. Changes nothing.
+
+        Callers: the gateway and operators.
+        Errors: INVALID_FIELD for a checkpoint that is none, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +79,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ListAuditRecords,
                     request_deserializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.FromString,
                     response_serializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +114,33 @@ class AuditService:
             '/tokhub.audit.v1.AuditService/ListAuditRecords',
             tokhub_dot_audit_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.SerializeToString,
             tokhub_dot_audit_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tokhub.audit.v1.AuditService/VerifyAudit',
+            tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditRequest.SerializeToString,
+            tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,6 +25,13 @@ class AuditServiceStub:
     Callers: the gateway and operators.
     Errors: INVALID_FIELD for a page_token that is none, STORAGE_UNAVAILABLE.
     """
+    VerifyAudit: _aio.UnaryStreamMultiCallable[_audit_pb2.VerifyAuditRequest, _audit_pb2.VerifyAuditResponse]
+    """Walks the chain of recorded calls and tells how far it is, then one summary: whether the chain is whole, else the
+    first place where it is not. Changes nothing.
+
+    Callers: the gateway and operators.
+    Errors: INVALID_FIELD for a checkpoint that is none, STORAGE_UNAVAILABLE.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """The audit trail of the service that answers; docs/audit.md says what is in it."""
@@ -39,6 +46,19 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway and operators.
         Errors: INVALID_FIELD for a page_token that is none, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyAudit(
+        self,
+        request: _audit_pb2.VerifyAuditRequest,
+        context: _aio.ServicerContext[_audit_pb2.VerifyAuditRequest, _abc.AsyncIterator[_audit_pb2.VerifyAuditResponse]],
+    ) -> _abc.AsyncIterator[_audit_pb2.VerifyAuditResponse]:
+        """Walks the chain of recorded calls and tells how far it is, then one summary: whether the chain is whole, else the
+        first place where it is not. Changes nothing.
+
+        Callers: the gateway and operators.
+        Errors: INVALID_FIELD for a checkpoint that is none, STORAGE_UNAVAILABLE.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _aio.Server) -> None: ...

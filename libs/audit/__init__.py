@@ -1,0 +1,1 @@
+"""A chain over the audit trail that its database alone cannot forge."""
