@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -52,21 +54,18 @@ class Person:
         async with aiohttp.ClientSession(
             connector=self.connector, connector_owner=False, cookie_jar=jar, timeout=timeout
         ) as browser:
-            consent_page = await self._start(browser, store)
-            back = await self._consent(browser, consent_page, account)
+            back = await self._consent(browser, await self._open(browser, store), account)
             async with browser.get(back, allow_redirects=False) as answer:
                 check(answer, 200, "coming back from TikTok")
 
-    async def _start(self, browser: aiohttp.ClientSession, store: str) -> str:
-        url = f"{self.gateway}/connect/tiktok"
-        async with browser.get(url, params={"store_code": store}, allow_redirects=False) as answer:
-            check(answer, 302, "asking for the way to TikTok")
-            return answer.headers["Location"]
+    async def _open(self, browser: aiohttp.ClientSession, store: str) -> Mapping[str, Any]:
+        url, headers = f"{self.gateway}/connect/tiktok", {"Accept": "application/json"}
+        async with browser.get(url, params={"store_code": store}, headers=headers) as answer:
+            check(answer, 200, "going to TikTok's consent page")
+            page: Mapping[str, Any] = await answer.json()
+        return page
 
-    async def _consent(self, browser: aiohttp.ClientSession, page: str, account: str) -> str:
-        async with browser.get(page, headers={"Accept": "application/json"}, allow_redirects=False) as answer:
-            check(answer, 200, "opening TikTok's consent page")
-            asked = await answer.json()
+    async def _consent(self, browser: aiohttp.ClientSession, asked: Mapping[str, Any], account: str) -> str:
         form = [("ticket", asked["ticket"]), ("account", account), ("decision", "authorize")]
         form += [("scopes", scope) for scope in asked["scopes"]]
         async with browser.post(asked["consent_url"], data=form, allow_redirects=False) as answer:

@@ -30,6 +30,7 @@ PATIENCE = 20.0
 TOKEN_PATIENCE = 75.0
 
 LOOPBACKS = ("127.0.0.1", "localhost")
+ADDRESSES = ("127.0.0.1", "::1")
 
 Environment = dict[str, str]
 
@@ -144,6 +145,10 @@ class Suite:
                 "TOKEN_TARGET": settings.token_target,
                 "SYNC_TARGET": settings.sync_target,
                 "DATABASE_URL_FILE": str(self.databases.gateway),
+                "TIKTOK_REDIRECT_URI": settings.redirect_uri,
+                # Whoever starts the suite has its keys: wrong ones of before are forgiven to this machine.
+                "AUTH_UNLOCK": ",".join(ADDRESSES),
+                **self._inherited("AUTH_UNLOCK"),
                 "ADMIN_API_KEY_FILE": str(self.files.given_or_generated("ADMIN_API_KEY")),
                 **self._given("ADMIN_API_KEYS"),
                 **self._user_secret(),

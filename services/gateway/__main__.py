@@ -57,7 +57,7 @@ class Limiting:
 
     def shared_lockouts(self, rows: LimitRows) -> SharedLockouts:
         """Return lockouts of all processes."""
-        return SharedLockouts(rule=self.rule, rows=rows, local=self.local_lockouts())
+        return SharedLockouts(rule=self.rule, rows=rows, local=self.local_lockouts(), clock=self.clock)
 
 
 def gates_of(limiting: Limiting, rows: LimitRows | None) -> Gates:
@@ -92,7 +92,8 @@ async def open_gates(limiting: Limiting, registry: CollectorRegistry) -> AsyncIt
         yield gates_of(limiting, None)
         return
     rows = LimitRows(Sharing(clock=clock, registry=registry))
-    async with Keeper(rows=rows, dsn=dsn, rule=limiting.rule, clock=clock).keeping():
+    keeper = Keeper(rows=rows, dsn=dsn, rule=limiting.rule, clock=clock, unlocked=limiting.settings.auth_unlock)
+    async with keeper.keeping():
         yield gates_of(limiting, rows)
 
 
@@ -112,6 +113,7 @@ async def main(stop: asyncio.Event) -> None:
             gates=gates,
             life=life,
             registry=registry,
+            redirect_uri=settings.tiktok_redirect_uri,
             cors_origins=settings.cors_origin,
         )
         try:

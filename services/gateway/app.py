@@ -79,6 +79,7 @@ class Parts:
     gates: Gates
     life: Life
     registry: CollectorRegistry
+    redirect_uri: str = ""
     cors_origins: Sequence[str] = ()
 
 
@@ -146,7 +147,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     users = APIRouter(dependencies=[Depends(parts.gates.users), Depends(once_each)])
     ShopRoutes(backends=backends).add_to(users)
     oauth = APIRouter(dependencies=[Depends(parts.gates.oauth), Depends(once_each)])
-    ConnectRoutes(backends=backends, pages=pages).add_to(oauth)
+    ConnectRoutes(backends=backends, pages=pages, redirect_uri=parts.redirect_uri).add_to(oauth)
     routers = (public, admin, creators, users, oauth)
     for router in routers:
         app.include_router(router)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import structlog
 
 from libs.clock import Clock
 from libs.database.dsn import Dsn
@@ -44,6 +45,11 @@ DELETE FROM lockouts WHERE ctid = ANY(ARRAY(
 """
 
 
+UNLOCK = "DELETE FROM lockouts WHERE address = ANY($1) AND blocked_until > clock_timestamp() RETURNING address"
+
+log = structlog.get_logger()
+
+
 class LimitRows:
     """The rows; StorageUnavailable while they cannot be had, whatever the reason."""
 
@@ -52,10 +58,11 @@ class LimitRows:
         self._pool: Pool | None = None
 
     @asynccontextmanager
-    async def opened(self, dsn: str) -> AsyncIterator[None]:
-        """Migrate the schema and use it while the context is open; ServerMisconfig for a newer one."""
+    async def opened(self, dsn: str, unlocked: Sequence[str] = ()) -> AsyncIterator[None]:
+        """Migrate the schema, end some addresses' lockouts, and use it while open; ServerMisconfig for a newer one."""
         await migrate(dsn, MIGRATIONS, SCHEMA)
         async with open_pool(dsn, application="tokhub-gateway", schema=SCHEMA, limits=POOL) as pool:
+            await unlock(pool, unlocked)
             self._pool = pool
             yield
 
@@ -112,14 +119,25 @@ async def fetch(pool: Pool, statement: str, arguments: Sequence[object]) -> Any:
             raise
 
 
+async def unlock(pool: Pool, addresses: Sequence[str]) -> None:
+    """Let these addresses in again."""
+    async with borrow(pool) as connection:
+        for row in await connection.fetch(UNLOCK, addresses):
+            log.warning("let in before the end of its lockout", address=row["address"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keeper:
-    """Opens the rows, again and again until the database is there, and prunes them from time to time."""
+    """Opens the rows, again and again until the database is there, and prunes them from time to time.
+
+    Once they are open, the lockouts of some addresses end.
+    """
 
     rows: LimitRows
     dsn: Secret
     rule: LockoutRule
     clock: Clock
+    unlocked: Sequence[str] = ()
 
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[None]:
@@ -148,5 +166,5 @@ class Keeper:
     async def _tend(self, stack: AsyncExitStack) -> None:
         if not self.rows.is_open:
             with suppress(StorageUnavailable):
-                await stack.enter_async_context(self.rows.opened(self.dsn.reveal()))
+                await stack.enter_async_context(self.rows.opened(self.dsn.reveal(), self.unlocked))
         await self.rows.prune(self.rule)

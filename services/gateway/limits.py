@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from libs.clock import Clock
@@ -33,6 +34,15 @@ class BudgetSpent(RateLimited):
     def __init__(self, allowance: Allowance) -> None:
         super().__init__(retry_after=allowance.more_in)
         self.allowance = allowance
+
+
+def locked_out(seconds: float, clock: Clock) -> LockedOut:
+    """Return the error for an address that is blocked for so many seconds more."""
+    until = clock.now() + timedelta(seconds=math.ceil(seconds))
+    return LockedOut(
+        f"Too many failed authentications: this address is blocked until {until:%Y-%m-%d %H:%M:%S} UTC",
+        retry_after=seconds,
+    )
 
 
 class Budget(Protocol):
@@ -151,13 +161,14 @@ class FailureLockouts:
 
     def __init__(self, *, clock: Clock, rule: LockoutRule) -> None:
         self._rule = rule
+        self._clock = clock
         self._failures = Recollection(clock=clock, seconds=rule.block_seconds)
         self._blocked = Waits(clock)
 
     async def check(self, address: str) -> None:
         """Raise LockedOut while the address is blocked."""
         if left := self._blocked.left(address):
-            raise LockedOut(retry_after=left)
+            raise locked_out(left, self._clock)
 
     async def count_failure(self, address: str) -> None:
         """Count one failed authentication; raise LockedOut when it is one more than allowed."""

@@ -10,7 +10,7 @@ from libs.rpc.listen import Target
 from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
 from libs.tiktok.address import Url
-from services.gateway.addresses import Network, WrongNetwork, parse_networks
+from services.gateway.addresses import Network, WrongNetwork, parse_networks, parsed, subscriber
 from services.gateway.auth import AdminKey, Role, WrongKey, admin_key, parse_keys
 from services.gateway.user_tokens import Keys, KeySet, NoUsers, SharedSecret, Users, UserTokens
 
@@ -38,6 +38,16 @@ def networks(value: object) -> object:
         return parse_networks(value) if isinstance(value, str) else value
     except WrongNetwork as error:
         raise refuse(str(error)) from None
+
+
+def subscribers(value: object) -> object:
+    """Return what the addresses of AUTH_UNLOCK are counted by."""
+    if not isinstance(value, str):
+        return value
+    addresses = [parsed(entry) for entry in value.split(",") if entry.strip()]
+    if None in addresses:
+        raise refuse("every entry must be an address such as 192.0.2.7")
+    return tuple(subscriber(address) for address in addresses if address)
 
 
 def origins(value: object) -> object:
@@ -75,6 +85,10 @@ class GatewaySettings(RpcSettings):
     rate_limit_oauth_per_minute: int = Field(10, ge=1, le=1_000_000)
     auth_max_failures: int = Field(5, ge=1, le=1_000_000)
     auth_block_seconds: float = Field(900, ge=1, le=86_400)
+    # Addresses that are let in again at the start, whatever their lockout.
+    auth_unlock: Annotated[tuple[str, ...], BeforeValidator(subscribers)] = ()
+    # Its host is the one whose cookies come back from TikTok.
+    tiktok_redirect_uri: Url = "http://127.0.0.1:3000/auth/tiktok/callback"
 
     @field_validator("admin_api_key")
     @classmethod

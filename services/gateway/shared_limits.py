@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from libs.clock import Clock
-from libs.errors import LockedOut, StorageUnavailable
-from services.gateway.limits import WINDOW, Allowance, BudgetSpent, FailureLockouts, LockoutRule, MinuteBudget, Waits
+from libs.errors import StorageUnavailable
+from services.gateway.limits import (
+    WINDOW,
+    Allowance,
+    BudgetSpent,
+    FailureLockouts,
+    LockoutRule,
+    MinuteBudget,
+    Waits,
+    locked_out,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,7 @@ class SharedBudget:
         self._rule = rule
         self._take = take
         self._local = local
+        self._clock = clock
         self._spent = Waits(clock)
         self._blocked = Waits(clock)
         self._turns: dict[str, list[Turn]] = {}
@@ -76,7 +86,7 @@ class SharedBudget:
 
     def _refuse_as_before(self, address: str) -> None:
         if blocked_for := self._blocked.left(address):
-            raise LockedOut(retry_after=blocked_for)
+            raise locked_out(blocked_for, self._clock)
         if more_in := self._spent.left(address):
             raise BudgetSpent(Allowance(limit=self._rule.most, remaining=0, more_in=more_in))
 
@@ -106,7 +116,7 @@ class SharedBudget:
 
     def _outcome(self, verdict: Verdict, place: int) -> Outcome:
         if verdict.blocked_for is not None:
-            return LockedOut(retry_after=verdict.blocked_for)
+            return locked_out(verdict.blocked_for, self._clock)
         left = max(0, verdict.remaining + verdict.granted - place - 1)
         allowance = Allowance(limit=self._rule.most, remaining=left, more_in=verdict.more_in)
         return allowance if place < verdict.granted else BudgetSpent(allowance)
@@ -115,10 +125,11 @@ class SharedBudget:
 class SharedLockouts:
     """Blocks an address everywhere that was wrong too often, wherever it was."""
 
-    def __init__(self, *, rule: LockoutRule, rows: FailureRows, local: FailureLockouts) -> None:
+    def __init__(self, *, rule: LockoutRule, rows: FailureRows, local: FailureLockouts, clock: Clock) -> None:
         self._rule = rule
         self._rows = rows
         self._local = local
+        self._clock = clock
 
     async def check(self, address: str) -> None:
         """Raise LockedOut if this process knows so; the rows tell together with the budget."""
@@ -132,4 +143,4 @@ class SharedLockouts:
         except StorageUnavailable:
             return
         if blocked_for is not None:
-            raise LockedOut(retry_after=blocked_for)
+            raise locked_out(blocked_for, self._clock)

@@ -1,10 +1,14 @@
 """Whose a user's token is: a JWT that is signed, still good, and made for this API; anything else is refused alike."""
 
 import asyncio
+import http.client
+import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 import jwt
 import structlog
@@ -17,6 +21,7 @@ from services.gateway.rules import USER_ID
 USER = re.compile(USER_ID)
 MAX_TOKEN = 8_192  # characters; longer ones are nobody's
 FETCH_TIMEOUT = 5.0  # seconds
+MAX_KEYS = 1 << 20  # bytes
 KEYS_LIVE = 300.0  # seconds until a key that was taken out of the set is refused; a new one is fetched when it is named
 
 log = structlog.get_logger()
@@ -64,16 +69,29 @@ class SharedSecret:
         return self._secret.reveal()
 
 
-class PublishedKeys(jwt.PyJWKClient):
-    """Fetches keys; that they cannot be had says nothing about a token."""
+class NoRedirects(HTTPRedirectHandler):
+    """Keys are where the operator said, and nowhere else."""
 
-    def fetch_data(self) -> Any:
+    def redirect_request(self, *_redirected: Any) -> None:
+        """Follow nothing."""
+
+
+class PublishedKeys(jwt.PyJWKClient):
+    """Fetches keys from their address itself, without a proxy; that they cannot be had says nothing about a token."""
+
+    def fetch_data(self) -> jwt.PyJWKSet:
         """Return the keys at the address, or raise UpstreamUnavailable."""
         try:
-            return super().fetch_data()
-        except (jwt.PyJWTError, ValueError) as error:
+            keys = jwt.PyJWKSet.from_dict(self._read())
+        except (jwt.PyJWTError, OSError, http.client.HTTPException, ValueError, AttributeError) as error:
             log.warning("the keys at USER_JWKS_URL cannot be had", error=type(error).__name__)
             raise UpstreamUnavailable("The keys of users' tokens cannot be fetched now: try again later.") from None
+        self._last_successful_fetch = time.monotonic()
+        return keys
+
+    def _read(self) -> Any:
+        with build_opener(ProxyHandler({}), NoRedirects()).open(self.uri, timeout=self.timeout) as response:
+            return json.loads(response.read(MAX_KEYS))
 
 
 class KeySet:

@@ -169,20 +169,21 @@ async def serve_gateway(suite: Suite, targets: Targets, limits: Limits | None = 
     life = Life(version="0.1.0", clock=clock, started=clock.monotonic(), stopping=stopping)
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(open_backends(targets))
+        listener = stack.enter_context(bind(Listen(host="127.0.0.1", port=0)))
+        port = listener.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
         app = create_app(
             Parts(
                 backends=backends,
                 gates=gates(clock, limits or Limits()),
                 life=life,
                 registry=CollectorRegistry(),
+                redirect_uri=f"{url}/auth/tiktok/callback",
                 cors_origins=("http://localhost:5173",),
             )
         )
-        listener = stack.enter_context(bind(Listen(host="127.0.0.1", port=0)))
-        port = listener.getsockname()[1]
         server = server_of(app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        url = f"http://127.0.0.1:{port}"
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=10, trust_env=False))
         await client.get("/")
         yield Gateway(url, port, suite, clock, stopping, client)

@@ -1,5 +1,6 @@
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
@@ -102,7 +103,10 @@ async def test_a_blocked_address_waits_even_with_the_right_key(gateway: Gateway)
     free = await gateway.client.get("/admin/sync/logs", headers=ADMIN)
 
     assert [blocked.status_code, still.status_code, free.status_code] == [429, 429, 200]
-    assert blocked.json()["error"]["code"] == "LOCKED_OUT"
+    error = blocked.json()["error"]
+    assert error["code"] == "LOCKED_OUT"
+    until = datetime.fromisoformat(error["message"].partition(" blocked until ")[2].replace(" UTC", "+00:00"))
+    assert abs((until - datetime.now(UTC)).total_seconds() - 900) < 60
 
 
 async def test_a_right_key_between_wrong_ones_forgives_nothing(gateway: Gateway) -> None:

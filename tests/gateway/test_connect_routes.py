@@ -234,7 +234,8 @@ async def test_a_failed_connection_is_a_page_with_its_status(gateway: Gateway, r
     assert "<h1>Connection failed</h1>" in answer.text
     assert "CNRYtext" not in answer.text
     assert "start again from a new connect link" in answer.text.lower()
-    assert 'tokhub_oauth=""; ' in answer.headers["Set-Cookie"]
+    taken_back = 'tokhub_oauth=""; ' in answer.headers.get("Set-Cookie", "")
+    assert taken_back == (reason != "STATE_INVALID")
 
 
 def failure(reason: str) -> TokhubError:
@@ -353,5 +354,19 @@ async def test_the_oauth_budget_is_a_page_for_people() -> None:
 
     assert [page.status_code, data.status_code] == [429, 429]
     assert "Too many attempts" in page.text
+    assert f"Wait {page.headers['Retry-After']} seconds, then " in page.text
     assert data.json()["error"]["code"] == "RATE_LIMIT_EXCEEDED"
-    assert int(page.headers["Retry-After"]) >= 1
+
+
+async def test_a_callback_too_many_is_completed_when_it_is_loaded_again() -> None:
+    async with serve_suite(Limits(oauth=2)) as gateway:
+        state, cookie = await connect(gateway)
+        await gateway.client.get("/auth/url?store_code=store_jakarta_01")
+        refused = await come_back(gateway, cookie, state=state, code="c")
+        gateway.clock.shift = int(refused.headers["Retry-After"])
+        later = await come_back(gateway, cookie, state=state, code="c")
+
+    assert (refused.status_code, later.status_code) == (429, 200)
+    assert '<a href="">try again</a>' in refused.text
+    assert "Set-Cookie" not in refused.headers
+    assert len(gateway.suite.connections.completions) == 1

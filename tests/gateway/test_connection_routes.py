@@ -51,6 +51,15 @@ async def test_a_connection_is_told_field_by_field(gateway: Gateway) -> None:
     }
 
 
+async def test_of_tokens_that_are_gone_no_end_is_told(gateway: Gateway) -> None:
+    gone = token_pb2.CONNECTION_STATUS_DISCONNECTED
+    gateway.suite.connections.connect("s1", 1, status=gone, access_expire_time=None, hours_left=None)
+
+    (shown,) = (await gateway.client.get(CONNECTIONS, headers=READ)).json()["data"]
+
+    assert (shown["status"], shown["accessExpireTime"], shown["hoursLeft"]) == ("DISCONNECTED", None, None)
+
+
 async def test_a_connection_is_explained(gateway: Gateway) -> None:
     made = gateway.suite.connections.connect("s1", 1)
     gateway.suite.connections.explanation = token_pb2.ExplainConnectionResponse(

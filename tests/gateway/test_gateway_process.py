@@ -49,6 +49,7 @@ async def test_a_request_is_one_json_line_without_its_query() -> None:
         ({}, "ADMIN_API_KEY: set it"),
         ({"ADMIN_API_KEY": "short"}, "ADMIN_API_KEY: key admin must have at least 32 characters"),
         ({"ADMIN_API_KEY": ADMIN_KEY, "PORT": "x"}, "PORT: "),
+        ({"ADMIN_API_KEY": ADMIN_KEY, "AUTH_UNLOCK": "127.0.0.1,all"}, "AUTH_UNLOCK: every entry must be an address"),
         ({"ADMIN_API_KEY": ADMIN_KEY, "DATABASE_URL": "mysql://gate:CNRYx@127.0.0.1/x"}, "DATABASE_URL does not start"),
     ],
 )
@@ -110,3 +111,9 @@ def test_two_kinds_of_user_keys_are_one_too_many() -> None:
 
     with pytest.raises(WrongSetting, match="USER_JWKS_URL: set USER_JWT_SECRET or USER_JWKS_URL, not both"):
         parse(GatewaySettings, {"ADMIN_API_KEY": ADMIN_KEY, **both})
+
+
+def test_addresses_to_unlock_are_read_as_they_are_counted() -> None:
+    told = {"ADMIN_API_KEY": ADMIN_KEY, "AUTH_UNLOCK": "127.0.0.1, 2001:db8::7"}
+
+    assert parse(GatewaySettings, told).auth_unlock == ("127.0.0.1", "2001:db8::/64")

@@ -53,7 +53,7 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(dsn: str) -> AsyncIterator[Replica]:
+async def replica(dsn: str, *unlocked: str) -> AsyncIterator[Replica]:
     clock, registry = ShiftedClock(), CollectorRegistry()
     rows = LimitRows(Sharing(clock=clock, registry=registry))
     budget = SharedBudget(
@@ -62,8 +62,9 @@ async def replica(dsn: str) -> AsyncIterator[Replica]:
         local=MinuteBudget(clock=clock, per_minute=2),
         clock=clock,
     )
-    lockouts = SharedLockouts(rule=RULE, rows=rows, local=FailureLockouts(clock=clock, rule=RULE))
-    async with Keeper(rows=rows, dsn=Secret(dsn), rule=RULE, clock=clock).keeping():
+    local = FailureLockouts(clock=clock, rule=RULE)
+    lockouts = SharedLockouts(rule=RULE, rows=rows, local=local, clock=clock)
+    async with Keeper(rows=rows, dsn=Secret(dsn), rule=RULE, clock=clock, unlocked=unlocked).keeping():
         yield Replica(rows, budget, lockouts, clock, registry)
 
 
@@ -184,6 +185,16 @@ async def test_a_block_ends_and_starts_from_nothing(database_dsn: str) -> None:
 
         assert await other.asked(1) == ["Allowance"]
         assert await other.failed(10) == 5
+
+
+async def test_a_start_lets_in_the_addresses_it_is_told_and_no_other(database_dsn: str) -> None:
+    async with replica(database_dsn) as one:
+        await one.failed(5)
+    async with replica(database_dsn, "b") as another:
+        assert await another.asked(1) == ["LockedOut"]
+    async with replica(database_dsn, "b", "a") as last:
+        assert await last.asked(1) == ["Allowance"]
+        assert await last.failed(10) == 5
 
 
 async def test_what_no_longer_counts_is_deleted(database_dsn: str) -> None:

@@ -89,7 +89,8 @@ async def test_a_connection_status_has_its_store_word(gateway: Gateway, status: 
 
 async def test_a_disconnected_store_has_no_token_that_expires(gateway: Gateway) -> None:
     gateway.suite.stores.add("s1")
-    gateway.suite.connections.connect("s1", 1, status=token_pb2.CONNECTION_STATUS_DISCONNECTED)
+    gone = token_pb2.CONNECTION_STATUS_DISCONNECTED
+    gateway.suite.connections.connect("s1", 1, status=gone, access_expire_time=None)
 
     answer = await gateway.client.get("/admin/stores/s1", headers=ADMIN)
 

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -35,6 +36,9 @@ class Publisher:
         self.fetches += 1
         return web.Response(body=self.body or json.dumps({"keys": self.keys}).encode())
 
+    async def lead_on(self, _request: web.Request) -> web.Response:
+        raise web.HTTPFound("/keys")
+
 
 @pytest.fixture
 async def publisher() -> AsyncIterator[Publisher]:
@@ -46,6 +50,7 @@ async def publisher() -> AsyncIterator[Publisher]:
     ]
     app = web.Application()
     app.router.add_get("/keys", publisher.answer)
+    app.router.add_get("/keys/moved", publisher.lead_on)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -125,6 +130,23 @@ async def test_a_forged_token_is_refused(trusting: Gateway) -> None:
 async def test_unknown_key_ids_are_not_asked_for_each_time(trusting: Gateway, publisher: Publisher) -> None:
     assert [await status(trusting, header(RSA, "RS256", f"k{number}")) for number in range(4)] == [401] * 4
     assert publisher.fetches == 1
+
+
+async def test_keys_come_from_their_address_and_through_no_proxy(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{elsewhere.sockets[0].getsockname()[1]}")
+    monkeypatch.setenv("no_proxy", "")
+    async with elsewhere, serve_suite(Limits(tokens=UserTokens(keys=KeySet(publisher.url)))) as gateway:
+        gateway.suite.stats.creators["u-1"] = account_pb2.AccountMetrics()
+        assert await status(gateway, header(RSA, "RS256", "rsa")) == 200
+
+
+async def test_keys_that_moved_are_not_followed(publisher: Publisher) -> None:
+    async with serve_suite(Limits(tokens=UserTokens(keys=KeySet(f"{publisher.url}/moved")))) as gateway:
+        assert await status(gateway, header(RSA, "RS256", "rsa")) == 503
+    assert publisher.fetches == 0
 
 
 async def test_keys_that_cannot_be_had_are_nobodys_fault(publisher: Publisher) -> None:

@@ -44,6 +44,14 @@ async def health(served: Served, *names: str) -> list[Any]:
         return [(await stub.Check(health_pb2.HealthCheckRequest(service=name))).status for name in names]
 
 
+async def test_calls_between_services_go_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{elsewhere.sockets[0].getsockname()[1]}")
+    async with elsewhere, serve() as served:
+        assert await served.stores.GetStore(ASKED)
+
+
 async def test_health_answers_for_everything_it_lists() -> None:
     async with serve(postgres=Dependency()) as served:
         assert await health(served, *NAMES, "postgres") == [SERVING] * 4

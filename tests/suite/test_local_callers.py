@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
@@ -75,3 +76,18 @@ async def recorded(home: Home, listen: str) -> list[tuple[str, str]]:
         records = (await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest())).records
     assert {record.outcome for record in records} == {"OK"}
     return [(record.actor, record.method.rpartition("/")[2]) for record in reversed(records)]
+
+
+async def test_a_new_start_lets_its_own_machine_in_again(home: Home) -> None:
+    async with start(home, STORES="0") as suite:
+        await suite.until(SERVING)
+        guesses = [await answered(home, {"X-API-KEY": "x" * 40}) for _ in range(5)]
+        assert (guesses, await answered(home, home.admin_headers)) == ([401] * 5, 429)
+    async with start(home, STORES="0") as suite:
+        await suite.until(SERVING)
+        assert await answered(home, home.admin_headers) == 200
+
+
+async def answered(home: Home, headers: dict[str, str]) -> int:
+    async with httpx.AsyncClient(base_url=home.gateway, headers=headers) as client:
+        return (await client.get("/admin/stores")).status_code

@@ -45,6 +45,17 @@ async def test_a_listed_store_never_connected_is_skipped_with_its_link(suite: Li
     assert (skipped.status, skipped.message) == (sync_pb2.OUTCOME_SKIPPED, CONNECT)
 
 
+async def test_a_listed_store_that_was_disconnected_must_be_connected_again(
+    suite: LivingSuite, replica: Replica
+) -> None:
+    await suite.connect("gone")
+    await suite.pool.execute("UPDATE credentials.connections SET status = 'DISCONNECTED'")
+    run = (await replica.runs.StartSync(over("gone"))).run
+    (skipped,) = (await replica.end_of(run.id)).ended_stores
+    assert (skipped.outcome, skipped.reason) == (sync_pb2.OUTCOME_SKIPPED, "REAUTH_REQUIRED")
+    assert (await replica.logs("gone"))[0].message.startswith("Skipped: the TikTok account must be connected again at ")
+
+
 async def test_a_list_with_an_unknown_store_names_it(suite: LivingSuite, idle: Replica) -> None:
     await suite.connect("shop")
     with pytest.raises(StoreNotFound, match="nowhere"):

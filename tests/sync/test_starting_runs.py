@@ -4,7 +4,15 @@ from uuid import uuid4
 import pytest
 from tokhub.sync.v1 import sync_pb2
 
-from libs.errors import ConnectionNotFound, DeadlineExceeded, InvalidField, RunAlreadyActive, RunNotFound, StoreNotFound
+from libs.errors import (
+    ConnectionNotFound,
+    DeadlineExceeded,
+    InvalidField,
+    ReauthRequired,
+    RunAlreadyActive,
+    RunNotFound,
+    StoreNotFound,
+)
 from tests.sync.living_suite import JOB_ALL, JOB_USER, LivingSuite, Replica
 
 
@@ -89,6 +97,14 @@ async def test_an_unknown_store_is_not_found(replica: Replica) -> None:
 async def test_a_store_never_connected_has_no_connection(suite: LivingSuite, replica: Replica) -> None:
     await suite.add_store("shop")
     with pytest.raises(ConnectionNotFound):
+        await replica.start(JOB_ALL, "shop")
+    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.sync_runs") == 0
+
+
+async def test_a_disconnected_store_must_be_connected_again(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect("shop")
+    await suite.pool.execute("UPDATE credentials.connections SET status = 'DISCONNECTED'")
+    with pytest.raises(ReauthRequired):
         await replica.start(JOB_ALL, "shop")
     assert await suite.pool.fetchval("SELECT count(*) FROM reporting.sync_runs") == 0
 

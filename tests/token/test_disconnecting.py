@@ -56,12 +56,19 @@ async def test_a_disconnect_ends_the_row_and_the_grant_and_deletes_the_tokens(sh
 
     assert (answer.connection.status, answer.connection.epoch) == (DISCONNECTED, before.epoch + 1)
     assert answer.revocation == token_pb2.REVOCATION_DONE
+    ends = {"access_expire_time", "refresh_expire_time", "hours_left"}
+    assert ends <= told_fields(before)
+    assert not ends & told_fields(answer.connection)
     assert live_grants(shops, account) == 0
     row = await shops.pool.fetchrow("SELECT access_token, refresh_token FROM connections")
     assert row is not None
     assert (bytes(row["access_token"]), bytes(row["refresh_token"])) == (b"", b"")
     with pytest.raises(ReauthRequired):
         await shops.tokens.GetValidToken(token_pb2.GetValidTokenRequest(connection=by_id(before)))
+
+
+def told_fields(connection: token_pb2.Connection) -> set[str]:
+    return {field.name for field, _ in connection.ListFields()}
 
 
 async def test_a_second_disconnect_changes_nothing(shops: Shops) -> None:

@@ -91,7 +91,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
                 200: {JSON: one({**shapes.ONE_RESULT, **shapes.ALL_RESULT}), EVENTS: None},
                 202: {JSON: one(shapes.RUN)},
             },
-            reasons=(NO_STORE, NO_CONNECTION, Reason.RUN_ALREADY_ACTIVE),
+            reasons=(NO_STORE, NO_CONNECTION, Reason.REAUTH_REQUIRED, Reason.RUN_ALREADY_ACTIVE),
             words=("SYNC_FAILED",),
         ),
         "GET /admin/sync/runs": ok({**many(shapes.RUN), "nextPageToken": Maybe("MjAyNi0wMS0yNA")}),
@@ -117,7 +117,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         ),
         f"POST {CREATORS}/sync/{{user_id}}": Answer(
             said={200: {JSON: one(shapes.CREATOR_RESULT)}},
-            reasons=(NO_CONNECTION, Reason.RUN_ALREADY_ACTIVE),
+            reasons=(NO_CONNECTION, Reason.REAUTH_REQUIRED, Reason.RUN_ALREADY_ACTIVE),
             words=("SYNC_FAILED",),
         ),
         f"GET {CREATORS}/metrics/{{user_id}}": ok(shapes.METRICS, NO_CONNECTION),

@@ -189,7 +189,7 @@ CONNECTION = {
     "refreshExpireTime": Maybe("2027-01-02T10:00:00.000Z"),
     "connectTime": Maybe("2026-01-02T10:00:00.000Z"),
     "updateTime": Maybe(NIGHT),
-    "hoursLeft": 32.0,
+    "hoursLeft": Maybe(32.0),
     "needsRefresh": False,
     "shops": [{"id": "7494", "number": 1, "name": "My TikTok Shop", "region": "GB", "sellerType": "LOCAL"}],
 }

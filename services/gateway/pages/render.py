@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 from tokhub.token.v1 import token_pb2
 
-from libs.errors import TokhubError
+from libs.errors import RateLimited, TokhubError
 from libs.rpc.request_id import current_request_id
 from services.gateway.errors import STATUSES, retry_headers
 from services.gateway.pages.texts import text_for
@@ -39,16 +39,18 @@ class Pages:
 
     def failed(self, error: TokhubError) -> HTMLResponse:
         """Return the page for an error, in the fixed words of its reason."""
-        text = text_for(error.reason)
+        text = text_for(error)
+        headers = retry_headers(error)
         page = self._page(
             STATUSES[error.reason],
             connected=False,
             title="Connection Failed",
             problem=text.problem,
             advice=text.advice,
+            again_in=headers["Retry-After"] if isinstance(error, RateLimited) else "",
             request_id=current_request_id(),
         )
-        page.headers.update(retry_headers(error))
+        page.headers.update(headers)
         return page
 
     def _page(self, status: int, **values: Any) -> HTMLResponse:

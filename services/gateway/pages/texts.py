@@ -1,10 +1,10 @@
-"""What an error page says, by reason; never a word that came with the request."""
+"""What an error page says, by reason and cause; never a word that came with the request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from libs.errors import Reason
+from libs.errors import InvalidField, Reason, TokhubError
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,17 @@ SUPPORT = "Please try again or contact support. Reloading this page does not hel
 
 TEXTS: Mapping[Reason, Text] = MappingProxyType(
     {
-        Reason.STORE_NOT_FOUND: Text("Store not found", "Check the connect link, or ask for a new one."),
+        Reason.STORE_NOT_FOUND: Text(
+            "Store not found", "There is no store with the store_code of this link. Check it, or ask for a new link."
+        ),
         Reason.INVALID_FIELD: Text(
             "This link cannot be used: it is incomplete, has been changed, or TikTok no longer accepts it",
             f"{START_AGAIN}.",
         ),
         Reason.STATE_INVALID: Text(
             "Invalid state parameter (possible CSRF attack)",
-            f"{START_AGAIN}, and finish in the same browser within ten minutes.",
+            f"{START_AGAIN}, and finish in the same browser within ten minutes. "
+            "Of several tabs, only the one that was opened last can finish.",
         ),
         Reason.STATE_EXPIRED: Text("This connect link has expired", APPROVE),
         Reason.STATE_REUSED: Text(
@@ -41,11 +44,15 @@ TEXTS: Mapping[Reason, Text] = MappingProxyType(
             "A required permission was not granted", f"{START_AGAIN}, and leave every permission switched on."
         ),
         Reason.ACCOUNT_ALREADY_CONNECTED: Text(
-            "Another TikTok account or another owner is connected here already",
-            "Sign in to TikTok with the account of this store, or have the other connection removed first. "
-            f"{START_AGAIN}.",
+            "Another TikTok account is connected here already",
+            f"Sign in to TikTok with that account, or ask the operator for a link that may replace it. {START_AGAIN}.",
         ),
-        Reason.RATE_LIMITED: Text("Too many attempts", WAIT),
+        Reason.SHOP_CHOICE_REQUIRED: Text(
+            "This seller has several shops, and one of them must be chosen",
+            "Go back to where you started, begin again there, and choose a shop.",
+        ),
+        # Nothing was spent: the request was refused before anybody looked at it.
+        Reason.RATE_LIMITED: Text("Too many attempts", "Nothing is lost: this page can be loaded again."),
         Reason.UPSTREAM_RATE_LIMITED: Text("TikTok is busy", WAIT),
         Reason.UPSTREAM_UNAVAILABLE: Text("TikTok cannot be reached at the moment", SUPPORT),
         Reason.UPSTREAM_BAD_RESPONSE: Text("TikTok gave an answer that cannot be used", SUPPORT),
@@ -53,8 +60,25 @@ TEXTS: Mapping[Reason, Text] = MappingProxyType(
     }
 )
 FALLBACK = Text("Something went wrong on our side", SUPPORT)
+WRONG_STORE_CODE = Text(
+    "This link names no store: its store_code is missing or not valid",
+    "The address must end in ?store_code= and the code of the store: 1-50 letters, digits, _ and -. "
+    "Correct it, or ask for a new link.",
+)
 
 
-def text_for(reason: Reason) -> Text:
-    """Return what the page for a reason says."""
-    return TEXTS.get(reason, FALLBACK)
+def text_for(error: TokhubError) -> Text:
+    """Return what the page for an error says."""
+    if isinstance(error, InvalidField) and error.field == "store_code":
+        return WRONG_STORE_CODE
+    if error.reason is Reason.ACCOUNT_ALREADY_CONNECTED and (owner := error.metadata.get("owner")):
+        return connected_elsewhere(owner)
+    return TEXTS.get(error.reason, FALLBACK)
+
+
+def connected_elsewhere(owner: str) -> Text:
+    """Return what is said of an account that another owner has; the owner's name is masked."""
+    return Text(
+        f"This TikTok account is connected to another owner already ({owner})",
+        f"Sign in to TikTok with another account, or have it disconnected there first. {START_AGAIN}.",
+    )

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -10,6 +11,7 @@ from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
 from libs.errors import InvalidField, StateInvalid, TokhubError
+from libs.tiktok.address import origin_of
 from services.gateway.backends import Backends
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import StoreInQuery
@@ -24,6 +26,7 @@ PAGE_PATHS = frozenset({CONNECT, CALLBACK, SHOP_CALLBACK})
 
 PLAIN_COOKIE = "tokhub_oauth"
 HOST_COOKIE = "__Host-tokhub_oauth"
+NOWHERE = urlsplit("")
 COOKIE_SECONDS = 600  # the life of a state
 
 STATE = re.compile(r"[!-~]{1,2048}")
@@ -35,9 +38,10 @@ NONCE = re.compile(r"[!-~]{1,128}")
 class ConnectRoutes:
     """Sends a person to TikTok's consent page and takes what comes back."""
 
-    def __init__(self, *, backends: Backends, pages: Pages) -> None:
+    def __init__(self, *, backends: Backends, pages: Pages, redirect_uri: str) -> None:
         self._backends = backends
         self._pages = pages
+        self._redirect_uri = redirect_uri
 
     def add_to(self, router: APIRouter) -> None:
         """Declare the routes."""
@@ -61,6 +65,9 @@ class ConnectRoutes:
 
     async def connect(self, request: Request, store_code: StoreInQuery) -> Response:
         """Send this browser, and only this one, to TikTok."""
+        if goes_by_another_name(request, self._redirect_uri):
+            here = f"{origin_of(self._redirect_uri)}{CONNECT}?{urlencode({'store_code': store_code})}"
+            return Response(status_code=302, headers={"Location": here})
         link = await self._link(store_code, token_pb2.LINK_BINDING_BROWSER)
         response = Response(status_code=302, headers={"Location": link.authorize_url})
         set_nonce(request, response, link.browser_nonce)
@@ -75,6 +82,9 @@ class ConnectRoutes:
         """Complete the connection and say how it went."""
         try:
             page = self._pages.connected(await self._complete(request))
+        except StateInvalid as error:
+            # It is of no link of this browser, whose own may be under way in another tab.
+            return self._pages.failed(error)
         except TokhubError as error:
             # Whatever failed, the state may be spent: nothing but a new link helps, and that brings a new nonce.
             page = self._pages.failed(error)
@@ -112,14 +122,36 @@ def complete_request(parameters: Mapping[str, str], nonce: str) -> token_pb2.Com
 
 def is_plain_loopback(request: Request) -> bool:
     """Return whether the browser came by http to this machine, where browsers refuse __Host- cookies."""
-    host = request.headers.get("host", "").rpartition("@")[2]
-    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    if request.scope.get("scheme") != "http":
-        return False
+    return request.scope.get("scheme") == "http" and is_loopback(asked_for(request))
+
+
+def asked_for(request: Request) -> SplitResult:
+    """Return the host and port that the browser asked for; without a name when they make no sense."""
     try:
-        return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback
+        address = urlsplit(f"http://{request.headers.get('host', '')}")
+        usable = address.port != 0  # asking for the port raises ValueError for anything that is none
+    except ValueError:
+        return NOWHERE
+    return address if usable else NOWHERE
+
+
+def is_loopback(address: SplitResult) -> bool:
+    """Return whether an address is this machine's own."""
+    try:
+        return address.hostname == "localhost" or ipaddress.ip_address(address.hostname or "").is_loopback
     except ValueError:
         return False
+
+
+def goes_by_another_name(request: Request, redirect_uri: str) -> bool:
+    """Return whether the browser calls this machine by another name than TikTok will, and so would lack its cookie.
+
+    That is only said of loopback and of one port: elsewhere a proxy may have put its own name in the place of ours.
+    """
+    here, back = asked_for(request), urlsplit(redirect_uri)
+    if back.scheme != "http" or not is_loopback(back) or not is_plain_loopback(request):
+        return False
+    return here.port == back.port and here.hostname != back.hostname
 
 
 def nonce_of(request: Request) -> str:

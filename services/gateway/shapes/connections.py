@@ -4,6 +4,7 @@ from typing import Any
 
 from tokhub.token.v1 import token_pb2
 
+from services.gateway.shapes.optional import value_or_none
 from services.gateway.shapes.times import stamp_text, time_or_none
 
 
@@ -25,7 +26,7 @@ def connection(one: token_pb2.Connection) -> dict[str, Any]:
         "refreshExpireTime": time_or_none(one, "refresh_expire_time"),
         "connectTime": time_or_none(one, "connect_time"),
         "updateTime": time_or_none(one, "update_time"),
-        "hoursLeft": one.hours_left,
+        "hoursLeft": value_or_none(one, "hours_left"),
         "needsRefresh": one.needs_refresh,
         "shops": [shop(each) for each in one.shops],
     }

@@ -58,7 +58,6 @@ def store_entry(store: sync_pb2.Store) -> dict[str, Any]:
 
 def store_detail(store: sync_pb2.Store, connection: token_pb2.Connection | None) -> dict[str, Any]:
     """Return a store with its connection and newest statistics."""
-    has_tokens = connection is not None and connection.status != token_pb2.CONNECTION_STATUS_DISCONNECTED
     return {
         **store_entry(store),
         "connectionStatus": connection_status(connection),
@@ -66,8 +65,7 @@ def store_detail(store: sync_pb2.Store, connection: token_pb2.Connection | None)
         "accountIdentifier": connection.account_id if connection else None,
         "connectedAt": time_or_none(connection, "connect_time") if connection else None,
         "lastSyncTime": time_or_none(store, "last_sync_time"),
-        # The tokens of a disconnected account are erased, whenever they would have ended.
-        "tokenExpiresAt": time_or_none(connection, "access_expire_time") if connection and has_tokens else None,
+        "tokenExpiresAt": time_or_none(connection, "access_expire_time") if connection else None,
         "latestUserStats": latest_user(store) if store.HasField("latest_user_stats") else None,
         "latestVideoStats": latest_video(store) if store.HasField("latest_video_stats") else None,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from libs.errors import ConnectionNotFound, StoreNotFound
+from libs.errors import ConnectionNotFound, ReauthRequired, StoreNotFound
 from services.sync.core.calendar import Calendar
 from services.sync.domain.connections import Connection, Standing
 from services.sync.domain.links import ConnectLinks
@@ -67,7 +67,7 @@ class Roster:
     links: ConnectLinks
 
     async def plan(self, scope: Scope) -> AsyncIterator[tuple[PlannedItem, ...]]:
-        """Yield the items of a run in portions; StoreNotFound, ConnectionNotFound before the first."""
+        """Yield the items of a run in portions; StoreNotFound, ConnectionNotFound, ReauthRequired before the first."""
         async for connections in self._within(scope):
             yield plan_items(scope, connections, self.links)
 
@@ -86,7 +86,7 @@ class Roster:
             raise StoreNotFound
         connection = await self.connections.of(subject)
         if connection.standing is Standing.DISCONNECTED:
-            raise ConnectionNotFound("The TikTok account was disconnected: connect it again.")
+            raise ReauthRequired("The TikTok account was disconnected: connect it again.")
         return connection
 
     async def _listed(self, subjects: tuple[Subject, ...]) -> tuple[Connection, ...]:
@@ -100,7 +100,7 @@ class Roster:
         try:
             return await self.connections.of(subject)
         except ConnectionNotFound:
-            return Connection(subject, Standing.DISCONNECTED)
+            return Connection(subject, Standing.NEVER_CONNECTED)
 
 
 class RunStarter:
@@ -116,7 +116,7 @@ class RunStarter:
         self._large = asyncio.Lock()
 
     async def start(self, scope: Scope, idempotency_key: str | None, tick: Tick | None = None) -> Run:
-        """Return the run; StoreNotFound, ConnectionNotFound, RunAlreadyActive with metadata run_id.
+        """Return the run; StoreNotFound, ConnectionNotFound, ReauthRequired, RunAlreadyActive with metadata run_id.
 
         A tick is settled by the run that begins at it; TickTaken, and no run, when another replica was first.
         A caller that does not wait for the end leaves a run that starts all the same: a large one takes half a minute.

@@ -12,6 +12,7 @@ class Standing(Enum):
     USABLE = auto()
     NEEDS_RECONNECT = auto()
     DISCONNECTED = auto()
+    NEVER_CONNECTED = auto()
 
 
 @dataclass(frozen=True)

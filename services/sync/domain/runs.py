@@ -133,9 +133,9 @@ def ending_without_work(connection: Connection, links: ConnectLinks) -> Ending |
     """Return how the items of an unusable connection end; None when there is work to do."""
     if connection.standing is Standing.USABLE:
         return None
-    gone = connection.standing is Standing.DISCONNECTED
+    never = connection.standing is Standing.NEVER_CONNECTED
     return Ending(
         outcome=Outcome.SKIPPED,
-        message=links.not_connected(connection.subject) if gone else links.needs_reconnect(connection.subject),
-        reason="CONNECTION_NOT_FOUND" if gone else "REAUTH_REQUIRED",
+        message=links.not_connected(connection.subject) if never else links.needs_reconnect(connection.subject),
+        reason="CONNECTION_NOT_FOUND" if never else "REAUTH_REQUIRED",
     )

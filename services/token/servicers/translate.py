@@ -100,7 +100,8 @@ def import_entry(message: token_pb2.ImportEntry) -> ImportEntry:
 
 
 def connection_message(connection: Connection) -> token_pb2.Connection:
-    """Return a connection's message."""
+    """Return a connection's message; one that is disconnected has no tokens whose end could be told."""
+    has_tokens = connection.status is not Status.DISCONNECTED
     return token_pb2.Connection(
         id=str(connection.id),
         number=connection.number,
@@ -113,11 +114,11 @@ def connection_message(connection: Connection) -> token_pb2.Connection:
         scopes=connection.scopes,
         epoch=connection.version.epoch,
         generation=connection.version.generation,
-        access_expire_time=timestamp(connection.access_expires_at),
-        refresh_expire_time=timestamp(connection.refresh_expires_at),
+        access_expire_time=timestamp(connection.access_expires_at if has_tokens else None),
+        refresh_expire_time=timestamp(connection.refresh_expires_at if has_tokens else None),
         connect_time=timestamp(connection.connected_at),
         update_time=timestamp(connection.updated_at),
-        hours_left=round(connection.seconds_left / 3600, 2),
+        hours_left=round(connection.seconds_left / 3600, 2) if has_tokens else None,
         needs_refresh=connection.needs_refresh,
         shops=[shop_message(shop) for shop in connection.shops],
     )

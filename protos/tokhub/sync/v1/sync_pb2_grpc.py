@@ -586,8 +586,9 @@ class SyncServiceServicer:
         """Starts a run and returns at once.
 
         Callers: the gateway, internal services and operators.
-        Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected; RUN_ALREADY_ACTIVE with
-        metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
+        Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected, REAUTH_REQUIRED for who was
+        disconnected; RUN_ALREADY_ACTIVE with metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE,
+        UPSTREAM_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

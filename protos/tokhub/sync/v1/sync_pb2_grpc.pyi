@@ -217,8 +217,9 @@ class SyncServiceStub:
     """Starts a run and returns at once.
 
     Callers: the gateway, internal services and operators.
-    Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected; RUN_ALREADY_ACTIVE with
-    metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
+    Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected, REAUTH_REQUIRED for who was
+    disconnected; RUN_ALREADY_ACTIVE with metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE,
+    UPSTREAM_UNAVAILABLE.
     """
     WatchSync: _aio.UnaryStreamMultiCallable[_sync_pb2.WatchSyncRequest, _sync_pb2.WatchSyncResponse]
     """Streams the progress of a run: its present state first, then changes, then how it ended.
@@ -285,8 +286,9 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts a run and returns at once.
 
         Callers: the gateway, internal services and operators.
-        Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected; RUN_ALREADY_ACTIVE with
-        metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
+        Errors: STORE_NOT_FOUND; CONNECTION_NOT_FOUND for who was never connected, REAUTH_REQUIRED for who was
+        disconnected; RUN_ALREADY_ACTIVE with metadata run_id while a run of the same scope is active; STORAGE_UNAVAILABLE,
+        UPSTREAM_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -655,7 +655,7 @@ class Connection(_message.Message):
     generation: _builtins.int
     """Raised at every refresh."""
     hours_left: _builtins.float
-    """Hours until access_expire_time, negative once it has passed."""
+    """Hours until access_expire_time, negative once it has passed; absent with it."""
     needs_refresh: _builtins.bool
     """True when REFRESH_RULE_WHEN_DUE would refresh now."""
     @_builtins.property
@@ -668,11 +668,11 @@ class Connection(_message.Message):
 
     @_builtins.property
     def access_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the access token ends."""
+        """When the access token ends; absent when the connection is disconnected, which erases its tokens."""
 
     @_builtins.property
     def refresh_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the refresh token ends; absent when the provider named no end."""
+        """When the refresh token ends; absent when the provider named no end, and when the connection is disconnected."""
 
     @_builtins.property
     def connect_time(self) -> _timestamp_pb2.Timestamp:
@@ -704,15 +704,17 @@ class Connection(_message.Message):
         refresh_expire_time: _timestamp_pb2.Timestamp | None = ...,
         connect_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
-        hours_left: _builtins.float = ...,
+        hours_left: _builtins.float | None = ...,
         needs_refresh: _builtins.bool = ...,
         shops: _abc.Iterable[Global___Shop] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access_expire_time", b"access_expire_time", "connect_time", b"connect_time", "owner", b"owner", "refresh_expire_time", b"refresh_expire_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hours_left", b"_hours_left", "access_expire_time", b"access_expire_time", "connect_time", b"connect_time", "hours_left", b"hours_left", "owner", b"owner", "refresh_expire_time", b"refresh_expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_expire_time", b"access_expire_time", "account_id", b"account_id", "connect_time", b"connect_time", "epoch", b"epoch", "generation", b"generation", "hours_left", b"hours_left", "id", b"id", "needs_refresh", b"needs_refresh", "number", b"number", "owner", b"owner", "provider", b"provider", "reason", b"reason", "refresh_expire_time", b"refresh_expire_time", "scopes", b"scopes", "shops", b"shops", "status", b"status", "team_id", b"team_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hours_left", b"_hours_left", "access_expire_time", b"access_expire_time", "account_id", b"account_id", "connect_time", b"connect_time", "epoch", b"epoch", "generation", b"generation", "hours_left", b"hours_left", "id", b"id", "needs_refresh", b"needs_refresh", "number", b"number", "owner", b"owner", "provider", b"provider", "reason", b"reason", "refresh_expire_time", b"refresh_expire_time", "scopes", b"scopes", "shops", b"shops", "status", b"status", "team_id", b"team_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__hours_left: _TypeAlias = _typing.Literal["hours_left"]  # noqa: Y015
+    _WhichOneofArgType__hours_left: _TypeAlias = _typing.Literal["_hours_left", b"_hours_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hours_left) -> _WhichOneofReturnType__hours_left | None: ...
 
 Global___Connection: _TypeAlias = Connection  # noqa: Y015
 
