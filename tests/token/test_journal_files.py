@@ -4,11 +4,13 @@ import asyncio
 import errno
 import os
 import resource
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -230,6 +232,35 @@ async def test_a_full_disk_keeps_nothing_and_spoils_nothing(tmp_path: Path, mode
         assert await one.ready()
         assert await one.keep(entry(3))
         assert [known.connection_id.int for known in await one.entries()] == [1, 3]
+
+
+async def test_a_disk_that_hangs_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "PATIENCE", 0.05)
+    async with journal(tmp_path) as one:
+        async with asyncio.timeout(10):
+            with hanging_disk():
+                assert not await one.keep(entry(1))
+                assert not await one.ready()
+                assert not await one.keep(entry(2))
+            while not await one.ready():
+                pass
+        assert [known.connection_id.int for known in await one.entries()] == [1, 2]
+
+
+@contextmanager
+def hanging_disk() -> Iterator[None]:
+    """Whatever is appended waits in the system, as on a network disk that is away."""
+    answers, append = threading.Event(), JournalFile.append
+
+    def wait(file: JournalFile, added: Sequence[Record]) -> None:
+        answers.wait()
+        append(file, added)
+
+    with patch.object(JournalFile, "append", wait):
+        try:
+            yield
+        finally:
+            answers.set()
 
 
 async def test_history_is_dropped_and_the_newest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from libs.clock import SystemClock
 from libs.errors import StorageUnavailable
+from services.token.adapters.journal import journal as journal_module
 from services.token.adapters.journal.file import JournalFile
 from tests.fixtures_sandbox import SandboxProcess
-from tests.token.conftest import MINUTE, House, store
-from tests.token.test_journal_files import raise_full
+from tests.token.conftest import MINUTE, House, other_than, store
+from tests.token.test_journal_files import hanging_disk, raise_full
 from tests.token.test_journal_replay import open_journal
 from tests.token.test_stopped_process import connect_expired, until_presented
 from tests.token.test_token_processes import ask, run_sql
@@ -118,3 +119,19 @@ async def test_callers_are_answered_once_a_full_journal_takes_the_tokens(
         assert replica.refresher.only_here == []
         replica.refresher.give_up()
         await replica.refresher.drain()
+
+
+async def test_new_tokens_are_saved_while_the_disk_of_the_journal_hangs(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "PATIENCE", 0.05)
+    connection = await house.connect()
+    await house.expire(connection)
+    async with open_journal(house, tmp_path, "replica-1") as house.journal:
+        with hanging_disk():
+            async with asyncio.timeout(10):
+                valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
+            assert (valid.fresh, valid.connection.version.generation) == (True, 2)
+
+            with pytest.raises(StorageUnavailable, match="journal cannot be written"):
+                await house.replica("other").tokens.get_valid(store("shop-1"), other_than(2))

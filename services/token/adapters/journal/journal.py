@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import structlog
@@ -42,6 +42,7 @@ from services.token.core.journal import (
 KEPT = timedelta(days=7)  # a database restored from an older copy than this needs more than the journal
 LOOK_EVERY = 0.1  # seconds, while another process takes over
 CHECK_EVERY = 1.0  # seconds between looks, before refreshes, whether the file is still there
+PATIENCE = 2.0  # seconds for a disk to answer, before it counts as one that cannot be written
 SLACK = 1_000  # records beyond twice the connections before a file is written anew
 
 Result = TypeVar("Result")
@@ -116,6 +117,7 @@ class FileJournal:
         self._required = mode is Mode.REQUIRED
         self._waiting: list[tuple[Record, asyncio.Future[bool]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._works = True
         self._check_at = 0.0
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
@@ -138,19 +140,23 @@ class FileJournal:
         self._worker.shutdown()
 
     async def keep(self, entry: Entry) -> bool:
-        """Return True once the entry is on the disk; entries that arrive meanwhile share the next flush."""
+        """Return True once the entry is on the disk; entries that arrive meanwhile share the next flush.
+
+        A disk that hangs keeps it for later, and nobody waiting: there is still the row to be saved.
+        """
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((record_of(entry), kept))
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name="journal flush")
-        return await kept
+        return await self._answers(kept) and kept.result()
 
     async def ready(self) -> bool:
         """Return whether a refresh may begin; a journal that failed is tried until it works again."""
         now = self._clock.monotonic()
         if not self._works or now >= self._check_at:
             self._check_at = now + CHECK_EVERY
-            self._works = await self._in_thread(self._check)
+            self._looking = self._looking or asyncio.create_task(self._look(), name="journal look")
+            await self._answers(self._looking)
         return self._works or not self._required
 
     @asynccontextmanager
@@ -203,6 +209,21 @@ class FileJournal:
                 if not future.done():
                     future.set_result(kept)
         self._flushing = None
+
+    async def _look(self) -> None:
+        try:
+            self._works = await self._in_thread(self._check)
+        finally:
+            self._looking = None
+
+    async def _answers(self, work: "asyncio.Future[Any]") -> bool:
+        """Return whether the disk does some work within the time it is given; what it does later still counts."""
+        done, _ = await asyncio.wait({work}, timeout=PATIENCE)
+        if not done:
+            if self._works:
+                log.error("journal disk does not answer", directory=str(self._directory), waited=PATIENCE)
+            self._works = False
+        return bool(done)
 
     async def _in_thread(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._worker, call, *arguments)
