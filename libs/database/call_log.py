@@ -7,7 +7,7 @@ from libs.audit.chain import GENESIS, ChainKeys, Entry
 from libs.database.errors import storage_errors
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.rpc.audit import RecordedCall
-from libs.rpc.recording import BEGUN, Record
+from libs.rpc.recording import BEGUN, DENIED, Record
 
 # Seconds for rows that others append before ours, and for ours.
 WITHIN = 5.0
@@ -26,14 +26,17 @@ INSERT INTO audit_calls
 VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (sequence) DO NOTHING RETURNING sequence
 """
+# The outcomes of rows that are the first of their call, or the only one.
+FIRSTS = (BEGUN, DENIED)
 NEWEST = """
-SELECT begun.id AS number, call, begun.at AS began, ended.at AS ended, begun.actor, begun.method, begun.request,
-    begun.request_id, coalesce(ended.outcome, '') AS outcome
-FROM audit_calls AS begun LEFT JOIN LATERAL (
-    SELECT at, outcome FROM audit_calls WHERE call = begun.call AND outcome <> begun.outcome
-) AS ended ON true
-WHERE begun.outcome = $1 AND ($2::bigint IS NULL OR begun.id < $2) AND ($3 = '' OR begun.actor = $3)
-ORDER BY begun.id DESC LIMIT $4
+SELECT first.id AS number, call, first.at AS began, first.actor, first.method, first.request, first.request_id,
+    CASE first.outcome WHEN 'BEGUN' THEN last.at ELSE first.at END AS ended,
+    CASE first.outcome WHEN 'BEGUN' THEN coalesce(last.outcome, '') ELSE first.outcome END AS outcome
+FROM audit_calls AS first LEFT JOIN LATERAL (
+    SELECT at, outcome FROM audit_calls WHERE call = first.call AND outcome <> first.outcome
+) AS last ON true
+WHERE first.outcome = ANY ($1) AND ($2::bigint IS NULL OR first.id < $2) AND ($3 = '' OR first.actor = $3)
+ORDER BY first.id DESC LIMIT $4
 """
 
 
@@ -75,5 +78,5 @@ class CallLog:
     async def newest(self, *, before: int | None, actor: str, limit: int) -> Sequence[RecordedCall]:
         """Return calls with smaller numbers, the newest first; of one actor unless that is empty."""
         async with borrow(self._pool) as connection:
-            rows = await connection.fetch(NEWEST, BEGUN, before, actor, limit)
+            rows = await connection.fetch(NEWEST, FIRSTS, before, actor, limit)
         return [RecordedCall(**row) for row in rows]

@@ -18,7 +18,7 @@ from libs.errors import DeadlineExceeded, Internal, NotAllowed, ServerMisconfig,
 from libs.rpc import actor
 from libs.rpc.actor import acting, bind_actor
 from libs.rpc.gate import Gate
-from libs.rpc.identity import OPERATOR, Context
+from libs.rpc.identity import OPERATOR, Caller, Context
 from libs.rpc.recording import Recorder
 from libs.rpc.request_id import METADATA_KEY, bind_request_id
 from libs.rpc.status import CODES, NO_METHOD, OPAQUE, to_status
@@ -122,7 +122,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _described(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def answer(requests: Any, context: Context) -> AsyncIterator[Any]:
             try:
-                self._gate.check(self._gate.recognise(context), method)
+                caller = self._gate.recognise(context)
+                bind_actor(caller.name)
+                await self._let_in(caller, method)
             except NotAllowed as denied:
                 await refuse(denied, context)
             async for response in behaviour(requests, context):
@@ -140,7 +142,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         try:
             caller = self._gate.recognise(context)
             bind_actor(caller.name if caller.role == OPERATOR else acting(caller.name, offered.get(actor.METADATA_KEY)))
-            self._gate.check(caller, method)
+            await self._let_in(caller, method)
             yield
         except Exception as error:  # noqa: BLE001 - grpc.aio sends the text of whatever escapes to the caller
             ending = end_with(error, method)
@@ -151,6 +153,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._report(method, ending, time.perf_counter() - started)
         if ending.failure:
             await refuse(ending.failure, context, (METADATA_KEY, request_id))
+
+    async def _let_in(self, caller: Caller, method: str) -> None:
+        try:
+            self._gate.check(caller, method)
+        except NotAllowed:
+            if self._recorder:
+                await self._recorder.denied(caller, method)
+            raise
 
     def _report(self, method: str, ending: Ending, seconds: float) -> None:
         self._metrics.calls.labels(method, ending.code, ending.reason).inc()

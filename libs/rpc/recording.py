@@ -1,4 +1,4 @@
-"""What people do is written down before it is done, and how it ended after it: no record, no call."""
+"""What people do is written down before it is done, and how it ended after it: no record, no call. So are denials."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,12 +12,15 @@ from google.protobuf.message import Message
 
 from libs.errors import StorageUnavailable, TokhubError
 from libs.rpc.actor import current_actor
+from libs.rpc.denials import Denials
 from libs.rpc.gate import Gate
-from libs.rpc.identity import Context
+from libs.rpc.identity import Caller, Context
 from libs.rpc.policy import FOR_A_KEY, Roles
 from libs.rpc.request_id import current_request_id
 
 BEGUN, OK, CANCELLED, INTERNAL = "BEGUN", "OK", "CANCELLED", "INTERNAL"
+# Of a call that was not let in: it has this one record.
+DENIED = "DENIED"
 
 Unary = Callable[[Any, Context], Awaitable[Any]]
 Stream = Callable[[Any, Context], AsyncIterator[Any]]
@@ -46,12 +49,13 @@ class Trail(Protocol):
 
 
 class Recorder:
-    """Records the calls to some methods by callers of some roles, and leaves all others alone."""
+    """Records the calls to some methods by callers of some roles, and leaves all others alone; and calls denied."""
 
-    def __init__(self, *, gate: Gate, recorded: Mapping[str, Roles], trail: Trail) -> None:
+    def __init__(self, *, gate: Gate, recorded: Mapping[str, Roles], trail: Trail, denials: Denials) -> None:
         self._gate = gate
         self._recorded = recorded
         self._trail = trail
+        self._denials = denials
 
     def unary(self, method: str, behaviour: Unary) -> Unary:
         """Return the same method, recorded."""
@@ -84,19 +88,21 @@ class Recorder:
 
         return answer
 
+    async def denied(self, caller: Caller, method: str) -> None:
+        """Record that a caller was not let in, unless that was recorded a moment ago."""
+        unrecorded = self._denials.due(caller.name, method)
+        if unrecorded is None:
+            return
+        request = {"unrecorded": unrecorded} if unrecorded else {}
+        await self._keep(replace(new_record(method, request), outcome=DENIED))
+
     def _concerns(self, context: Context, roles: Roles) -> bool:
         role = self._gate.recognise(context).role
         return role in roles or (FOR_A_KEY in roles and " for key/" in current_actor())
 
     @asynccontextmanager
     async def _around(self, method: str, request: Message) -> AsyncIterator[None]:
-        record = Record(
-            call=uuid.uuid4(),
-            actor=current_actor(),
-            method=method,
-            request=without_secrets(request),
-            request_id=current_request_id(),
-        )
+        record = new_record(method, without_secrets(request))
         await self._trail.append(record)
         outcome = CANCELLED
         try:
@@ -109,15 +115,25 @@ class Recorder:
             outcome = INTERNAL
             raise
         finally:
-            await self._end(replace(record, outcome=outcome, request={}))
+            await self._keep(replace(record, outcome=outcome, request={}))
 
-    async def _end(self, record: Record) -> None:
+    async def _keep(self, record: Record) -> None:
         try:
             await self._trail.append(record)
         except StorageUnavailable:
             log.error(
-                "the end of a recorded call is not in the audit trail", method=record.method, call=str(record.call)
+                "how a call ended is not in the audit trail",
+                method=record.method,
+                call=str(record.call),
+                outcome=record.outcome,
             )
+
+
+def new_record(method: str, request: Mapping[str, Any]) -> Record:
+    """Return the beginning of a call of this task."""
+    return Record(
+        call=uuid.uuid4(), actor=current_actor(), method=method, request=request, request_id=current_request_id()
+    )
 
 
 def without_secrets(request: Message) -> Mapping[str, Any]:

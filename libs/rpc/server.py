@@ -137,7 +137,8 @@ def guards_of(access: Access | None) -> tuple[Gate, Recorder | None]:
     if access is None:
         return LocalGate(), None
     gate = CertificateGate(access.policy)
-    return gate, Recorder(gate=gate, recorded=access.policy.recorded, trail=access.trail)
+    recorded = access.policy.recorded
+    return gate, Recorder(gate=gate, recorded=recorded, trail=access.trail, denials=access.denials)
 
 
 async def passes(check: Check) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.errors import StorageUnavailable
+from libs.errors import NotAllowed, StorageUnavailable
 from tests.fixtures_sandbox import SandboxProcess
 from tests.rpc.certified import HERE, Office
 from tests.token.token_process import TokenProcess, environment, running
@@ -151,6 +151,15 @@ async def test_the_trail_is_verified_by_the_service_that_writes_it(certified: Ho
     cut = await certified.verified(whole.checkpoint)
     assert (cut.whole, cut.broken.sequence) == (False, 2)
     assert cut.broken.kind == audit_pb2.AUDIT_BREAK_KIND_TRUNCATED
+
+
+async def test_a_denied_call_is_listed_as_one_that_ended_at_once(certified: House) -> None:
+    with pytest.raises(NotAllowed):
+        await certified.read("svc/gateway")
+    async with certified.office.channel(certified.service.target, "operator/alice") as channel:
+        stub = audit_pb2_grpc.AuditServiceStub(channel)
+        (record,) = (await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest())).records
+    assert (record.actor, record.outcome, record.end_time) == ("svc/gateway", "DENIED", record.begin_time)
 
 
 async def test_no_record_no_token(certified: House) -> None:

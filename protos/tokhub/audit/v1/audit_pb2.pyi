@@ -127,7 +127,7 @@ Global___ListAuditRecordsResponse: _TypeAlias = ListAuditRecordsResponse  # noqa
 
 @_typing.final
 class AuditRecord(_message.Message):
-    """A call that read a token or changed something, or tried to."""
+    """A call that read a token or changed something, or tried to, or was not let in."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -150,7 +150,7 @@ class AuditRecord(_message.Message):
     request_id: _builtins.str
     """The request id, as in the logs."""
     outcome: _builtins.str
-    """OK, the reason of the error, or CANCELLED; empty without an end_time."""
+    """OK, the reason of the error, or CANCELLED; DENIED for a call that was not let in; empty without an end_time."""
     @_builtins.property
     def begin_time(self) -> _timestamp_pb2.Timestamp:
         """When it began, by the database's clock."""
