@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, TypeVar
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -27,6 +28,12 @@ class ServiceSettings(BaseModel):
 
 class WrongSetting(Exception):
     """A variable has a value that cannot be used; the text names it and never repeats a value."""
+
+
+def read_environment(directory: Path) -> dict[str, str]:
+    """Return the process's environment over what stands in the directory's `.env`."""
+    file = dotenv_values(directory / ".env", interpolate=False)
+    return {**{name: value for name, value in file.items() if value is not None}, **os.environ}
 
 
 def variable_names(name: str, field: FieldInfo) -> list[str]:

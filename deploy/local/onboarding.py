@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from deploy.local.display import Display, Row
 from deploy.local.person import NotConnected, Person
+from libs.runs.display import Display, Row
 
 AT_ONCE = 16
 CONNECTED = "CONNECTED"

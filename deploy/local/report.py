@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from tokhub.sync.v1 import sync_pb2
 
 from deploy.local.programs import Suite
-from deploy.local.syncing import SyncResult, rows
+from deploy.local.syncing import SyncResult
 
-SHOWN_FAILURES = 10
 # As the operator, whose certificate lies in $T.
 GRPCURL = "grpcurl -cacert $T/ca.pem -cert $T/operator.pem -key $T/operator.key"
 BUF = ".venv/bin/buf curl --protocol grpc --cacert $T/ca.pem --cert $T/operator.pem --key $T/operator.key"
@@ -49,26 +47,6 @@ class SetUp:
         )
 
 
-def show_jobs(console: Console, progress: sync_pb2.Progress) -> None:
-    """Print a table of the run by job."""
-    table = Table(title=f"Sync run {progress.run_id}", title_justify="left")
-    table.add_column("job")
-    for column in ("stores", "done", "failed"):
-        table.add_column(column, justify="right")
-    table.add_column("result")
-    for row in rows(progress):
-        table.add_row(row.label, str(row.total), str(row.processed - row.failed), str(row.failed), row.detail)
-    console.print(table)
-
-
-def show_failures(console: Console, failures: Mapping[str, str]) -> None:
-    """Print why stores failed, the first few by code."""
-    for code in sorted(failures)[:SHOWN_FAILURES]:
-        console.print(f"{code}: {failures[code]}", style="red", markup=False)
-    if len(failures) > SHOWN_FAILURES:
-        console.print(f"and {len(failures) - SHOWN_FAILURES} more")
-
-
 def show_next(console: Console, suite: Suite, admin_key: Path) -> None:
     """Print what to open and what to try."""
     settings, state, tls = suite.settings, shortest(suite.settings.state), shortest(suite.identities.directory)
@@ -86,6 +64,8 @@ Open
   health    {url}/health
 {sandbox}
 Try
+  .venv/bin/tokhub stores list
+  .venv/bin/tokhub --help
   KEY=$(cat {shortest(admin_key)})
   curl {header} {url}/admin/stores
   curl {header} -H 'Content-Type: application/json' -d {body} {url}/admin/stores

@@ -9,7 +9,6 @@ import aiohttp
 from rich.console import Console
 from tokhub.sync.v1 import sync_pb2_grpc
 
-from deploy.local.display import open_display
 from deploy.local.onboarding import CONNECTED, Admin, onboard
 from deploy.local.person import Person
 from deploy.local.report import SetUp
@@ -17,6 +16,7 @@ from deploy.local.settings import LocalSettings
 from deploy.local.syncing import Syncing, SyncResult
 from libs.rpc.client import open_channel
 from libs.rpc.tls import Certificates
+from libs.runs.display import open_display
 
 
 @dataclass(frozen=True, kw_only=True)

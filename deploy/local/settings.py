@@ -1,12 +1,10 @@
 """What `make run` is told by the environment and by `.env`; everything has a default."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from dotenv import dotenv_values
 from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -19,12 +17,6 @@ from libs.tiktok.shop_environment import FOREIGN, whole_shop_app
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 CALLBACK = "/auth/tiktok/callback"
 Port = Annotated[int, Field(ge=1, le=65_535)]
-
-
-def read_environment(directory: Path) -> dict[str, str]:
-    """Return the process's environment over what stands in the directory's `.env`."""
-    file = dotenv_values(directory / ".env", interpolate=False)
-    return {**{name: value for name, value in file.items() if value is not None}, **os.environ}
 
 
 def listen_address(value: str) -> str:

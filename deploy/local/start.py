@@ -13,23 +13,24 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from deploy.local.__main__ import INTERRUPTED
+from deploy.local.clients import leave_for_clients
 from deploy.local.identities import Identities
 from deploy.local.onboarding import AdminError
 from deploy.local.postgres import Database, DatabaseUnusable, administered_database, service_addresses
 from deploy.local.processes import end_orphans
 from deploy.local.programs import Suite, with_open_gates
-from deploy.local.report import SetUp, shortest, show_failures, show_jobs, show_next
+from deploy.local.report import SetUp, shortest, show_next
 from deploy.local.secret_files import SecretFiles, check_given
 from deploy.local.setting_up import Demonstration
-from deploy.local.settings import LocalSettings, read_environment
+from deploy.local.settings import LocalSettings
 from deploy.local.state import check_ports, hold_state
 from deploy.local.supervision import CannotStart, Supervisor
-from deploy.local.syncing import SyncStopped
 from deploy.local.watching import Revive, watching
 from libs.clock import SystemClock
 from libs.errors import TokhubError
 from libs.process import run
-from libs.settings import EX_CONFIG, WrongSetting, load
+from libs.runs.report import show_failures, show_jobs
+from libs.settings import EX_CONFIG, WrongSetting, load, read_environment
 
 T = TypeVar("T")
 
@@ -77,6 +78,7 @@ async def run_suite(start: Start, stop: asyncio.Event) -> Ending:
     identities = Identities(directory=settings.state / "tls", hosts=settings.hosts, clock=SystemClock())
     identities.renew()
     suite = Suite(settings=settings, environ=start.environ, files=files, databases=addresses, identities=identities)
+    leave_for_clients(suite)
     say = partial(console.print, style="yellow", markup=False)
     supervisor = Supervisor(state=settings.state, say=say)
     async with (
@@ -160,7 +162,7 @@ def main() -> int:
     except WrongSetting as error:
         sys.stderr.write(f"tokhub cannot start: {error}\n")
         return EX_CONFIG
-    except (TokhubError, CannotStart, AdminError, SyncStopped, DatabaseUnusable) as error:
+    except (TokhubError, CannotStart, AdminError, DatabaseUnusable) as error:
         sys.stderr.write(f"{error}\n")
         ending = Ending(status=1, line="The suite could not be set up; see above.")
     sys.stdout.write(f"{ending.line}\n")

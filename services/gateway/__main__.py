@@ -13,12 +13,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from libs.clock import SystemClock
 from libs.errors import ServerMisconfig
 from libs.logs import configure_logs
+from libs.migrating import migrate_instead
 from libs.process import run
 from libs.settings import EX_CONFIG, load
 from services.gateway.app import Gates, Parts, create_app
 from services.gateway.backends import Targets, open_backends
 from services.gateway.gates import AdminGate, CreatorGate, Door, OAuthGate, UserGate
-from services.gateway.limit_rows import Keeper, LimitRows
+from services.gateway.limit_rows import SCHEMA, Keeper, LimitRows, prepare_schema
 from services.gateway.limits import Budget, FailureLockouts, LockoutRule, Lockouts, MinuteBudget
 from services.gateway.routes.info import Life
 from services.gateway.server import CannotListen, Listen, serve
@@ -124,6 +125,7 @@ async def main(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
+    migrate_instead(SCHEMA, prepare_schema)
     try:
         run(main)
     except ServerMisconfig as error:

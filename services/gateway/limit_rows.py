@@ -50,6 +50,11 @@ UNLOCK = "DELETE FROM lockouts WHERE address = ANY($1) AND blocked_until > clock
 log = structlog.get_logger()
 
 
+async def prepare_schema(dsn: str) -> None:
+    """Bring the schema to this release's revision; ServerMisconfig for a newer one."""
+    await migrate(dsn, MIGRATIONS, SCHEMA)
+
+
 class LimitRows:
     """The rows; StorageUnavailable while they cannot be had, whatever the reason."""
 
@@ -60,7 +65,7 @@ class LimitRows:
     @asynccontextmanager
     async def opened(self, dsn: str, unlocked: Sequence[str] = ()) -> AsyncIterator[None]:
         """Migrate the schema, end some addresses' lockouts, and use it while open; ServerMisconfig for a newer one."""
-        await migrate(dsn, MIGRATIONS, SCHEMA)
+        await prepare_schema(dsn)
         async with open_pool(dsn, application="tokhub-gateway", schema=SCHEMA, limits=POOL) as pool:
             await unlock(pool, unlocked)
             self._pool = pool

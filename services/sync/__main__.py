@@ -22,6 +22,7 @@ from libs.database.recording import Recording, record_calls
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
 from libs.metrics import serve_metrics
+from libs.migrating import migrate_instead
 from libs.process import run
 from libs.rpc.access import Access
 from libs.rpc.client import open_channel
@@ -242,8 +243,7 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
 async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[RpcServer]:
     """Serve and work while the context is open; set stop before leaving it, so that the pages in hand are stored."""
     dsn = settings.database_url.reveal()
-    await migrate(dsn, MIGRATIONS, SCHEMA)
-    await install_report_views(dsn)
+    await prepare_schema(dsn)
     async with AsyncExitStack() as stack:
         registry = CollectorRegistry()
         stack.enter_context(serve_metrics(settings.sync_metrics_port, registry))
@@ -278,6 +278,12 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
         await stack.enter_async_context(server)
         stack.callback(outside.budget.stop)
         yield server
+
+
+async def prepare_schema(dsn: str) -> None:
+    """Bring the schema and the views to report with to this release's revision."""
+    await migrate(dsn, MIGRATIONS, SCHEMA)
+    await install_report_views(dsn)
 
 
 def access_to(settings: SyncSettings, trail: Trail) -> Access | None:
@@ -333,6 +339,7 @@ def proto_services(core: Core) -> list[RpcService]:
 
 def main() -> None:
     """Run the service; wrong settings end it with status 78 and one line, a database that stays away with 75."""
+    migrate_instead(SCHEMA, prepare_schema)
     settings = load(SyncSettings)
     configure_logs("sync", settings.log_level)
     try:

@@ -22,6 +22,7 @@ from libs.database.report_role import show_to_reports
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
 from libs.metrics import serve_metrics
+from libs.migrating import migrate_instead
 from libs.process import run
 from libs.rpc.access import Access
 from libs.rpc.recording import Trail
@@ -64,8 +65,7 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
     """Run until stop is set, then let everything in flight land."""
     dsn = settings.database_url.reveal()
     ring = parse_keys(settings.token_enc_key, settings.token_enc_keys)
-    await migrate(dsn, MIGRATIONS, SCHEMA)
-    await show_to_reports(dsn, SHOWN)
+    await prepare_schema(dsn)
     async with AsyncExitStack() as stack:
         grounds = await stack.enter_async_context(open_grounds(settings, ring))
         core = build_core(settings, grounds)
@@ -82,6 +82,12 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         )
         await stack.enter_async_context(server)
         await stop.wait()
+
+
+async def prepare_schema(dsn: str) -> None:
+    """Bring the schema to this release's revision, and show of it what people may read."""
+    await migrate(dsn, MIGRATIONS, SCHEMA)
+    await show_to_reports(dsn, SHOWN)
 
 
 def access_to(settings: TokenSettings, trail: Trail) -> Access | None:
@@ -221,6 +227,7 @@ def readiness_of(pool: Pool, member: RingMember, keeper: JournalKeeper) -> Readi
 
 def main() -> None:
     """Run the service; its status is 78 for wrong settings, 75 for a database that stays away, 74 for lost tokens."""
+    migrate_instead(SCHEMA, prepare_schema)
     settings = load(TokenSettings)
     configure_logs("token", settings.log_level)
     try:

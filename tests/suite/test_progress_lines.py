@@ -1,4 +1,4 @@
-from deploy.local.display import Lines, Row
+from libs.runs.display import Lines, Row
 
 
 class Paper:

@@ -12,12 +12,13 @@ from starlette.responses import JSONResponse, Response
 from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
+from libs.standing import by_store
 from services.gateway.backends import Backends
 from services.gateway.bodies import Body, documented, json_body
 from services.gateway.parameters import StoreInPath
 from services.gateway.routes.answers import many, one
 from services.gateway.rules import RULES, STORE_CODE, storable
-from services.gateway.shapes.stores import account, by_store, store_detail, store_entry
+from services.gateway.shapes.stores import account, store_detail, store_entry
 from services.gateway.shapes.times import stamp_text
 
 # A store with the longest texts is 6 KiB: this many stay below gRPC's 4 MiB.

@@ -1,41 +1,15 @@
 """Stores and their accounts as JSON."""
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
+from libs.standing import connection_status
 from services.gateway.shapes.optional import value_or_none
 from services.gateway.shapes.times import time_or_none
 
 LIVE = frozenset({token_pb2.CONNECTION_STATUS_ACTIVE, token_pb2.CONNECTION_STATUS_SUSPECT})
-NOT_CONNECTED = "NOT_CONNECTED"
-STATUSES: Mapping[int, str] = MappingProxyType(
-    {
-        token_pb2.CONNECTION_STATUS_ACTIVE: "CONNECTED",
-        token_pb2.CONNECTION_STATUS_SUSPECT: "CONNECTED",
-        token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED: "NEED_RECONNECT",
-        token_pb2.CONNECTION_STATUS_DISCONNECTED: "DISCONNECTED",
-    }
-)
-
-
-def by_store(connections: Iterable[token_pb2.Connection]) -> dict[str, token_pb2.Connection]:
-    """Return the connection that stands for each store: a live one before a disconnected one, then the newest."""
-    ranked = sorted(connections, key=rank)
-    return {connection.owner.id: connection for connection in ranked}
-
-
-def rank(connection: token_pb2.Connection) -> tuple[bool, int]:
-    """Return what puts the connection that matters last."""
-    return connection.status != token_pb2.CONNECTION_STATUS_DISCONNECTED, connection.number
-
-
-def connection_status(connection: token_pb2.Connection | None) -> str:
-    """Return a store's status by its connection."""
-    return STATUSES.get(connection.status, NOT_CONNECTED) if connection else NOT_CONNECTED
 
 
 def has_valid_token(connection: token_pb2.Connection) -> bool:

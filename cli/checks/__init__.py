@@ -1,0 +1,1 @@
+"""What `tokhub doctor` looks at; each check returns findings and raises nothing."""

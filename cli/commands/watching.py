@@ -1,0 +1,48 @@
+"""Follows a run on the terminal until it ends, or until the person has seen enough."""
+
+import asyncio
+import sys
+from typing import NoReturn
+
+import typer
+from tokhub.sync.v1 import sync_pb2
+
+from cli.failures import Status
+from cli.output import open_console, plain, print_json_line
+from cli.services import Services, ask
+from cli.views.runs import left_text, show_end
+from libs.runs.display import open_display
+from libs.runs.following import failures_of, follow
+from libs.runs.report import rows
+
+
+def watch_to_end(run_id: str, *, as_json: bool) -> NoReturn:
+    """Show how far a run is, and exit as it ended; Ctrl-C leaves the run to itself."""
+    watching = as_lines if as_json else as_bars
+    try:
+        state = ask(lambda services: watching(services, run_id))
+    except KeyboardInterrupt:
+        sys.stderr.write(left_text(run_id))
+        raise typer.Exit(Status.INTERRUPTED) from None
+    raise typer.Exit(Status.DONE if state == sync_pb2.RUN_STATE_SUCCEEDED else Status.SOME_FAILED)
+
+
+async def as_bars(services: Services, run_id: str) -> sync_pb2.RunState.ValueType:
+    """Show bars on a terminal, lines elsewhere, then a table; return how the run ended."""
+    console = open_console()
+    last, failures = sync_pb2.Progress(run_id=run_id), dict[str, str]()
+    with open_display(console) as display:
+        async for last in follow(services.sync.runs, run_id, asyncio.get_running_loop().time):
+            failures.update(failures_of(last))
+            display.show(rows(last))
+    show_end(console, last, failures)
+    return last.state
+
+
+async def as_lines(services: Services, run_id: str) -> sync_pb2.RunState.ValueType:
+    """Write each progress message as a line of JSON; return how the run ended."""
+    state = sync_pb2.RUN_STATE_UNSPECIFIED
+    async for progress in follow(services.sync.runs, run_id, asyncio.get_running_loop().time):
+        print_json_line(plain(progress))
+        state = progress.state
+    return state

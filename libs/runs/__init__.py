@@ -1,0 +1,1 @@
+"""Runs of the sync service as their callers follow and show them."""

@@ -1,0 +1,45 @@
+"""Runs the commands of docs/cli.md beside a new suite and writes down what they print: `python -m tests.cli.record`."""
+
+import asyncio
+import re
+import shlex
+import sys
+
+from tests.cli.operator_seat import OperatorSeat, seat_beside
+from tests.suite.local_suite import ROOT, SERVING, Home, directory, start
+
+DOCUMENT = ROOT / "docs" / "cli.md"
+BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+
+
+def recorded(seat: OperatorSeat, block: str, shop: dict[str, str]) -> str:
+    """Return a block with what its commands print, as somebody at a terminal sees it."""
+    written = []
+    for line in block.splitlines():
+        if line.startswith("$ tokhub "):
+            ended = seat.run(*shlex.split(line)[2:], **(shop if "populate" in line else {}))
+            written += [line, *(ended.stderr + ended.stdout).rstrip().splitlines(), ""]
+            sys.stdout.write(f"{line}\n")
+    return "\n".join(written)
+
+
+async def main() -> None:
+    """Record every block."""
+    with directory() as path:
+        home = Home(path, SANDBOX_SELLERS="60")
+        async with start(home, STORES="3") as suite:
+            await suite.until(SERVING)
+            with seat_beside(home) as seat:
+                record(seat)
+
+
+def record(seat: OperatorSeat) -> None:
+    """Write every block anew."""
+    listed = seat.listed_shop("seller_0001")
+    shop = {f"TIKTOK_SHOP1_{name.split('_', 2)[2]}": value for name, value in listed.items()}
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(BLOCK.sub(lambda block: recorded(seat, block[0], shop), text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
