@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from benchmarks import (
+    gateway_hop,
     journal,
     refresh_all,
     simulation,
@@ -33,6 +34,7 @@ MEASUREMENTS: Mapping[str, Measure] = {
     "stampede": stampede.measure,
     "journal": journal.measure,
     "start-up": start_up.measure,
+    "gateway-hop": gateway_hop.measure,
     "sync-window": sync_window.measure,
     "sync-latency": sync_latency.measure,
     "sync-calls": sync_calls.measure,
