@@ -3,6 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from tokhub.sync.v1 import sync_pb2
+from tokhub.token.v1 import token_pb2
 
 from libs.errors import InvalidField, StoreExists, StoreNotFound
 from libs.tiktok.display_objects import LARGEST_COUNT, LONGEST_ID
@@ -14,6 +15,11 @@ from tests.sync.snapshot_rows import video
 INSERT_VIDEO = """
 INSERT INTO reporting.tiktok_video_daily (subject_kind, subject_id, snapshot_date, video_id, view_count, fetched_at)
 VALUES ($1, 'shop', $2, $3, $4, now())
+"""
+
+TABLES = """
+SELECT string_agg(format('%I.%I', schemaname, tablename), ', ' ORDER BY schemaname, tablename) FROM pg_tables
+WHERE schemaname IN ('credentials', 'reporting')
 """
 
 
@@ -30,6 +36,16 @@ async def test_a_store_is_created_and_shown(replica: Replica) -> None:
     assert (shown.team_id, shown.pic_contact) == (1, "sri@example.com")
     assert not shown.HasField("latest_user_stats")
     assert not shown.HasField("last_sync_time")
+
+
+async def test_looking_at_a_store_writes_nothing(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect("shop")
+    async with suite.pool.acquire() as connection, connection.transaction():
+        # Whoever reads goes on, whoever writes waits and fails.
+        await connection.execute(f"LOCK TABLE {await connection.fetchval(TABLES)} IN EXCLUSIVE MODE")
+        shown = await replica.stores.GetStore(sync_pb2.GetStoreRequest(store_code="shop"))
+        listed = await suite.connections.ListConnections(token_pb2.ListConnectionsRequest(owner_ids=["shop"]))
+    assert (shown.store.store_code, len(listed.connections)) == ("shop", 1)
 
 
 async def test_an_absent_contact_stays_absent(replica: Replica) -> None:
