@@ -10,6 +10,7 @@ _SETTINGS = (
     "AUDIT_",
     "AUTH_",
     "CONNECT_LINKS",
+    "CONSOLE_",
     "CORS_ORIGIN",
     "CRON_",
     "DATABASE_URL",

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -18,11 +19,14 @@ from libs.process import run
 from libs.settings import EX_CONFIG, load
 from services.gateway.app import Gates, Parts, create_app
 from services.gateway.backends import Targets, open_backends
+from services.gateway.database import SCHEMA, Database, Keeper, prepare_schema
 from services.gateway.gates import AdminGate, CreatorGate, Door, OAuthGate, UserGate
-from services.gateway.limit_rows import SCHEMA, Keeper, LimitRows, prepare_schema
+from services.gateway.limit_rows import LimitRows
 from services.gateway.limits import Budget, FailureLockouts, LockoutRule, Lockouts, MinuteBudget
 from services.gateway.routes.info import Life
 from services.gateway.server import CannotListen, Listen, serve
+from services.gateway.session_rows import PostgresSessions
+from services.gateway.sessions import KeptSessions, NoSessions, Sessions
 from services.gateway.settings import GatewaySettings
 from services.gateway.shared_limits import SharedBudget, SharedLockouts, SharedRule, Take
 from services.gateway.sharing import Sharing
@@ -61,41 +65,59 @@ class Limiting:
         return SharedLockouts(rule=self.rule, rows=rows, local=self.local_lockouts(), clock=self.clock)
 
 
-def gates_of(limiting: Limiting, rows: LimitRows | None) -> Gates:
-    """Return the gates, with limits and lockouts of this process when there are no rows."""
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What gateways keep together."""
+
+    limits: LimitRows
+    sessions: Sessions
+
+
+def gates_of(limiting: Limiting, kept: Kept | None) -> Gates:
+    """Return the gates, with limits and lockouts of this process when nothing is kept together."""
     settings, trusted = limiting.settings, limiting.settings.trusted_proxies
     admin, oauth = settings.rate_limit_admin_per_minute, settings.rate_limit_oauth_per_minute
     budgets: tuple[Budget, Budget] = (limiting.local_budget(admin), limiting.local_budget(oauth))
     lockouts: Lockouts = limiting.local_lockouts()
-    if rows is not None:
-        lockouts = limiting.shared_lockouts(rows)
+    if kept is not None:
+        lockouts = limiting.shared_lockouts(kept.limits)
         budgets = (
-            limiting.shared_budget("admin", admin, rows.spend_unless_blocked),
-            limiting.shared_budget("oauth", oauth, rows.spend),
+            limiting.shared_budget("admin", admin, kept.limits.spend_unless_blocked),
+            limiting.shared_budget("oauth", oauth, kept.limits.spend),
         )
     door = Door(budget=budgets[0], lockouts=lockouts, trusted=trusted)
-    admins = AdminGate(keys=settings.keys, door=door)
+    sessions = kept.sessions if kept else NoSessions()
+    admins = AdminGate(keys=settings.keys, door=door, sessions=sessions)
     users = UserGate(tokens=settings.users, door=door)
     return Gates(
         admin=admins,
         users=users,
         creators=CreatorGate(admin=admins, users=users, door=door),
         oauth=OAuthGate(budget=budgets[1], trusted=trusted),
+        sessions=sessions,
     )
 
 
 @asynccontextmanager
 async def open_gates(limiting: Limiting, registry: CollectorRegistry) -> AsyncIterator[Gates]:
     """Yield the gates; their limits are shared when there is a database, ServerMisconfig when it is a newer one."""
-    dsn, clock = limiting.settings.database_url, limiting.clock
-    if dsn is None:
+    settings, clock = limiting.settings, limiting.clock
+    if settings.database_url is None:
         log.warning("limits and lockouts are counted in this process alone: set DATABASE_URL to share them")
         yield gates_of(limiting, None)
         return
-    rows = LimitRows(Sharing(clock=clock, registry=registry))
-    keeper = Keeper(rows=rows, dsn=dsn, rule=limiting.rule, clock=clock, unlocked=limiting.settings.auth_unlock)
+    database = Database(Sharing(clock=clock, registry=registry))
+    limits, rows = LimitRows(database), PostgresSessions(database)
+    keeper = Keeper(
+        database=database,
+        dsn=settings.database_url,
+        begin=[partial(limits.unlock, settings.auth_unlock)],
+        prune=[partial(limits.prune, limiting.rule), partial(rows.prune, settings.session_life)],
+        clock=clock,
+    )
     async with keeper.keeping():
-        yield gates_of(limiting, rows)
+        sessions = KeptSessions(keys=settings.keys, rows=rows, life=settings.session_life)
+        yield gates_of(limiting, Kept(limits=limits, sessions=sessions))
 
 
 async def main(stop: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from libs.errors import TokhubError
 from services.gateway.access import NO_HEAD, AccessLog, HttpMetrics
 from services.gateway.backends import Backends
 from services.gateway.bodies import BodyLimit
+from services.gateway.console.routes import ConsoleRoutes
 from services.gateway.errors import error_response, refusal_response, typed
 from services.gateway.following import Follower
 from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
@@ -41,6 +42,7 @@ from services.gateway.routes.stats import StatsRoutes
 from services.gateway.routes.stores import StoreRoutes
 from services.gateway.routes.sync import SyncRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
+from services.gateway.sessions import Sessions
 
 # The framework's own traces would hold queries, and those hold codes and states.
 NO_TELEMETRY: TelemetryConfig = {
@@ -69,6 +71,7 @@ class Gates:
     users: UserGate
     creators: CreatorGate
     oauth: OAuthGate
+    sessions: Sessions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +135,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     InfoRoutes(life=life, health=backends.health, registry=parts.registry).add_to(public)
     DocsRoutes().add_to(public)
     WebhookRoutes(backends=backends).add_to(public)
+    ConsoleRoutes(gate=parts.gates.admin, sessions=parts.gates.sessions).add_to(public)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)
     ConnectionRoutes(backends=backends).add_to(admin)

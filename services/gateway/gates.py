@@ -16,6 +16,7 @@ from services.gateway.addresses import Network, address_of
 from services.gateway.auth import AdminKey, Role, find_key
 from services.gateway.errors import KeyRequired, TokenRequired
 from services.gateway.limits import Budget, BudgetSpent, Lockouts
+from services.gateway.sessions import SESSION, Sessions, refuse_other_sites
 from services.gateway.user_tokens import Users
 
 HEADER = "X-API-KEY"
@@ -65,27 +66,53 @@ class Door:
 
 
 class AdminGate:
-    """Lets who has a key through to the operators' routes, or says why not."""
+    """Lets who has a key, or has signed in with one, through to the operators' routes, or says why not."""
 
-    def __init__(self, *, keys: Sequence[AdminKey], door: Door) -> None:
+    def __init__(self, *, keys: Sequence[AdminKey], door: Door, sessions: Sessions) -> None:
         self._keys = keys
         self._door = door
+        self._sessions = sessions
 
     async def __call__(self, request: Request, _key: DocumentedKey) -> None:
         """Raise LockedOut, RateLimited, InvalidField, Unauthenticated or NotAllowed."""
-        await self._door.let_in(request)
+        await self.let_in(request)
         await self.ask_for_key(request)
 
+    async def let_in(self, request: Request) -> None:
+        """Raise LockedOut or RateLimited."""
+        await self._door.let_in(request)
+
     async def ask_for_key(self, request: Request) -> None:
-        """Raise InvalidField, Unauthenticated, LockedOut or NotAllowed."""
-        key = find_key(self._keys, presented_key(request))
-        if key is None:
-            await self._door.count_failure(request)
-            raise KeyRequired("Missing or invalid API key")
+        """Raise InvalidField, Unauthenticated, LockedOut, NotAllowed or StorageUnavailable."""
+        key = await self.identify(request)
         structlog.contextvars.bind_contextvars(key=key.name)
         bind_actor(f"key/{key.name}")
         if key.role is Role.READ and request.method not in SAFE_METHODS:
             raise NotAllowed("Insufficient permissions: this key may only read")
+
+    async def identify(self, request: Request) -> AdminKey:
+        """Return the key of the request or of its session; raise as ask_for_key does, but for what the key may do."""
+        presented, token = presented_key(request), SESSION.of(request)
+        if HEADER in request.headers or not token:
+            return await self.recognise(request, presented)
+        return await self._signed_in(request, token)
+
+    async def recognise(self, request: Request, presented: str) -> AdminKey:
+        """Return the key that was presented; raise Unauthenticated, counted, or LockedOut."""
+        key = find_key(self._keys, presented)
+        if key is None:
+            await self._door.count_failure(request)
+            raise KeyRequired("Missing or invalid API key")
+        return key
+
+    async def _signed_in(self, request: Request, token: str) -> AdminKey:
+        if request.method not in SAFE_METHODS:
+            refuse_other_sites(request)
+        key = await self._sessions.key_of(token)
+        if key is None:
+            # Not counted: a session cannot be guessed, and a page left open asks on after its session has ended.
+            raise KeyRequired("The session has ended: sign in again")
+        return key
 
 
 class UserGate:

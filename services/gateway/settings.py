@@ -12,6 +12,7 @@ from libs.secret import Secret
 from libs.tiktok.address import Url
 from services.gateway.addresses import Network, WrongNetwork, parse_networks, parsed, subscriber
 from services.gateway.auth import AdminKey, Role, WrongKey, admin_key, parse_keys
+from services.gateway.sessions import LONGEST, SessionLife
 from services.gateway.user_tokens import Keys, KeySet, NoUsers, SharedSecret, Users, UserTokens
 
 # HS256 is as strong as its secret: one shorter than its digest can be guessed offline from any token.
@@ -89,6 +90,9 @@ class GatewaySettings(RpcSettings):
     auth_unlock: Annotated[tuple[str, ...], BeforeValidator(subscribers)] = ()
     # Its host is the one whose cookies come back from TikTok.
     tiktok_redirect_uri: Url = "http://127.0.0.1:3000/auth/tiktok/callback"
+    # How long who signed in to the console may stay away, and stay at most.
+    console_idle_seconds: float = Field(43_200, ge=1, le=LONGEST)
+    console_session_seconds: float = Field(604_800, ge=1, le=LONGEST)
 
     @field_validator("admin_api_key")
     @classmethod
@@ -136,3 +140,8 @@ class GatewaySettings(RpcSettings):
         """All keys that open the operators' routes."""
         single = self.admin_api_key
         return (*self.admin_api_keys, *([admin_key("admin", Role.ADMIN, single.reveal())] if single else []))
+
+    @property
+    def session_life(self) -> SessionLife:
+        """How long sessions of the console last."""
+        return SessionLife(idle=self.console_idle_seconds, longest=self.console_session_seconds)

@@ -27,6 +27,7 @@ from services.gateway.gates import AdminGate, CreatorGate, Door, OAuthGate, User
 from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.routes.info import Life
 from services.gateway.server import Listen, bind, server_of
+from services.gateway.sessions import NoSessions, Sessions
 from services.gateway.user_tokens import SharedSecret, Users, UserTokens
 from tests.gateway.fake_audit import FakeAudit
 from tests.gateway.fake_connections import FakeConnections
@@ -86,6 +87,8 @@ class Limits:
     block_seconds: float = 900
     trusted_proxies: str = ""
     tokens: Users = TOKENS
+    keys: str = KEYS
+    sessions: Sessions = field(default_factory=NoSessions)
 
 
 @dataclass
@@ -153,12 +156,14 @@ def gates(clock: ShiftedClock, limits: Limits) -> Gates:
     oauth = MinuteBudget(clock=clock, per_minute=limits.oauth)
     lockouts, trusted = FailureLockouts(clock=clock, rule=rule), parse_networks(limits.trusted_proxies)
     door = Door(budget=admin, lockouts=lockouts, trusted=trusted)
-    admins, users = AdminGate(keys=parse_keys(KEYS), door=door), UserGate(tokens=limits.tokens, door=door)
+    admins = AdminGate(keys=parse_keys(limits.keys), door=door, sessions=limits.sessions)
+    users = UserGate(tokens=limits.tokens, door=door)
     return Gates(
         admin=admins,
         users=users,
         creators=CreatorGate(admin=admins, users=users, door=door),
         oauth=OAuthGate(budget=oauth, trusted=trusted),
+        sessions=limits.sessions,
     )
 
 

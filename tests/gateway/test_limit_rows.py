@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -16,8 +17,9 @@ from structlog.testing import capture_logs
 from libs.database.embedded import EmbeddedPostgres
 from libs.errors import RateLimited, ServerMisconfig
 from libs.secret import Secret
-from services.gateway import limit_rows
-from services.gateway.limit_rows import Keeper, LimitRows
+from services.gateway import database as gateway_database
+from services.gateway.database import Database, Keeper
+from services.gateway.limit_rows import LimitRows
 from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.shared_limits import SharedBudget, SharedLockouts, SharedRule, Verdict
 from services.gateway.sharing import Sharing
@@ -31,6 +33,7 @@ RULE = LockoutRule(max_failures=5, block_seconds=900)
 class Replica:
     """The limits of one gateway, ten requests a minute, of which two if it is alone."""
 
+    database: Database
     rows: LimitRows
     budget: SharedBudget
     lockouts: SharedLockouts
@@ -55,7 +58,8 @@ class Replica:
 @asynccontextmanager
 async def replica(dsn: str, *unlocked: str) -> AsyncIterator[Replica]:
     clock, registry = ShiftedClock(), CollectorRegistry()
-    rows = LimitRows(Sharing(clock=clock, registry=registry))
+    database = Database(Sharing(clock=clock, registry=registry))
+    rows = LimitRows(database)
     budget = SharedBudget(
         rule=SharedRule(name="admin", most=10),
         take=rows.spend_unless_blocked,
@@ -64,8 +68,10 @@ async def replica(dsn: str, *unlocked: str) -> AsyncIterator[Replica]:
     )
     local = FailureLockouts(clock=clock, rule=RULE)
     lockouts = SharedLockouts(rule=RULE, rows=rows, local=local, clock=clock)
-    async with Keeper(rows=rows, dsn=Secret(dsn), rule=RULE, clock=clock, unlocked=unlocked).keeping():
-        yield Replica(rows, budget, lockouts, clock, registry)
+    prune, begin = [partial(rows.prune, RULE)], [partial(rows.unlock, unlocked)]
+    keeper = Keeper(database=database, dsn=Secret(dsn), prune=prune, clock=clock, begin=begin)
+    async with keeper.keeping():
+        yield Replica(database, rows, budget, lockouts, clock, registry)
 
 
 async def execute(dsn: str, *statements: str) -> None:
@@ -235,7 +241,7 @@ async def test_a_crash_of_the_database_forgets_limits_and_no_lockout(own_server:
 async def test_a_gateway_finds_a_database_that_comes_later_and_after_a_crash(
     own_server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limit_rows, "OPEN_EVERY", 0.1)
+    monkeypatch.setattr(gateway_database, "OPEN_EVERY", 0.1)
     dsn = own_server.dsn()
     await asyncio.to_thread(own_server.stop)
     async with replica(dsn) as one:
@@ -257,7 +263,7 @@ async def test_a_gateway_finds_a_database_that_comes_later_and_after_a_crash(
 async def until_shared(one: Replica) -> None:
     """Ask of another address until the answer comes from the rows."""
     async with asyncio.timeout(60):
-        while not (one.rows.is_open and one.is_shared()):
+        while not (one.database.is_open and one.is_shared()):
             one.clock.shift += 2
             await asyncio.sleep(0.1)
             with suppress(RateLimited):

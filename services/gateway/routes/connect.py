@@ -1,9 +1,8 @@
 """The way to TikTok and back: /connect/tiktok, /auth/url and /auth/tiktok/callback."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -13,6 +12,7 @@ from tokhub.token.v1 import token_pb2
 from libs.errors import InvalidField, StateInvalid, TokhubError
 from libs.tiktok.address import origin_of
 from services.gateway.backends import Backends
+from services.gateway.cookies import Cookie, asked_for, is_loopback, is_plain_loopback
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import StoreInQuery
 from services.gateway.routes.answers import one
@@ -24,15 +24,12 @@ SHOP_CALLBACK = "/api/v1/tiktok/auth/callback"
 # Errors of these paths are pages when they are opened: a person is looking.
 PAGE_PATHS = frozenset({CONNECT, CALLBACK, SHOP_CALLBACK})
 
-PLAIN_COOKIE = "tokhub_oauth"
-HOST_COOKIE = "__Host-tokhub_oauth"
-NOWHERE = urlsplit("")
-COOKIE_SECONDS = 600  # the life of a state
+# It lives as long as a state.
+NONCE = Cookie(name="tokhub_oauth", seconds=600, same_site="lax")
 
 STATE = re.compile(r"[!-~]{1,2048}")
 CODE = re.compile(r"[!-~]{1,2048}")
 ERROR_WORD = re.compile(r"[A-Za-z0-9_.-]{1,256}")
-NONCE = re.compile(r"[!-~]{1,128}")
 
 
 class ConnectRoutes:
@@ -70,7 +67,7 @@ class ConnectRoutes:
             return Response(status_code=302, headers={"Location": here})
         link = await self._link(store_code, token_pb2.LINK_BINDING_BROWSER)
         response = Response(status_code=302, headers={"Location": link.authorize_url})
-        set_nonce(request, response, link.browser_nonce)
+        NONCE.give(request, response, link.browser_nonce)
         return response
 
     async def url(self, store_code: StoreInQuery) -> JSONResponse:
@@ -88,7 +85,7 @@ class ConnectRoutes:
         except TokhubError as error:
             # Whatever failed, the state may be spent: nothing but a new link helps, and that brings a new nonce.
             page = self._pages.failed(error)
-        clear_nonce(request, page)
+        NONCE.take_back(request, page)
         return page
 
     async def _link(self, code: str, binding: token_pb2.LinkBinding.ValueType) -> token_pb2.StartAuthorizationResponse:
@@ -102,7 +99,7 @@ class ConnectRoutes:
         return await self._backends.connections.StartAuthorization(request)
 
     async def _complete(self, request: Request) -> token_pb2.Owner:
-        returned = complete_request(request.query_params, nonce_of(request))
+        returned = complete_request(request.query_params, NONCE.of(request))
         completed = await self._backends.connections.CompleteAuthorization(returned)
         return completed.connection.owner
 
@@ -120,29 +117,6 @@ def complete_request(parameters: Mapping[str, str], nonce: str) -> token_pb2.Com
     return token_pb2.CompleteAuthorizationRequest(state=state, code=code, browser_nonce=nonce)
 
 
-def is_plain_loopback(request: Request) -> bool:
-    """Return whether the browser came by http to this machine, where browsers refuse __Host- cookies."""
-    return request.scope.get("scheme") == "http" and is_loopback(asked_for(request))
-
-
-def asked_for(request: Request) -> SplitResult:
-    """Return the host and port that the browser asked for; without a name when they make no sense."""
-    try:
-        address = urlsplit(f"http://{request.headers.get('host', '')}")
-        usable = address.port != 0  # asking for the port raises ValueError for anything that is none
-    except ValueError:
-        return NOWHERE
-    return address if usable else NOWHERE
-
-
-def is_loopback(address: SplitResult) -> bool:
-    """Return whether an address is this machine's own."""
-    try:
-        return address.hostname == "localhost" or ipaddress.ip_address(address.hostname or "").is_loopback
-    except ValueError:
-        return False
-
-
 def goes_by_another_name(request: Request, redirect_uri: str) -> bool:
     """Return whether the browser calls this machine by another name than TikTok will, and so would lack its cookie.
 
@@ -152,24 +126,3 @@ def goes_by_another_name(request: Request, redirect_uri: str) -> bool:
     if back.scheme != "http" or not is_loopback(back) or not is_plain_loopback(request):
         return False
     return here.port == back.port and here.hostname != back.hostname
-
-
-def nonce_of(request: Request) -> str:
-    """Return the nonce this browser was given; empty when it has none, or several, of which one may be planted."""
-    name = PLAIN_COOKIE if is_plain_loopback(request) else HOST_COOKIE
-    cookies = ";".join(request.headers.getlist("cookie")).split(";")
-    pairs = [(key.strip(), value.strip()) for key, _, value in (cookie.partition("=") for cookie in cookies)]
-    nonces = [value for key, value in pairs if key == name]
-    return nonces[0] if len(nonces) == 1 and NONCE.fullmatch(nonces[0]) else ""
-
-
-def set_nonce(request: Request, response: Response, nonce: str, seconds: int = COOKIE_SECONDS) -> None:
-    """Give the browser its nonce; anything but plain loopback http is taken for https."""
-    plain = is_plain_loopback(request)
-    name = PLAIN_COOKIE if plain else HOST_COOKIE
-    response.set_cookie(name, nonce, max_age=seconds, path="/", secure=not plain, httponly=True, samesite="lax")
-
-
-def clear_nonce(request: Request, response: Response) -> None:
-    """Take the nonce back."""
-    set_nonce(request, response, "", seconds=0)

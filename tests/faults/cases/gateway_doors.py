@@ -19,7 +19,7 @@ from services.gateway.__main__ import Limiting, gates_of
 from services.gateway.app import Parts, add_routes
 from services.gateway.backends import Targets, open_backends
 from services.gateway.pages.render import Pages
-from services.gateway.routes.connect import CALLBACK, CONNECT, PLAIN_COOKIE
+from services.gateway.routes.connect import CALLBACK, CONNECT, NONCE
 from services.gateway.routes.info import OPENAPI_PATH, Life
 from services.gateway.settings import GatewaySettings
 from tests.faults.case import case, expect
@@ -43,6 +43,13 @@ PUBLIC = {
     "GET /auth/url": 400,
     f"GET {CALLBACK}": 400,
     "GET /api/v1/tiktok/auth/callback": 400,
+    "GET /console": 200,
+    "GET /console/console.css": 200,
+    # From no page of the console.
+    "POST /console/session": 403,
+    "DELETE /console/session": 403,
+    # Without saying where.
+    "POST /console/sign-out": 400,
     # Without the signature of TikTok.
     "POST /webhooks/tiktok": 401,
     "POST /webhooks/tiktok-shop": 401,
@@ -189,12 +196,12 @@ async def callback_repeated(lab: Lab) -> str:
     await lab.syncs[0].create_stores("shop-1")
     browser = gateways[0].visitor()
     left = await browser.get(CONNECT, params={"store_code": "shop-1"})
-    nonce = browser.cookies[PLAIN_COOKIE]
+    nonce = browser.cookies[NONCE.name]
     lab.accounts["shop-1"] = account = lab.sandbox.next_account()
     came_back = await asyncio.to_thread(lab.sandbox.consent, left.headers["location"], account)
     lab.made |= {came_back["state"], nonce}
     before = await lab.calls()
-    browsers = [one.visitor(Cookie=f"{PLAIN_COOKIE}={nonce}") for one in gateways]
+    browsers = [one.visitor(Cookie=f"{NONCE.name}={nonce}") for one in gateways]
     asked = [browsers[number % 3].get(CALLBACK, params=came_back) for number in range(CALLBACKS)]
     pages = await asyncio.gather(*asked)
     exchanges = await lab.calls() - before

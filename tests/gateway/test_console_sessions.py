@@ -1,0 +1,321 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from libs.clock import SystemClock
+from libs.secret import Secret
+from services.gateway.auth import digest, parse_keys
+from services.gateway.database import Database, Keeper
+from services.gateway.session_rows import PostgresSessions
+from services.gateway.sessions import KeptSessions, SessionLife
+from services.gateway.sharing import Sharing
+from tests.gateway.raw_http import RawAnswer, exchange, request
+from tests.gateway.served import ADMIN, ADMIN_KEY, KEYS, READ_KEY, Gateway, Limits, serve_suite
+
+LIFE = SessionLife(idle=600, longest=3600)
+FORM = "Content-Type: application/x-www-form-urlencoded"
+JSON = "Content-Type: application/json"
+# The raw requests' Host is 127.0.0.1 without a port.
+HERE = "Origin: http://127.0.0.1"
+NEW_STORE = b'{"store_code": "store_9", "store_name": "Nine", "pic_name": "John Doe"}'
+
+Serve = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+async def serve(database_dsn: str) -> AsyncIterator[Serve]:
+    """Starts gateways that keep their sessions in one database."""
+    async with AsyncExitStack() as stack:
+
+        async def start(keys: str = KEYS, life: SessionLife = LIFE) -> Gateway:
+            clock = SystemClock()
+            database = Database(Sharing(clock=clock, registry=CollectorRegistry()))
+            rows = PostgresSessions(database)
+            keeper = Keeper(database=database, dsn=Secret(database_dsn), prune=[], clock=clock)
+            await stack.enter_async_context(keeper.keeping())
+            sessions = KeptSessions(keys=parse_keys(keys), rows=rows, life=life)
+            return await stack.enter_async_context(serve_suite(Limits(keys=keys, sessions=sessions)))
+
+        yield start
+
+
+async def sign_in(gateway: Gateway, key: str = ADMIN_KEY) -> str:
+    """Sign in as a form does; return the cookie's header."""
+    answer = await post(gateway, "/console/session", HERE, FORM, body=f"key={key}".encode())
+    assert (answer.status, answer.headers["location"]) == (303, "/console")
+    return f"Cookie: {answer.headers['set-cookie'].partition(';')[0]}"
+
+
+async def post(gateway: Gateway, path: str, *headers: str, body: bytes = b"") -> RawAnswer:
+    return await exchange(gateway.port, request("POST", path, *headers, body=body))
+
+
+async def get(gateway: Gateway, path: str, *headers: str) -> RawAnswer:
+    return await exchange(gateway.port, request("GET", path, *headers))
+
+
+async def delete(gateway: Gateway, path: str, *headers: str) -> RawAnswer:
+    return await exchange(gateway.port, request("DELETE", path, *headers))
+
+
+async def execute(dsn: str, statement: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(statement)
+    finally:
+        await connection.close()
+
+
+async def test_a_form_begins_a_session_that_the_page_shows(serve: Serve) -> None:
+    gateway = await serve()
+    before = await get(gateway, "/console")
+    cookie = await sign_in(gateway)
+    page = (await get(gateway, "/console", cookie)).body.decode()
+
+    assert b'type="password"' in before.body
+    assert "<dd>ops</dd>" in page
+    assert "may read and change everything" in page
+    assert ADMIN_KEY not in page
+
+
+async def test_the_cookie_is_kept_from_scripts_and_other_sites(serve: Serve) -> None:
+    gateway = await serve()
+    answer = await post(gateway, "/console/session", HERE, FORM, body=f"key={ADMIN_KEY}".encode())
+
+    name_and_value, *attributes = answer.headers["set-cookie"].split("; ")
+    assert name_and_value.startswith("tokhub_session=")
+    assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(attributes)
+    assert ADMIN_KEY not in name_and_value
+
+
+async def test_over_https_the_cookie_is_this_hosts_alone(serve: Serve) -> None:
+    gateway = await serve()
+    asked = request("POST", "/console/session", "Origin: https://hub.example", FORM, body=f"key={ADMIN_KEY}".encode())
+    answer = await exchange(gateway.port, asked.replace(b"Host: 127.0.0.1", b"Host: hub.example"))
+
+    assert answer.headers["set-cookie"].startswith("__Host-tokhub_session=")
+    assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
+async def test_plain_http_from_elsewhere_is_told_to_use_https(serve: Serve) -> None:
+    gateway = await serve()
+    asked = request("POST", "/console/session", "Origin: http://hub.example", FORM, body=f"key={ADMIN_KEY}".encode())
+    answer = await exchange(gateway.port, asked.replace(b"Host: 127.0.0.1", b"Host: hub.example"))
+
+    assert answer.status == 403
+    assert b"over https" in answer.body
+    assert "set-cookie" not in answer.headers
+
+
+async def test_programs_sign_in_with_json(serve: Serve) -> None:
+    gateway = await serve()
+    answer = await post(gateway, "/console/session", HERE, JSON, body=f'{{"key": "{READ_KEY}"}}'.encode())
+
+    assert (answer.status, answer.json()) == (200, {"success": True, "data": {"name": "viewer", "role": "read"}})
+
+
+async def test_a_session_is_good_at_every_gateway(serve: Serve) -> None:
+    one, other = await serve(), await serve()
+    cookie = await sign_in(one)
+
+    assert (await get(other, "/admin/stores", cookie)).status == 200
+    assert (await post(other, "/admin/stores", cookie, HERE, JSON, body=NEW_STORE)).status == 201
+
+
+async def test_signing_out_holds_at_every_gateway(serve: Serve) -> None:
+    one, other = await serve(), await serve()
+    cookie, elsewhere = await sign_in(one), await sign_in(one)
+    left = await delete(other, "/console/session", cookie, HERE)
+
+    assert (left.status, "Max-Age=0" in left.headers["set-cookie"]) == (204, True)
+    assert (await get(one, "/admin/stores", cookie)).status == 401
+    assert (await get(one, "/admin/stores", elsewhere)).status == 200
+
+
+@pytest.mark.parametrize("way", ["form", "program", "key"])
+async def test_signing_out_everywhere_spares_other_keys(serve: Serve, way: str) -> None:
+    gateway = await serve()
+    mine, another, theirs = await sign_in(gateway), await sign_in(gateway), await sign_in(gateway, READ_KEY)
+    if way == "form":
+        left = await post(gateway, "/console/sign-out", mine, HERE, FORM, body=b"where=everywhere")
+    else:
+        asked = [mine, HERE] if way == "program" else [f"X-API-KEY: {ADMIN_KEY}"]
+        left = await delete(gateway, "/console/sessions", *asked)
+
+    statuses = [(await get(gateway, "/admin/stores", cookie)).status for cookie in (mine, another, theirs)]
+    assert (left.status, statuses) == (303 if way == "form" else 204, [401, 401, 200])
+
+
+async def test_a_form_signs_out_here_alone(serve: Serve) -> None:
+    gateway = await serve()
+    mine, another = await sign_in(gateway), await sign_in(gateway)
+    left = await post(gateway, "/console/sign-out", mine, HERE, FORM, body=b"where=here")
+
+    statuses = [(await get(gateway, "/admin/stores", cookie)).status for cookie in (mine, another)]
+    assert (left.status, left.headers["location"], statuses) == (303, "/console", [401, 200])
+
+
+@pytest.mark.parametrize("keys", [f"viewer:read:{READ_KEY}", f"ops:admin:{ADMIN_KEY[::-1]},viewer:read:{READ_KEY}"])
+async def test_a_session_ends_when_its_key_leaves(serve: Serve, keys: str) -> None:
+    before, after = await serve(), await serve(keys)
+    cookie = await sign_in(before)
+
+    assert (await get(after, "/admin/stores", cookie)).status == 401
+    assert b"Sign in" in (await get(after, "/console", cookie)).body
+
+
+async def test_a_session_has_the_role_its_key_has_now(serve: Serve) -> None:
+    before, after = await serve(), await serve(f"ops:read:{ADMIN_KEY}")
+    cookie = await sign_in(before)
+
+    assert (await post(after, "/admin/stores", cookie, HERE, JSON, body=NEW_STORE)).status == 403
+
+
+@pytest.mark.parametrize(("column", "seconds"), [("used_at", 601), ("begun_at", 3601)])
+async def test_a_session_ends_unused_and_at_last(serve: Serve, database_dsn: str, column: str, seconds: int) -> None:
+    gateway = await serve()
+    cookie = await sign_in(gateway)
+    statement = f"UPDATE gateway.sessions SET {column} = {column} - interval '%d s'"
+    await execute(database_dsn, statement % (seconds - 60))
+    in_time = await get(gateway, "/admin/stores", cookie)
+    await execute(database_dsn, f"UPDATE gateway.sessions SET {column} = now() - interval '{seconds} s'")
+    late = await get(gateway, "/admin/stores", cookie)
+
+    assert (in_time.status, late.status) == (200, 401)
+
+
+async def test_using_a_session_keeps_it_and_seldom_writes(serve: Serve, database_dsn: str) -> None:
+    gateway = await serve()
+    cookie = await sign_in(gateway)
+    versions = []
+    for age in (0, 0, 300, 0):
+        await execute(database_dsn, f"UPDATE gateway.sessions SET used_at = now() - interval '{age} s' WHERE {age} > 0")
+        before = await execute(database_dsn, "SELECT xmin::text FROM gateway.sessions")
+        assert (await get(gateway, "/admin/stores", cookie)).status == 200
+        versions.append(await execute(database_dsn, "SELECT xmin::text FROM gateway.sessions") == before)
+
+    assert versions == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        ["Origin: null"],
+        ["Origin: http://127.0.0.1:5173"],
+        ["Origin: https://127.0.0.1"],
+        ["Sec-Fetch-Site: cross-site"],
+        ["Sec-Fetch-Site: same-site", HERE],
+        ["Sec-Fetch-Site: none"],
+    ],
+)
+async def test_other_pages_change_nothing_with_a_session(serve: Serve, headers: list[str]) -> None:
+    gateway = await serve()
+    cookie = await sign_in(gateway)
+    created = await post(gateway, "/admin/stores", cookie, *headers, JSON, body=NEW_STORE)
+    left = await delete(gateway, "/console/session", cookie, *headers)
+    begun = await post(gateway, "/console/session", *headers, FORM, body=f"key={READ_KEY}".encode())
+
+    assert [created.status, left.status, begun.status] == [403, 403, 403]
+    assert gateway.suite.stores.rows == {}
+    assert (await get(gateway, "/admin/stores", cookie)).status == 200
+
+
+async def test_a_browser_that_names_the_page_needs_no_origin(serve: Serve) -> None:
+    gateway = await serve()
+    cookie = await sign_in(gateway)
+    headers = [cookie, "Sec-Fetch-Site: same-origin", "Origin: null", JSON]
+
+    assert (await post(gateway, "/admin/stores", *headers, body=NEW_STORE)).status == 201
+
+
+async def test_a_reading_session_changes_nothing_but_itself(serve: Serve) -> None:
+    gateway = await serve()
+    cookie = await sign_in(gateway, READ_KEY)
+
+    assert (await post(gateway, "/admin/stores", cookie, HERE, JSON, body=NEW_STORE)).status == 403
+    assert (await delete(gateway, "/console/sessions", cookie, HERE)).status == 204
+
+
+async def test_wrong_keys_at_the_door_are_counted_together(serve: Serve) -> None:
+    gateway = await serve()
+    guesses = [post(gateway, "/console/session", HERE, FORM, body=b"key=" + b"x" * 40) for _ in range(30)]
+    statuses = [answer.status for answer in await asyncio.gather(*guesses)]
+    right = await post(gateway, "/console/session", HERE, FORM, body=f"key={ADMIN_KEY}".encode())
+    route = await gateway.client.get("/admin/stores", headers=ADMIN)
+
+    assert (statuses.count(401), statuses.count(429)) == (5, 25)
+    assert (right.status, b"15 minutes" in right.body, "set-cookie" in right.headers) == (429, True, False)
+    assert route.status_code == 429
+
+
+async def test_ended_sessions_lock_nobody_out(serve: Serve) -> None:
+    gateway = await serve()
+    cookie = await sign_in(gateway)
+    await delete(gateway, "/console/session", cookie, HERE)
+    statuses = {(await get(gateway, "/admin/stores", cookie)).status for _ in range(10)}
+
+    assert statuses == {401}
+    assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 200
+
+
+async def test_a_key_beside_a_session_is_what_counts(serve: Serve) -> None:
+    gateway = await serve()
+    cookie = await sign_in(gateway)
+    statuses = [(await get(gateway, "/admin/stores", cookie, "X-API-KEY: wrong")).status for _ in range(6)]
+
+    assert statuses == [401] * 5 + [429]
+
+
+async def test_rows_tell_neither_token_nor_key(serve: Serve, database_dsn: str) -> None:
+    gateway = await serve()
+    cookie = await sign_in(gateway)
+    row = (await execute(database_dsn, "SELECT sessions::text AS row, id FROM gateway.sessions"))[0]
+    token = cookie.partition("=")[2]
+
+    assert token not in row["row"]
+    assert row["id"] not in (digest(token), digest(ADMIN_KEY))
+
+
+async def test_sessions_that_ended_are_deleted(serve: Serve, database_dsn: str) -> None:
+    gateway = await serve()
+    await sign_in(gateway)
+    await execute(database_dsn, "UPDATE gateway.sessions SET used_at = now() - interval '601 s'")
+    await sign_in(gateway)
+    database = Database(Sharing(clock=SystemClock(), registry=CollectorRegistry()))
+    async with database.opened(database_dsn):
+        await PostgresSessions(database).prune(LIFE)
+
+    assert len(await execute(database_dsn, "SELECT FROM gateway.sessions")) == 1
+
+
+async def test_without_a_database_nobody_signs_in(gateway: Gateway) -> None:
+    answer = await post(gateway, "/console/session", HERE, FORM, body=f"key={ADMIN_KEY}".encode())
+
+    assert (answer.status, b"DATABASE_URL" in answer.body) == (500, True)
+    assert (await get(gateway, "/console", "Cookie: tokhub_session=x")).status == 200
+
+
+@pytest.mark.parametrize("body", [b"", b"key=", b"key=a&key=b", b"\xff=1", b"other=1"])
+async def test_a_form_without_one_key_signs_nobody_in(serve: Serve, body: bytes) -> None:
+    gateway = await serve()
+    answer = await post(gateway, "/console/session", HERE, FORM, body=body)
+
+    assert answer.status in {400, 401}
+    assert "set-cookie" not in answer.headers
+
+
+async def test_the_page_runs_nothing_and_loads_its_style_alone(serve: Serve) -> None:
+    gateway = await serve()
+    page = await get(gateway, "/console")
+    style = await get(gateway, "/console/console.css")
+
+    assert "script-src" not in page.headers["content-security-policy"]
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self';")
+    assert b"<script" not in page.body
+    assert b"style=" not in page.body.replace(b'rel="stylesheet"', b"")
+    assert (style.status, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
