@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.errors import Internal
@@ -17,6 +18,7 @@ from services.gateway.errors import error_response
 
 HEAD_FLAG = "tokhub.head"
 UNMATCHED = "unmatched"
+CLIENT_LEFT = 499  # in logs and metrics only; nginx's number for it
 # A HEAD there would spend a code that only a GET may spend.
 NO_HEAD = frozenset({"/auth/tiktok/callback", "/api/v1/tiktok/auth/callback"})
 SAFE_HEADERS = {
@@ -87,6 +89,8 @@ class AccessLog:
     async def _answer(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         try:
             await self._app(scope, receive, exchange.send_safely)
+        except ClientDisconnect:
+            exchange.status = CLIENT_LEFT
         except Exception as error:  # noqa: BLE001 - the caller gets an answer, the log gets the place
             log_unforeseen(error)
             if not exchange.status:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-KEEP_ALIVE = 30  # seconds an idle connection is kept
+from services.gateway.connections import PATIENCE, Waiting, bounded_protocol
+
+# Milliseconds after which the kernel ends a connection whose client takes nothing of what it is sent.
+SLOWEST_TAKE = 30_000
 # Seconds in which health says 503 and everything is still answered, so that a load balancer can look elsewhere.
 FAREWELL = 1.0
 GRACE = 10  # seconds that answers in flight have to end
@@ -44,16 +48,19 @@ def bind(listen: Listen) -> socket.socket:
     """Return a listening socket, or raise CannotListen."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     try:
-        return socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(f"HOST, PORT: {error.strerror}") from error
+    if sys.platform == "linux":
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SLOWEST_TAKE)
+    return listener
 
 
 def server_of(app: ASGIApp) -> Server:
     """Return a server that trusts no forwarding header and says nothing about itself."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=bounded_protocol(Waiting()),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -61,7 +68,7 @@ def server_of(app: ASGIApp) -> Server:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=PATIENCE,
         timeout_graceful_shutdown=GRACE,
         backlog=BACKLOG,
     )

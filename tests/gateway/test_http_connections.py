@@ -1,0 +1,96 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from tokhub.sync.v1 import sync_pb2
+
+from services.gateway import connections
+from tests.gateway.raw_http import request
+from tests.gateway.served import ADMIN, ADMIN_KEY, Gateway
+from tests.gateway.test_progress_events import watching
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+SLOW_HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
+SLOW_BODY = b"POST /webhooks/tiktok HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 60000\r\n\r\n"
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests have half a second."""
+    monkeypatch.setattr(connections, "PATIENCE", 0.5)
+
+
+@asynccontextmanager
+async def connected(gateway: Gateway, said: bytes = b"") -> AsyncIterator[Ends]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(said)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def heard_to_the_end(ends: Ends, trickle: bytes = b"") -> bytes:
+    """Return what the server says until it closes, saying something more meanwhile, again and again."""
+    reader, writer = ends
+
+    async def say_more() -> None:
+        while trickle:
+            writer.write(trickle)
+            await asyncio.sleep(0.05)
+
+    heard = bytearray()
+    task = asyncio.create_task(say_more())
+    with suppress(ConnectionError):
+        while more := await asyncio.wait_for(reader.read(4096), 10):
+            heard += more
+    task.cancel()
+    return bytes(heard)
+
+
+@pytest.mark.usefixtures("impatience")
+@pytest.mark.parametrize(("said", "trickle"), [(b"", b""), (SLOW_HEAD, b"x"), (SLOW_BODY, b"x")])
+async def test_a_request_that_never_comes_whole_is_given_up(
+    gateway: Gateway, said: bytes, trickle: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with connected(gateway, said) as ends:
+        heard = await heard_to_the_end(ends, trickle)
+
+    assert heard == b""
+    assert (await gateway.client.get("/")).status_code == 200
+    assert "unhandled exception" not in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_empty_lines_keep_no_connection_open(gateway: Gateway) -> None:
+    async with connected(gateway, request("GET", "/")) as ends:
+        heard = await heard_to_the_end(ends, b"\r\n")
+
+    assert heard.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_an_answer_may_take_longer_than_its_request(gateway: Gateway) -> None:
+    run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
+
+    async with watching(gateway, run) as events:
+        first = await events.next()
+        await asyncio.sleep(1)
+        await run.finish()
+        rest = await events.rest()
+
+    assert [first["state"], rest[-1]["state"]] == ["QUEUED", "SUCCEEDED"]
+
+
+async def test_whoever_waited_longest_makes_room(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_WAITING", 2)
+
+    async with connected(gateway) as first, connected(gateway) as (reader, writer), connected(gateway):
+        gone = await heard_to_the_end(first)
+        writer.write(request("GET", "/admin/stores", f"X-API-KEY: {ADMIN_KEY}"))
+        kept = await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)
+
+    assert gone == b""
+    assert kept == b"HTTP/1.1 200 OK\r\n"
+    assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 200
