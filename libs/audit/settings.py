@@ -16,6 +16,8 @@ class RecordingSettings(RpcSettings):
     audit_keys: Secret | None = Field(default=None, validate_default=True)
     # Where the newest checkpoint is kept, out of the database's reach.
     audit_dir: Path = Path(".tokhub/audit")
+    # 0 keeps recorded calls for ever.
+    audit_days: int = Field(default=730, ge=0, le=36_500)
 
     @field_validator("audit_keys")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Protocol
 from libs.audit.chain import ChainKeys, Checkpoint, Row
 
 PAGE = 500  # rows; some milliseconds of work
+MOST = 2**63 - 1  # no id is greater: a walk begins behind all rows of the place before
 
 
 class Kind(StrEnum):
@@ -100,8 +101,8 @@ class ChainedRows(Protocol):
         """Return whether a row, other than the one with this id, follows the one with this mac."""
         ...
 
-    async def loose(self) -> Loose:
-        """Return what is outside the chain."""
+    async def loose(self, begin: Begin) -> Loose:
+        """Return what is outside the kept part of the chain."""
         ...
 
 
@@ -122,7 +123,7 @@ class Walk:
     """How far a verification is: the place of the last row that fits, and what is wrong with the next."""
 
     last: Checkpoint
-    id: int = 0
+    id: int = MOST
     rows: int = 0
     broken: Break | None = None
 
@@ -184,7 +185,7 @@ class Verification:
         return Break(row.sequence, Kind.INSERTED if this == tail and this not in checkpoints else Kind.EDITED)
 
     async def _verified(self, begin: Begin, walk: Walk, checkpoints: Sequence[Checkpoint]) -> Verified:
-        loose = await self._rows.loose()
+        loose = await self._rows.loose(begin)
         found = [
             walk.broken,
             Break(loose.place, Kind.INSERTED) if loose.place else None,

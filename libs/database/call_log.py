@@ -7,7 +7,7 @@ from libs.audit.chain import GENESIS, ChainKeys, Entry
 from libs.database.errors import storage_errors
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.rpc.audit import RecordedCall
-from libs.rpc.recording import BEGUN, DENIED, Record
+from libs.rpc.recording import BEGUN, DENIED, PRUNED, Record
 
 # Seconds for rows that others append before ours, and for ours.
 WITHIN = 5.0
@@ -27,7 +27,7 @@ VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (sequence) DO NOTHING RETURNING sequence
 """
 # The outcomes of rows that are the first of their call, or the only one.
-FIRSTS = (BEGUN, DENIED)
+FIRSTS = (BEGUN, DENIED, PRUNED)
 NEWEST = """
 SELECT first.id AS number, call, first.at AS began, first.actor, first.method, first.request, first.request_id,
     CASE first.outcome WHEN 'BEGUN' THEN last.at ELSE first.at END AS ended,

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from libs.audit.retention import Retention
 from libs.audit.settings import RecordingSettings
 from libs.audit.verification import Verification
 from libs.audit.witness import CheckpointFile, Witness
@@ -24,7 +25,11 @@ class Recording:
 
 def record_calls(settings: RecordingSettings, pool: Pool, schema: str) -> Recording:
     """Return the trail in the schema of the pool's sessions."""
-    keys, rows = settings.chain_keys(schema), ChainedCalls(pool)
+    keys = settings.chain_keys(schema)
+    rows = ChainedCalls(pool, keys)
     calls, kept = CallLog(pool, keys), CheckpointFile(settings.audit_dir / f"{schema}.checkpoint")
     trail = AuditTrail(calls=calls, verification=Verification(rows=rows, keys=keys), kept=kept)
-    return Recording(calls=calls, service=audit_service(trail), chores=(Witness(rows=rows, file=kept).look,))
+    witness, retention = Witness(rows=rows, file=kept), Retention(rows=rows, trail=calls, days=settings.audit_days)
+    # Without keys nothing is recorded.
+    chores = (witness.look, retention.sweep) if settings.audit_keys else ()
+    return Recording(calls=calls, service=audit_service(trail), chores=chores)

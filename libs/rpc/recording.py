@@ -21,6 +21,8 @@ from libs.rpc.request_id import current_request_id
 BEGUN, OK, CANCELLED, INTERNAL = "BEGUN", "OK", "CANCELLED", "INTERNAL"
 # Of a call that was not let in: it has this one record.
 DENIED = "DENIED"
+# No call: rows from before the one that the request names were too old and are gone.
+PRUNED = "PRUNED"
 
 Unary = Callable[[Any, Context], Awaitable[Any]]
 Stream = Callable[[Any, Context], AsyncIterator[Any]]

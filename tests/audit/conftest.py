@@ -28,7 +28,7 @@ class Trail:
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.rows = ChainedCalls(pool)
+        self.rows = ChainedCalls(pool, keys())
         self.calls = CallLog(pool, keys())
 
     async def record(self, times: int, calls: CallLog | None = None) -> None:

@@ -18,11 +18,22 @@ COPIED = """
     SELECT gen_random_uuid(), 'operator/mallory', method, request, request_id, outcome, {}, key_id, previous, mac
     FROM audit_calls WHERE sequence = {}
 """
+TOLD = "UPDATE audit_calls SET outcome = 'PRUNED', request = '{}' WHERE sequence = 7"
 FORGERIES = {
     "an edited actor": (["UPDATE audit_calls SET actor = 'operator/bob' WHERE sequence = 3"], Break(3, Kind.EDITED)),
     "an edited time": (["UPDATE audit_calls SET at = at + interval '1 us' WHERE sequence = 3"], Break(3, Kind.EDITED)),
     "an edited request": (["UPDATE audit_calls SET request = '{}' WHERE sequence = 1"], Break(1, Kind.EDITED)),
     "an edited mac": (["UPDATE audit_calls SET mac = sha256(mac) WHERE sequence = 4"], Break(4, Kind.EDITED)),
+    "a row without its seal": (["UPDATE audit_calls SET mac = NULL WHERE sequence = 4"], Break(4, Kind.EDITED)),
+    "a row before all": ([COPIED.format(-5, 2)], Break(7, Kind.INSERTED)),
+    "a row that says where to begin": (
+        [COPIED.format(7, 6), TOLD.format('{"keptFrom": 4, "previous": "00"}')],
+        Break(7, Kind.INSERTED),
+    ),
+    "a row that tells nonsense": (
+        [COPIED.format(7, 6), TOLD.format('{"keptFrom": 1e30, "previous": "x"}')],
+        Break(7, Kind.INSERTED),
+    ),
     "a deleted row": (["DELETE FROM audit_calls WHERE sequence = 3"], Break(3, Kind.DELETED)),
     "deleted first rows": (["DELETE FROM audit_calls WHERE sequence < 3"], Break(1, Kind.DELETED)),
     "a deleted row, closed up": (

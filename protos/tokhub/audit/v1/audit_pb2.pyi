@@ -150,7 +150,9 @@ class AuditRecord(_message.Message):
     request_id: _builtins.str
     """The request id, as in the logs."""
     outcome: _builtins.str
-    """OK, the reason of the error, or CANCELLED; DENIED for a call that was not let in; empty without an end_time."""
+    """OK, the reason of the error, or CANCELLED; DENIED for a call that was not let in; PRUNED for no call: older rows were
+    too old and are gone; empty without an end_time.
+    """
     @_builtins.property
     def begin_time(self) -> _timestamp_pb2.Timestamp:
         """When it began, by the database's clock."""
