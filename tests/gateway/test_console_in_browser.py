@@ -22,6 +22,7 @@ async def test_somebody_signs_in_and_out_without_scripts(database_dsn: str, page
     page.on("console", lambda message: complaints.append(message.text))
     async with running(Suite(), DATABASE_URL=database_dsn) as (_, url):
         await page.goto(f"{url}/console")
+        await expect(page.locator("input:visible")).to_have_count(1)
         await page.get_by_label("API key").fill("not a key of anybody")
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.get_by_role("alert")).to_contain_text("Missing or invalid API key")

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from libs.errors import TokhubError, TryLater
+from libs.errors import LockedOut, RateLimited, TokhubError
 from services.gateway.auth import AdminKey
 from services.gateway.errors import STATUSES, retry_headers
 
@@ -59,8 +59,9 @@ class ConsolePage:
 
 def problem(error: TokhubError) -> str:
     """Return what a person is told; the texts are our own, and repeat nothing that was sent."""
-    if not isinstance(error, TryLater):
+    if not isinstance(error, RateLimited | LockedOut):
         return error.message
     seconds = math.ceil(error.retry_after)
-    wait = f"{seconds} s" if seconds <= MINUTE else f"{math.ceil(seconds / MINUTE)} minutes"
-    return f"{error.message.removesuffix('.')} (possible again in {wait})."
+    wait = f"{seconds} s" if seconds < MINUTE else f"{math.ceil(seconds / MINUTE)} min"
+    what = "wrong keys" if isinstance(error, LockedOut) else "requests"
+    return f"Too many {what} came from your address. Try again in {wait}."
