@@ -367,6 +367,6 @@ async def test_a_callback_too_many_is_completed_when_it_is_loaded_again() -> Non
         later = await come_back(gateway, cookie, state=state, code="c")
 
     assert (refused.status_code, later.status_code) == (429, 200)
-    assert '<a href="">try again</a>' in refused.text
+    assert '<a href="">Try again</a>' in refused.text
     assert "Set-Cookie" not in refused.headers
     assert len(gateway.suite.connections.completions) == 1

@@ -250,7 +250,7 @@ async def test_the_policy_keeps_scripts_from_running_that_got_in(here: Town) -> 
         await page.evaluate(INTRUSION)
 
     assert await page.evaluate("window.ran") is None
-    assert len(somebody.complaints) == 2
+    assert len(somebody.complaints) >= 2
     assert all("violates the following Content Security Policy directive" in one for one in somebody.complaints)
     await somebody.context.close()
 

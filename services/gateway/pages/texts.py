@@ -52,7 +52,7 @@ TEXTS: Mapping[Reason, Text] = MappingProxyType(
             "Go back to where you started, begin again there, and choose a shop.",
         ),
         # Nothing was spent: the request was refused before anybody looked at it.
-        Reason.RATE_LIMITED: Text("Too many attempts", "Nothing is lost: this page can be loaded again."),
+        Reason.RATE_LIMITED: Text("Too many attempts", "Nothing is lost."),
         Reason.UPSTREAM_RATE_LIMITED: Text("TikTok is busy", WAIT),
         Reason.UPSTREAM_UNAVAILABLE: Text("TikTok cannot be reached at the moment", SUPPORT),
         Reason.UPSTREAM_BAD_RESPONSE: Text("TikTok gave an answer that cannot be used", SUPPORT),
@@ -62,7 +62,7 @@ TEXTS: Mapping[Reason, Text] = MappingProxyType(
 FALLBACK = Text("Something went wrong on our side", SUPPORT)
 WRONG_STORE_CODE = Text(
     "This link names no store: its store_code is missing or not valid",
-    "The address must end in ?store_code= and the code of the store: 1-50 letters, digits, _ and -. "
+    "The address must end in store_code= and the code of the store: 1-50 letters, digits, underscores and hyphens. "
     "Correct it, or ask for a new link.",
 )
 
