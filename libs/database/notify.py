@@ -18,7 +18,6 @@ _HEARTBEAT_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
 _CONNECT_SECONDS = 3.0
 _RETRY_SECONDS = 0.25
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Handler = Callable[[str], None]
 
@@ -75,7 +74,7 @@ class NotificationListener:
             try:
                 async with self._connection() as (connection, lost):
                     await self._hear(connection, lost)
-            except _LOST as error:
+            except Exception as error:  # noqa: BLE001 - whatever the driver makes of a failover: it has to listen again
                 log.warning("notifications are not heard: connecting again", error=type(error).__name__)
             await asyncio.sleep(_RETRY_SECONDS)
 

@@ -104,3 +104,13 @@ async def test_a_missing_database_does_not_hold_up_the_start() -> None:
     heard = Heard("postgresql://user:secret@127.0.0.1:1/database")
     async with heard.listener:
         assert heard.listener.last_alive == -math.inf
+
+
+async def test_a_server_that_is_not_the_primary_yet_is_tried_again(database_dsn: str, speaker: Speaker) -> None:
+    database = Dsn.parse(database_dsn).database
+    await speaker.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    heard = Heard(f"{database_dsn}?target_session_attrs=read-write")
+    async with heard.listener:
+        await asyncio.sleep(0.5)
+        await speaker.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+        assert await heard.next() == "gap"

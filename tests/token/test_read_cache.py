@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from unittest.mock import patch
+from uuid import uuid4
 
 import pytest
 
@@ -128,6 +129,23 @@ async def test_a_gap_during_a_read_keeps_the_read_out(house: House) -> None:
     begun = cache.begin()
     cache.clear()
     cache.put(await held(house), begun)
+
+    assert cache.get(store("shop-1")) is None
+
+
+async def test_forgetting_an_old_change_does_not_let_in_a_read_from_before_a_gap(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_cache, "REMEMBERED", 1)
+    clock, one = SetClock(), await held(house)
+    cache = ReadCache(clock=clock)
+    cache.listen_to(Silence(last_alive=101.0))
+    cache.changed(str(uuid4()))
+    clock.moment += 1
+    begun = cache.begin()
+    cache.clear()
+    cache.changed(str(uuid4()))
+    cache.put(one, begun)
 
     assert cache.get(store("shop-1")) is None
 

@@ -77,6 +77,17 @@ async def test_no_more_than_a_few_are_in_flight(house: House) -> None:
     assert seen == 3
 
 
+@pytest.mark.parametrize("name", ["connections", "connection_events"])
+async def test_a_restore_in_the_middle_does_not_end_it(house: House, name: str) -> None:
+    await house.leave(await house.connect(), left=timedelta(minutes=20))
+    await house.pool.execute(f"ALTER TABLE {name} RENAME TO away")
+
+    async with ahead(house):
+        await asyncio.sleep(0.2)
+        await house.pool.execute(f"ALTER TABLE away RENAME TO {name}")
+        await until(house, 1)
+
+
 async def test_an_outage_leaves_rows_alone_and_is_one_event(house: House) -> None:
     for number in range(FAILURES + 10):
         await house.expire(await house.connect(f"shop-{number}"))

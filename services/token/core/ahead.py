@@ -70,6 +70,9 @@ class RefreshAhead:
             due = list(await self._rows.due(self._in_flight * CANDIDATES))
         except TokhubError:
             return 0
+        except Exception as error:
+            log.error("connections that are due cannot be looked for", exc_info=error)
+            return 0
         chosen = random.sample(due, min(self._in_flight, len(due)))
         succeeded = await asyncio.gather(*(self._refresh(connection) for connection in chosen))
         return sum(succeeded)
@@ -79,5 +82,8 @@ class RefreshAhead:
             await self._refresher.refresh(connection, Need(min_ttl=0, spent_generation=connection.version.generation))
         except TokhubError as error:
             log.info("refresh ahead put off", connection=str(connection.id), reason=error.reason.value)
+            return False
+        except Exception as error:
+            log.error("refresh ahead broke off", connection=str(connection.id), exc_info=error)
             return False
         return True

@@ -118,7 +118,8 @@ class ReadCache:
         self._changed[key] = self._clock.monotonic()
         self._changed.move_to_end(key)
         if len(self._changed) > REMEMBERED:
-            _, self._forgotten = self._changed.popitem(last=False)
+            _, oldest = self._changed.popitem(last=False)
+            self._forgotten = max(self._forgotten, oldest)
         self._drop(key)
 
     def clear(self) -> None:
