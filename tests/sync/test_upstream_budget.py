@@ -33,6 +33,22 @@ async def take(log: SlotLog, bulk: int = 0, interactive: int = 0, ended: Sequenc
     return await log.take(ENDPOINT, Wanted(interactive=interactive, bulk=bulk), ended)
 
 
+class CountingLog:
+    """A log of slots that counts how often it is asked."""
+
+    def __init__(self, log: SlotLog) -> None:
+        self._log = log
+        self.limit = log.limit
+        self.asked = 0
+
+    async def take(self, endpoint: str, wanted: Wanted, ended: Sequence[EndedCall]) -> Grant:
+        self.asked += 1
+        return await self._log.take(endpoint, wanted, ended)
+
+    async def slow_down(self, endpoint: str, seconds: float) -> None:
+        await self._log.slow_down(endpoint, seconds)
+
+
 async def call(shared: SharedBudget, seen: list[float], seconds: float = 0.0, lane: Lane = Lane.BULK) -> None:
     """Make a call that reaches TikTok at some time between its slot and its end."""
     async with shared.slot(ENDPOINT, lane):
@@ -144,6 +160,40 @@ async def test_a_clock_set_back_blocks_nothing_for_long(suite: LivingSuite) -> N
     await take(log, bulk=5)
     await suite.pool.execute("UPDATE reporting.upstream_slots SET taken_until = taken_until + interval '1 day'")
     assert (await take(log, bulk=5)).bulk == 5
+
+
+async def test_a_slot_whose_call_was_never_made_is_free_at_once(suite: LivingSuite) -> None:
+    log = log_of(suite, RateLimit(calls=1, interactive_share=0))
+    taken = await take(log, bulk=1)
+    assert (await take(log, bulk=1, ended=[EndedCall(held_until=taken.held_until, seconds_ago=None)])).bulk == 1
+
+
+async def test_calls_one_behind_the_other_share_round_trips(suite: LivingSuite) -> None:
+    log = CountingLog(log_of(suite, RateLimit()))
+    async with AsyncExitStack() as stack:
+        shared = SharedBudget(log=log, clock=SystemClock())
+        stack.push_async_callback(shared.close)
+        for _ in range(20):
+            await asyncio.gather(*(call(shared, []) for _ in range(10)))
+        assert log.asked < 15
+
+
+async def test_slots_taken_ahead_of_no_call_are_given_back(suite: LivingSuite) -> None:
+    async with budget(suite, RateLimit(window=10)) as shared:
+        for _ in range(8):
+            await asyncio.gather(*(call(shared, []) for _ in range(10)))
+        await asyncio.sleep(2)
+        assert await suite.pool.fetchval(HELD) == 80
+
+
+async def test_a_429_leaves_no_slot_that_was_taken_ahead(suite: LivingSuite) -> None:
+    async with budget(suite, RateLimit()) as shared:
+        for _ in range(8):
+            await asyncio.gather(*(call(shared, []) for _ in range(10)))
+        await shared.slow_down(ENDPOINT, 30)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await call(shared, [])
 
 
 async def test_a_cancelled_wait_takes_no_slot_from_others(suite: LivingSuite) -> None:

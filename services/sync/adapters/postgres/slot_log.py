@@ -39,10 +39,13 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class EndedCall:
-    """A call that is over: its slot, named by the time it was to be held, is free a window after its end."""
+    """A call that is over: its slot, named by the time it was to be held, is free a window after its end.
+
+    One that was never made has no end, and its slot is free at once.
+    """
 
     held_until: datetime
-    seconds_ago: float
+    seconds_ago: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,7 @@ class SlotLog:
                 limit.grain,
                 RECOVERY * limit.window,
                 [call.held_until for call in ended],
-                [call.seconds_ago for call in ended],
+                [call.seconds_ago for call in ended if call.seconds_ago is not None],
             )
         return Grant(**rows[0])
 
