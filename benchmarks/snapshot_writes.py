@@ -81,7 +81,7 @@ def videos_of(page: int) -> tuple[Video, ...]:
     return tuple(
         Video(
             id=f"75{page:08}{number:09}",
-            posted_at=NOW,
+            posted_at=int(NOW.timestamp()),
             description="What the owner wrote about it, at the usual length #fyp #shop",
             view_count=1,
             like_count=2,

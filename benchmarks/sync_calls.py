@@ -13,7 +13,8 @@ from tokhub.sync.v1 import sync_pb2
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.ground import Ground
 from benchmarks.sync_lab import SyncLab, sync_lab
-from libs.tiktok.display import BASIC_FIELDS, PAGE_SIZE, PROFILE_FIELDS, STATS_FIELDS, VIDEO_FIELDS
+from libs.tiktok.display import BASIC_FIELDS, PAGE_SIZE, PROFILE_FIELDS, STATS_FIELDS
+from libs.tiktok.display_objects import VIDEO_FIELDS
 
 STORES = 1_000
 CALLS = 2 * STORES

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-OBJECTS_AT_ONCE = 10_000  # a few megabytes
+OBJECTS_AT_ONCE = 50_000  # some ten megabytes
 
 Result = TypeVar("Result")
 

@@ -15,7 +15,14 @@ from libs.errors import (
     UpstreamUnavailable,
 )
 from libs.secret import Secret
-from libs.tiktok.display_objects import AccessTokenInvalid, Account, VideoPage, read_account, read_video_page
+from libs.tiktok.display_objects import (
+    VIDEO_FIELDS,
+    AccessTokenInvalid,
+    Account,
+    VideoPage,
+    read_account,
+    read_video_page,
+)
 from libs.tiktok.outcomes import NoAnswer, NotSent, TooLarge
 from libs.tiktok.retry_after import wait_asked_for
 from libs.tiktok.transport import Answer, Request
@@ -28,7 +35,6 @@ USUAL_WAIT = 5.0
 BASIC_FIELDS = ("open_id", "display_name", "avatar_url")
 STATS_FIELDS = ("follower_count", "following_count", "likes_count", "video_count")
 PROFILE_FIELDS = ("username",)
-VIDEO_FIELDS = ("id", "create_time", "video_description", "view_count", "like_count", "comment_count", "share_count")
 
 SCOPE_CODES = frozenset({"scope_not_authorized", "scope_permission_missed"})
 SAFE_CODE = re.compile(r"[a-z0-9_]{1,64}")
@@ -72,8 +78,8 @@ class DisplayClient:
     ) -> Mapping[str, Any]:
         request = Request(
             method=method,
-            url=f"{self._origin}{path}",
-            params={"fields": ",".join(fields)},
+            # A text that is always the same is made into an address once.
+            url=f"{self._origin}{path}?fields={','.join(fields)}",
             headers={"Authorization": f"Bearer {token.reveal()}"},
             json_body=body,
         )

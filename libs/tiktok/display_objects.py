@@ -1,8 +1,7 @@
 """What the Display API says about accounts and videos: a field that makes no sense is absent, not fatal."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from libs.errors import UpstreamBadResponse, UpstreamCursorLoop
@@ -10,7 +9,7 @@ from libs.errors import UpstreamBadResponse, UpstreamCursorLoop
 LARGEST_COUNT = (1 << 63) - 1  # PostgreSQL's bigint
 LONGEST_TEXT = 10_000  # characters; TikTok's own limit for a description is 150
 LONGEST_ID = 64  # characters; today's ids have 19 digits
-LAST_SECOND = 253_402_300_799  # of the year 9999, where datetime ends
+LAST_SECOND = 253_402_300_799  # of the year 9999, where datetimes of Python end
 
 Json = Mapping[str, Any]
 
@@ -35,10 +34,10 @@ class Account:
 
 
 class Video(NamedTuple):
-    """A video as video/list shows it; None is what TikTok did not say."""
+    """A video as video/list shows it, posted_at in Unix seconds; None is what TikTok did not say."""
 
     id: str
-    posted_at: datetime | None = None
+    posted_at: int | None = None
     description: str | None = None
     view_count: int | None = None
     like_count: int | None = None
@@ -69,75 +68,56 @@ class VideoPage:
         return self.cursor
 
 
-class Reader:
-    """Reads the fields of one object and counts those that make no sense."""
+def as_count(value: Any) -> int | None:
+    """Return a count that fits a bigint, else None."""
+    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None
 
-    def __init__(self, source: Any) -> None:
-        self._source: Json = source if isinstance(source, dict) else {}
-        self.oddities = 0 if isinstance(source, dict) else 1
 
-    def count(self, name: str) -> int | None:
-        """Return a count that fits a bigint, else None."""
-        value = self._source.get(name)
-        if value is None or (type(value) is int and 0 <= value <= LARGEST_COUNT):
-            return value
-        self.oddities += 1
+def as_second(value: Any) -> int | None:
+    """Return a point in time given in Unix seconds, else None."""
+    return value if type(value) is int and 0 <= value <= LAST_SECOND else None
+
+
+def as_text(value: Any, longest: int = LONGEST_TEXT) -> str | None:
+    """Return a text that PostgreSQL can store, else None."""
+    if not isinstance(value, str):
         return None
-
-    def moment(self, name: str) -> datetime | None:
-        """Return a point in time given in Unix seconds, else None."""
-        seconds = self.count(name)
-        if seconds is None or seconds <= LAST_SECOND:
-            return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-        self.oddities += 1
-        return None
-
-    def text(self, name: str, longest: int = LONGEST_TEXT) -> str | None:
-        """Return a text that PostgreSQL can store, else None."""
-        value = self._source.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            self.oddities += 1
-            return None
-        if value.isascii() and "\x00" not in value:
-            return value[:longest]
-        # A NUL is no character to PostgreSQL, and half a surrogate pair is none to UTF-8.
-        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")[:longest]
+    if value.isascii() and "\x00" not in value:
+        return value[:longest]
+    # A NUL is no character to PostgreSQL, and half a surrogate pair is none to UTF-8.
+    return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")[:longest]
 
 
-def read_account(user: Any) -> Account:
+ACCOUNT_TEXTS = ("open_id", "display_name", "avatar_url", "username")
+ACCOUNT_COUNTS = ("follower_count", "following_count", "likes_count", "video_count")
+VIDEO_FIELDS = ("id", "create_time", "video_description", "view_count", "like_count", "comment_count", "share_count")
+
+
+def read_account(user: Json) -> Account:
     """Return the account in data.user."""
-    reader = Reader(user)
-    account = Account(
-        open_id=reader.text("open_id"),
-        display_name=reader.text("display_name"),
-        avatar_url=reader.text("avatar_url"),
-        username=reader.text("username"),
-        follower_count=reader.count("follower_count"),
-        following_count=reader.count("following_count"),
-        likes_count=reader.count("likes_count"),
-        video_count=reader.count("video_count"),
-    )
-    return replace(account, oddities=reader.oddities)
+    meant: dict[str, Any] = {name: as_text(user.get(name)) for name in ACCOUNT_TEXTS}
+    meant |= {name: as_count(user.get(name)) for name in ACCOUNT_COUNTS}
+    oddities = sum(value is None and user.get(name) is not None for name, value in meant.items())
+    return Account(**meant, oddities=oddities)
 
 
 def read_video(source: Any) -> tuple[Video | None, int]:
     """Return the video, None when it has no id, and how many of its fields made no sense."""
-    reader = Reader(source)
-    identity = reader.text("id", LONGEST_ID)
+    identity = as_text(source.get("id"), LONGEST_ID) if isinstance(source, dict) else None
     if not identity:
-        return None, reader.oddities + 1
+        return None, 1
+    said = tuple(map(source.get, VIDEO_FIELDS))
+    _, posted_at, description, views, likes, comments, shares = said
     video = Video(
-        id=identity,
-        posted_at=reader.moment("create_time"),
-        description=reader.text("video_description"),
-        view_count=reader.count("view_count"),
-        like_count=reader.count("like_count"),
-        comment_count=reader.count("comment_count"),
-        share_count=reader.count("share_count"),
+        identity,
+        as_second(posted_at),
+        as_text(description),
+        as_count(views),
+        as_count(likes),
+        as_count(comments),
+        as_count(shares),
     )
-    return video, reader.oddities
+    return video, video.count(None) - said.count(None)
 
 
 def read_video_page(data: Json) -> VideoPage:
@@ -146,11 +126,11 @@ def read_video_page(data: Json) -> VideoPage:
     if not isinstance(listed, list) or not isinstance(has_more, bool):
         raise UpstreamBadResponse("TikTok's page of videos has no list of videos or does not say whether more follow.")
     read = [read_video(source) for source in listed]
-    reader = Reader(data)
-    cursor = reader.count("cursor")
+    cursor = as_count(data.get("cursor"))
+    odd_cursor = cursor is None and data.get("cursor") is not None
     return VideoPage(
         videos=tuple({video.id: video for video, _ in read if video is not None}.values()),
         cursor=cursor,
         has_more=has_more,
-        oddities=reader.oddities + sum(odd for _, odd in read),
+        oddities=sum(odd for _, odd in read) + odd_cursor,
     )

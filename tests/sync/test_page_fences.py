@@ -130,7 +130,7 @@ async def test_accounts_stored_together_leave_no_column_out(suite: LivingSuite, 
 
 async def test_videos_stored_together_leave_no_column_out(suite: LivingSuite, tables: Tables) -> None:
     counts = {"view_count": 1, "like_count": 2, "comment_count": 3, "share_count": 4}
-    video = Video(id="a", posted_at=NOON, description="text", **counts)
+    video = Video(id="a", posted_at=1_700_000_000, description="text", **counts)
     for reading in (Video(id="a"), video):
         claims = await tables.claims(Job.VIDEO)
         await asyncio.gather(

@@ -1,7 +1,8 @@
 """Counts what TikTok's Display API answers: how calls end, how long they take, and fields that make no sense."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
+from time import perf_counter
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -11,6 +12,8 @@ from libs.tiktok.display import DisplayClient
 from libs.tiktok.display_objects import Account, VideoPage
 
 USER_INFO, VIDEO_LIST = "user/info", "video/list"
+
+Answer = TypeVar("Answer", Account, VideoPage)
 
 
 class MeteredDisplay:
@@ -32,27 +35,23 @@ class MeteredDisplay:
 
     async def user_info(self, token: Secret, *, with_profile: bool) -> Account:
         """Return the account behind the token."""
-        with self._measured(USER_INFO):
-            account = await self._client.user_info(token, with_profile=with_profile)
-        self._oddities[USER_INFO].inc(account.oddities)
-        return account
+        return await self._measured(USER_INFO, self._client.user_info(token, with_profile=with_profile))
 
     async def video_page(self, token: Secret, cursor: int | None) -> VideoPage:
         """Return the videos posted before the cursor."""
-        with self._measured(VIDEO_LIST):
-            page = await self._client.video_page(token, cursor)
-        self._oddities[VIDEO_LIST].inc(page.oddities)
-        return page
+        return await self._measured(VIDEO_LIST, self._client.video_page(token, cursor))
 
-    @contextmanager
-    def _measured(self, endpoint: str) -> Iterator[None]:
-        outcome = "UNEXPECTED"
+    async def _measured(self, endpoint: str, call: Awaitable[Answer]) -> Answer:
+        began, outcome = perf_counter(), "UNEXPECTED"
         try:
-            with self._seconds[endpoint].time():
-                yield
+            answer = await call
             outcome = "OK"
         except TokhubError as error:
             outcome = error.reason.value
             raise
         finally:
+            self._seconds[endpoint].observe(perf_counter() - began)
             self._calls.labels(endpoint, outcome).inc()
+        if answer.oddities:
+            self._oddities[endpoint].inc(answer.oddities)
+        return answer

@@ -12,6 +12,7 @@ from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as QueuedJob
 from pgqueuer.ports.driver import Driver
+from pydantic_core import from_json
 
 from libs.database.pool import Borrowed, Pool, PoolLimits, open_pool
 from libs.errors import StorageUnavailable
@@ -62,7 +63,7 @@ def to_payload(key: ItemKey) -> bytes:
 
 def to_key(job: QueuedJob) -> ItemKey:
     """Return the item of a job."""
-    content = json.loads(job.payload or b"{}")
+    content = from_json(job.payload or b"{}")
     name = job.entrypoint.removesuffix(URGENT_LANE)
     return ItemKey(content["run_id"], Job(name), Subject(SubjectKind(content["kind"]), content["id"]))
 

@@ -6,9 +6,8 @@ succeed, but for what the allowance begins with and for a few after each rest.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 import structlog
 
@@ -21,6 +20,9 @@ REGAINED = 0.2  # by every success
 AFTER_A_TRIAL = 3.0  # one success is no recovery yet
 FIRST_REST = 10.0  # seconds, doubled while the trials after it fail
 LONGEST_REST = 300.0
+
+# Our own affairs say nothing about TikTok.
+OUR_OWN = (StorageUnavailable, GaveBack)
 
 log = structlog.get_logger()
 
@@ -47,31 +49,27 @@ class Circuit:
         self._clock = clock
         self._records: dict[str, Record] = {}
 
-    @asynccontextmanager
-    async def watch(self, endpoint: str) -> AsyncIterator[None]:
+    def watch(self, endpoint: str) -> "Watch":
         """Watch one call; UpstreamUnavailable, without it, while the endpoint rests, then one call goes ahead alone."""
-        record = self._records.setdefault(endpoint, Record())
-        trial = await self._admit(record)
-        try:
-            yield
-        except UpstreamUnavailable:
+        return Watch(self, endpoint)
+
+    async def begin(self, endpoint: str) -> asyncio.Event | None:
+        """Let a call begin; return what others wait for when it tries alone."""
+        return await self._admit(self._records.setdefault(endpoint, Record()))
+
+    def end(self, endpoint: str, trial: asyncio.Event | None, error: BaseException | None) -> None:
+        """Learn from the end of a call."""
+        record = self._records[endpoint]
+        if isinstance(error, UpstreamUnavailable):
             record.allowance -= 1
             if trial or record.is_spent:
                 self._rest(endpoint, record)
-            raise
-        except (StorageUnavailable, GaveBack):
-            # Our own affairs say nothing about TikTok.
-            raise
-        except Exception:
+        elif error is None or (isinstance(error, Exception) and not isinstance(error, OUR_OWN)):
             # A refusal is an answer.
             self._answered(endpoint, record)
-            raise
-        else:
-            self._answered(endpoint, record)
-        finally:
-            if trial:
-                record.trial = None
-                trial.set()
+        if trial:
+            record.trial = None
+            trial.set()
 
     async def _admit(self, record: Record) -> asyncio.Event | None:
         while record.rests_until is not None:
@@ -99,3 +97,19 @@ class Circuit:
         record.rest = min(record.rest * 2, LONGEST_REST) if record.rest else FIRST_REST
         record.rests_until = self._clock.monotonic() + record.rest
         log.error("TikTok is not answering: calls wait", endpoint=endpoint, seconds=record.rest)
+
+
+class Watch:
+    """One call, watched while the context is open."""
+
+    def __init__(self, circuit: Circuit, endpoint: str) -> None:
+        self._circuit = circuit
+        self._endpoint = endpoint
+
+    async def __aenter__(self) -> None:
+        self._trial = await self._circuit.begin(self._endpoint)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._circuit.end(self._endpoint, self._trial, error)

@@ -5,10 +5,11 @@ Calls that a person waits for have places of their own: a run over many stores f
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from heapq import heappop, heappush
 from itertools import count
+from types import TracebackType
 
 from services.sync.domain.items import Claim
 from services.sync.domain.jobs import Job
@@ -41,16 +42,12 @@ class Turns:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._arrivals = count()
 
-    @asynccontextmanager
-    async def take(self, progress: int) -> AsyncIterator[None]:
+    def take(self, progress: int) -> "Turn":
         """Wait for a turn and have it while the context is open."""
-        await self._wait(progress)
-        try:
-            yield
-        finally:
-            self._pass_on()
+        return Turn(self, progress)
 
-    async def _wait(self, progress: int) -> None:
+    async def wait(self, progress: int) -> None:
+        """Wait for a turn."""
         if self._free:
             self._free -= 1
             return
@@ -60,13 +57,30 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._pass_on()
+                self.pass_on()
             raise
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """Let somebody else have it."""
         while self._waiting:
             *_, turn = heappop(self._waiting)
             if not turn.done():
                 turn.set_result(None)
                 return
         self._free += 1
+
+
+class Turn:
+    """A turn that is had while the context is open."""
+
+    def __init__(self, turns: Turns, progress: int) -> None:
+        self._turns = turns
+        self._progress = progress
+
+    async def __aenter__(self) -> None:
+        await self._turns.wait(self._progress)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._turns.pass_on()

@@ -19,14 +19,15 @@ from services.sync.domain.items import Claim, Ending, ItemKey, LostItem
 from services.sync.domain.jobs import LOG_NAMES, Job
 from services.sync.domain.outcomes import Outcome, RunState, final_state, worst
 from services.sync.domain.progress import Tally
-from services.sync.domain.subjects import Subject, SubjectKind
+from services.sync.domain.subjects import SubjectKind
 
 # Locked in the order of their key, as everybody does who locks more than one.
 END = """
 WITH ending AS (
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-                         $9::text[], $10::bigint[], $11::boolean[], $12::text[])
-        AS ending (job, subject_kind, subject_id, fence, outcome, reason, message, raw_error, records, refreshed, name)
+                         $9::text[], $10::bigint[], $11::boolean[], $12::text[]) WITH ORDINALITY
+        AS ending (job, subject_kind, subject_id, fence, outcome, reason, message, raw_error, records, refreshed, name,
+                   place)
 ), held AS (
     SELECT ending.* FROM sync_items item JOIN ending USING (job, subject_kind, subject_id, fence)
     WHERE item.run_id = $1 AND item.state = 'running'
@@ -44,7 +45,7 @@ WITH ending AS (
     INSERT INTO sync_logs (run_id, subject_kind, subject_id, job_name, status, message, raw_error, duration_ms)
     SELECT $1, subject_kind, subject_id, name, outcome, message, raw_error, duration_ms FROM ended
 )
-SELECT job, subject_kind, subject_id, fence FROM ended
+SELECT place FROM ended
 """
 
 SYNCED = """
@@ -95,9 +96,6 @@ RETURNING processed, total, succeeded, failed, {NOTIFY_RUN.format("id")}
 FINISH = "UPDATE sync_runs SET state = $2, finished_at = clock_timestamp() WHERE id = $1"
 
 
-FencedKey = tuple[ItemKey, int]
-
-
 @dataclass(frozen=True)
 class EndingItem:
     """An item and how it ends."""
@@ -109,11 +107,6 @@ class EndingItem:
     def key(self) -> ItemKey:
         """Which item."""
         return self.claim.key
-
-    @property
-    def fenced_key(self) -> FencedKey:
-        """Which claim of it: a stale one may end together with the one that counts."""
-        return self.claim.key, self.claim.fence
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,7 @@ class Places:
 async def end_items(connection: Borrowed, run_id: str, items: Sequence[EndingItem]) -> list[Tally | Exception]:
     """End items of one run within the caller's transaction; how far the run is for each, LostItem for those lost."""
     held = await _end_rows(connection, run_id, items)
-    ended = [item for item in items if item.fenced_key in held]
+    ended = list(held.values())
     if not ended:
         return [LostItem()] * len(items)
     videos = sum(item.ending.records for item in ended if item.key.job is Job.VIDEO)
@@ -138,13 +131,14 @@ async def end_items(connection: Borrowed, run_id: str, items: Sequence[EndingIte
     await connection.execute(PLACE, run_id, *columns(places.rows))
     await _count_jobs(connection, run_id, ended, has_job_lines=run["covers_all"])
     tally = await _count_subjects(connection, run_id, places.outcomes)
-    return [tally if item.fenced_key in held else LostItem() for item in items]
+    return [tally if place in held else LostItem() for place in range(len(items))]
 
 
-async def _end_rows(connection: Borrowed, run_id: str, items: Sequence[EndingItem]) -> set[FencedKey]:
+async def _end_rows(connection: Borrowed, run_id: str, items: Sequence[EndingItem]) -> dict[int, EndingItem]:
+    """Return the items that were not lost, by their places."""
     rows = await connection.fetch(END, run_id, *columns([row_of(item) for item in items]))
-    held = {(to_key(run_id, row), row["fence"]) for row in rows}
-    synced = {item.key.subject.id for item in items if item.fenced_key in held and shows_as_synced(item)}
+    held = {place: items[place] for place in sorted(row["place"] - 1 for row in rows)}
+    synced = {item.key.subject.id for item in held.values() if shows_as_synced(item)}
     if synced:
         await connection.execute(SYNCED, list(synced))
     return held
@@ -154,8 +148,8 @@ def row_of(item: EndingItem) -> tuple[object, ...]:
     """Return an item as END takes it."""
     key, ending = item.key, item.ending
     return (
-        *(key.job.value, key.subject.kind.value, key.subject.id, item.claim.fence),
-        *(ending.outcome.value, ending.reason, ending.message, ending.raw_error, ending.records, ending.refreshed),
+        *(key.job, key.subject.kind, key.subject.id, item.claim.fence),
+        *(ending.outcome, ending.reason, ending.message, ending.raw_error, ending.records, ending.refreshed),
         LOG_NAMES[key.job],
     )
 
@@ -164,11 +158,6 @@ def shows_as_synced(item: EndingItem) -> bool:
     """Return whether its store has new figures now."""
     is_store = item.key.subject.kind is SubjectKind.STORE
     return is_store and item.ending.outcome is Outcome.SUCCESS and item.key.job is not Job.REFRESH_TOKENS
-
-
-def to_key(run_id: str, row: asyncpg.Record) -> ItemKey:
-    """Return the item of a row."""
-    return ItemKey(run_id, Job(row["job"]), Subject(SubjectKind(row["subject_kind"]), row["subject_id"]))
 
 
 async def _places(connection: Borrowed, run_id: str, ended: Sequence[EndingItem], sequence: int) -> Places:

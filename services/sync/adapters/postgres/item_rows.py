@@ -10,7 +10,7 @@ from libs.errors import TokhubError
 from services.sync.adapters.pace import Pace
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
-from services.sync.adapters.postgres.item_ending import EndingItem, FencedKey, end_items, to_key
+from services.sync.adapters.postgres.item_ending import EndingItem, end_items
 from services.sync.adapters.postgres.item_key import WHERE_OWN, columns, key_values
 from services.sync.adapters.together import Together
 from services.sync.domain.items import Claim, Ending, ItemKey, LostItem, NotNow
@@ -19,12 +19,16 @@ from services.sync.domain.rate_limit import Lane
 
 BUSY_ELSEWHERE = NotNow(seconds=1.0)  # another run works on the same job of the same subject
 
+KEYS = """
+unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+    AS key (run_id, job, subject_kind, subject_id, place)
+"""
+
 # Locked in the order of their key, as everybody does who locks more than one.
 CLAIM = f"""
 WITH wanted AS (
-    SELECT item.run_id, item.job, item.subject_kind, item.subject_id
-    FROM sync_items item JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
-        AS key (run_id, job, subject_kind, subject_id) USING (run_id, job, subject_kind, subject_id)
+    SELECT item.run_id, item.job, item.subject_kind, item.subject_id, key.place
+    FROM sync_items item JOIN {KEYS} USING (run_id, job, subject_kind, subject_id)
     WHERE item.state <> 'ended' AND coalesce(item.next_attempt_at, '-infinity') <= clock_timestamp()
     ORDER BY run_id, job, subject_kind, subject_id FOR UPDATE OF item
 ), claimed AS (
@@ -34,21 +38,20 @@ WITH wanted AS (
     FROM wanted
     WHERE item.run_id = wanted.run_id AND item.job = wanted.job AND item.subject_kind = wanted.subject_kind
       AND item.subject_id = wanted.subject_id AND item.state <> 'ended'
-    RETURNING item.*
+    RETURNING item.*, wanted.place
 ), started AS (
     UPDATE sync_runs SET state = 'running', started_at = clock_timestamp(), sequence = sequence + 1
     WHERE id IN (SELECT run_id FROM claimed) AND state = 'queued'
     RETURNING id, {NOTIFY_RUN.format("id")}
 )
-SELECT claimed.run_id, claimed.job, claimed.subject_kind, claimed.subject_id, fence, attempt, cursor, pages, records,
+SELECT claimed.place, fence, attempt, cursor, pages, records,
        run.snapshot_date, run.subject_id IS NOT NULL AS is_of_one, started.id IS NOT NULL AS starts
 FROM claimed JOIN sync_runs run ON run.id = claimed.run_id LEFT JOIN started ON started.id = claimed.run_id
 """
 
-DUE_IN = """
-SELECT item.*, extract(epoch FROM coalesce(next_attempt_at, clock_timestamp()) - clock_timestamp())::float8 AS seconds
-FROM sync_items item JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
-    AS key (run_id, job, subject_kind, subject_id) USING (run_id, job, subject_kind, subject_id)
+DUE_IN = f"""
+SELECT place, extract(epoch FROM coalesce(next_attempt_at, clock_timestamp()) - clock_timestamp())::float8 AS seconds
+FROM sync_items item JOIN {KEYS} USING (run_id, job, subject_kind, subject_id)
 WHERE state <> 'ended'
 """
 
@@ -98,14 +101,14 @@ class ItemRows:
 
     @repeated
     async def _end(self, items: Sequence[EndingItem]) -> list[Tally | Exception]:
-        outcomes: dict[FencedKey, Tally | Exception] = {}
+        outcomes: dict[int, Tally | Exception] = {}
         async with self._database.transaction() as connection:
             # In one order everywhere, for every run's row is locked.
             for run_id in sorted({item.key.run_id for item in items}):
-                of_run = [item for item in items if item.key.run_id == run_id]
-                ended = await end_items(connection, run_id, of_run)
-                outcomes.update(zip((item.fenced_key for item in of_run), ended, strict=True))
-        return [outcomes[item.fenced_key] for item in items]
+                of_run = {place: item for place, item in enumerate(items) if item.key.run_id == run_id}
+                ended = await end_items(connection, run_id, list(of_run.values()))
+                outcomes.update(zip(of_run, ended, strict=True))
+        return [outcomes[place] for place in range(len(items))]
 
     async def put_off(self, claim: Claim, *, seconds: float, error: TokhubError) -> None:
         """Let the item wait for another attempt, saying why; LostItem."""
@@ -125,17 +128,14 @@ class ItemRows:
 
 async def claim_items(connection: Borrowed, keys: Sequence[ItemKey]) -> list[Claim | NotNow | None]:
     """Take the items that may be taken; say of the others when, None of those that have ended or never were."""
-    rows = await connection.fetch(CLAIM, *columns([key_values(key) for key in keys]))
-    found: dict[ItemKey, Claim | NotNow] = {key_of(row): to_claim(key_of(row), row) for row in rows}
-    if left := [key for key in keys if key not in found]:
-        rows = await connection.fetch(DUE_IN, *columns([key_values(key) for key in left]))
-        found |= {key_of(row): NotNow(seconds=max(row["seconds"], 0.05)) for row in rows}
-    return [found.get(key) for key in keys]
-
-
-def key_of(row: asyncpg.Record) -> ItemKey:
-    """Return the item of a row."""
-    return to_key(str(row["run_id"]), row)
+    wanted = columns([key_values(key) for key in keys])
+    found: dict[int, Claim | NotNow] = {
+        row["place"]: to_claim(keys[row["place"] - 1], row) for row in await connection.fetch(CLAIM, *wanted)
+    }
+    if len(found) < len(keys):
+        for row in await connection.fetch(DUE_IN, *wanted):
+            found.setdefault(row["place"], NotNow(seconds=max(row["seconds"], 0.05)))
+    return [found.get(place) for place in range(1, len(keys) + 1)]
 
 
 def to_claim(key: ItemKey, row: asyncpg.Record) -> Claim:

@@ -10,7 +10,7 @@ from datetime import datetime
 from libs.database.repeat import repeated
 from libs.tiktok.display_objects import Account, Video
 from services.sync.adapters.postgres.database import Database
-from services.sync.adapters.postgres.item_key import columns, key_values
+from services.sync.adapters.postgres.item_key import columns, integers, key_values
 from services.sync.adapters.together import Together
 from services.sync.domain.items import Claim, LostItem
 
@@ -66,8 +66,8 @@ WITH reading AS (
     SELECT * FROM unnest({READING_TYPES}, $9::bigint[], $10::bigint[]) AS reading ({READING}, cursor, videos)
 ), {HELD}, video AS (
     SELECT * FROM unnest(
-        $11::int[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[],
-        $18::timestamptz[])
+        $11::text::int[], $12::text[], $13::text::bigint[], $14::text::bigint[], $15::text::bigint[],
+        $16::text::bigint[], $17::text[], $18::text::bigint[])
         AS video (place, video_id, view_count, like_count, comment_count, share_count, description, posted_at)
 ), repeated AS MATERIALIZED (
     SELECT place, count(*) AS videos
@@ -85,7 +85,7 @@ WITH reading AS (
         subject_kind, subject_id, snapshot_date, run_id, fetched_at,
         video_id, view_count, like_count, comment_count, share_count, description, posted_at)
     SELECT subject_kind, subject_id, snapshot_date, run_id, fetched_at,
-           video_id, view_count, like_count, comment_count, share_count, description, posted_at
+           video_id, view_count, like_count, comment_count, share_count, description, to_timestamp(posted_at)
     FROM held JOIN video USING (place)
     ON CONFLICT (subject_kind, subject_id, snapshot_date, video_id) DO UPDATE SET
         run_id = excluded.run_id, fetched_at = excluded.fetched_at,
@@ -178,16 +178,16 @@ def figures_of(account: Account) -> tuple[object, ...]:
     )
 
 
-def video_columns(readings: Sequence[PageReading]) -> list[list[object]]:
+def video_columns(readings: Sequence[PageReading]) -> list[object]:
     """Return the videos of all pages by column, as SAVE_PAGES takes them."""
     videos = [(place, video) for place, reading in enumerate(readings) for video in reading.videos]
     return [
-        [place for place, _ in videos],
+        integers([place for place, _ in videos]),
         [video.id for _, video in videos],
-        [video.view_count for _, video in videos],
-        [video.like_count for _, video in videos],
-        [video.comment_count for _, video in videos],
-        [video.share_count for _, video in videos],
+        integers([video.view_count for _, video in videos]),
+        integers([video.like_count for _, video in videos]),
+        integers([video.comment_count for _, video in videos]),
+        integers([video.share_count for _, video in videos]),
         [video.description for _, video in videos],
-        [video.posted_at for _, video in videos],
+        integers([video.posted_at for _, video in videos]),
     ]
