@@ -23,6 +23,8 @@ from libs.rpc.tls import server_credentials
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
+# Calls at the same time on one connection; a gateway has its watchers on one, and a call that waits holds 10 KB.
+MAX_STREAMS = 5_000
 CHECK_EVERY = 2.0  # seconds between looks at what the service depends on
 CHECK_TIMEOUT = 2.0  # seconds
 GRACE = 10.0  # seconds that calls in flight have to end
@@ -86,6 +88,7 @@ class RpcServer:
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+                ("grpc.max_concurrent_streams", MAX_STREAMS),
                 ("grpc.so_reuseport", 0),
             ],
         )

@@ -19,6 +19,7 @@ from services.gateway.errors import error_response
 HEAD_FLAG = "tokhub.head"
 UNMATCHED = "unmatched"
 CLIENT_LEFT = 499  # in logs and metrics only; nginx's number for it
+LONGEST_PATH = 200  # characters in the log
 # A HEAD there would spend a code that only a GET may spend.
 NO_HEAD = frozenset({"/auth/tiktok/callback", "/api/v1/tiktok/auth/callback"})
 SAFE_HEADERS = {
@@ -101,9 +102,14 @@ class AccessLog:
         self._metrics.requests.labels(method, route, str(exchange.status)).inc()
         self._metrics.seconds.labels(method, route).observe(seconds)
         peer = scope["client"][0] if scope.get("client") else ""
-        # The path only: a query may hold a code and a state.
+        # The path only: a query may hold a code and a state. No route has a path of such length.
         log.info(
-            "request", method=method, path=scope["path"], status=exchange.status, ms=round(seconds * 1000, 2), peer=peer
+            "request",
+            method=method,
+            path=scope["path"][:LONGEST_PATH],
+            status=exchange.status,
+            ms=round(seconds * 1000, 2),
+            peer=peer,
         )
 
 

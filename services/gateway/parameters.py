@@ -5,10 +5,10 @@ from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import Path, Query, Request
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from libs.errors import InvalidField
-from services.gateway.rules import CHECKPOINT, CODE, DAY, RULES, STORE_CODE, USER_ID, whole_number
+from services.gateway.rules import CHECKPOINT, CODE, DAY, RULES, STORE_CODE, USER_ID, storable, whole_number
 
 
 class TableFormat(StrEnum):
@@ -71,7 +71,7 @@ DryRun: TypeAlias = Annotated[YesOrNo, Query(description=f"Only say what would b
 TeamId: TypeAlias = Annotated[int, BeforeValidator(whole_number), Query(description=RULES["team_id"])]
 PageToken: TypeAlias = Annotated[str, Query(max_length=256, description=RULES["page_token"])]
 Trail: TypeAlias = Annotated[TrailName, Query(alias="service", description=RULES["service"])]
-Actor: TypeAlias = Annotated[str, Query(max_length=300, description=RULES["actor"])]
+Actor: TypeAlias = Annotated[str, AfterValidator(storable), Query(max_length=300, description=RULES["actor"])]
 KeptCheckpoint: TypeAlias = Annotated[str, Query(pattern=CHECKPOINT, description=RULES["checkpoint"])]
 ConnectionInPath: TypeAlias = Annotated[UUID, Path(description=RULES["connection_id"])]
 RunInPath: TypeAlias = Annotated[UUID, Path(description=RULES["run_id"])]

@@ -9,6 +9,7 @@ DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 USER_ID = r"^[A-Za-z0-9_-]{1,64}$"
 CODE = r"^[!-~]{1,2048}$"
 CHECKPOINT = r"^[0-9]{1,18}:[0-9a-f]{64}$"
+SHOP_ID = r"^[!-~]{0,64}$"
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 RULES: Mapping[str, str] = MappingProxyType(

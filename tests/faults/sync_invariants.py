@@ -20,7 +20,8 @@ REASONS = {*Reason, "CANCELLED"}
 
 # A store's items of a run end each once, and the last of them closes it.
 RUNS = """
-SELECT run.id::text, state, total, processed, succeeded, failed, skipped, items.*
+SELECT run.id::text, state, total, processed, succeeded, failed, skipped, open, numbered, numbers,
+       coalesce(stores, 0) AS stores, coalesce(closed, 0) AS closed
 FROM reporting.sync_runs run LEFT JOIN (
     SELECT run_id, count(DISTINCT subject_id) AS stores, count(*) FILTER (WHERE state <> 'ended') AS open,
            count(*) FILTER (WHERE closes_subject) AS closed,

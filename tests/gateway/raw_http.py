@@ -16,13 +16,13 @@ class RawAnswer:
         return json.loads(self.body)
 
 
-async def exchange(port: int, request: bytes) -> RawAnswer:
-    """Send a request as it stands and read the answer until the server closes."""
+async def exchange(port: int, request: bytes, patience: float = 10) -> RawAnswer:
+    """Send a request as it stands and read the answer until the server closes, for so many seconds at most."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)
         await writer.drain()
-        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)).decode("latin-1")
         status_line, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = headers.get("content-length")

@@ -101,3 +101,9 @@ async def test_a_checkpoint_that_is_none_is_the_callers_fault(gateway: Gateway) 
     answer = await gateway.client.get("/admin/audit/verify?checkpoint=7", headers=ADMIN)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
+async def test_an_actor_that_cannot_be_stored_is_the_callers_fault(gateway: Gateway) -> None:
+    answer = await gateway.client.get("/admin/audit?actor=operator%00", headers=ADMIN)
+
+    assert (answer.status_code, answer.json()["error"]["message"].split()[0]) == (400, "actor")

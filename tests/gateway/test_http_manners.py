@@ -232,6 +232,14 @@ async def test_the_unforeseen_is_answered_without_its_text(
     assert "CNRYinside" not in answer.text + logged.out + logged.err
 
 
+async def test_a_path_without_end_is_cut_short_in_the_log(gateway: Gateway, capfd: pytest.CaptureFixture[str]) -> None:
+    await exchange(gateway.port, request("GET", "/" + "a" * 20_000))
+
+    logged = capfd.readouterr().out
+    assert "a" * 150 in logged
+    assert "a" * 200 not in logged
+
+
 async def test_the_openapi_document_lists_the_routes(gateway: Gateway) -> None:
     document = (await gateway.client.get("/api/openapi.json")).json()
 

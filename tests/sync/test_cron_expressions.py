@@ -5,11 +5,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.sync.domain.cron import parse_cron
+from tests.sync.cron_walk import MINUTE, Walk, drawn
 
 BERLIN = ZoneInfo("Europe/Berlin")
-MINUTE = timedelta(minutes=1)
 SPRING, AUTUMN = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)
-LEAST_AND_MOST = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
 def fires(text: str, start: datetime, end: datetime, zone: ZoneInfo = BERLIN) -> list[datetime]:
@@ -56,60 +55,12 @@ def test_every_half_hour_is_half_an_hour_on_all_days(start: datetime) -> None:
     assert found == [start + number * 30 * MINUTE for number in range(1, 49)]
 
 
-def entry(draw: random.Random, least: int, most: int) -> str:
-    low = draw.randint(least, most)
-    high, step = draw.randint(low, most), draw.randint(1, most)
-    forms = ["*", str(low), f"{low}-{high}", f"*/{step}", f"{low}-{high}/{step}", f"{low}/{step}", f"{low},{high}"]
-    return draw.choice(forms)
-
-
-def values(text: str, least: int, most: int) -> set[int]:
-    """Read an entry without the program's help."""
-    found: set[int] = set()
-    for part in text.split(","):
-        span, _, step = part.partition("/")
-        low, _, high = span.partition("-")
-        first = least if low == "*" else int(low)
-        last = int(high) if high else most if low == "*" or step else first
-        found |= set(range(first, last + 1, int(step or 1)))
-    return found
-
-
-class Walk:
-    """Tries every minute of the clock on the wall, those that a change of clocks leaves out too."""
-
-    def __init__(self, text: str) -> None:
-        fields = text.split()
-        self.minutes, self.hours, self.days, self.months, self.weekdays = (
-            values(content, *limits) for content, limits in zip(fields, LEAST_AND_MOST, strict=True)
-        )
-        self.either = not {fields[2], fields[4]} & {"*", "*/1"}
-        self.elapsed = fields[1].startswith("*")
-
-    def matches(self, wall: datetime) -> bool:
-        if wall.minute not in self.minutes or wall.hour not in self.hours or wall.month not in self.months:
-            return False
-        on_day, on_weekday = wall.day in self.days, bool({wall.isoweekday(), wall.isoweekday() % 7} & self.weekdays)
-        return on_day or on_weekday if self.either else on_day and on_weekday
-
-    def between(self, start: datetime, end: datetime) -> list[datetime]:
-        found: set[datetime] = set()
-        first, last = (moment.astimezone(BERLIN).replace(tzinfo=None) for moment in (start, end))
-        for number in range(-120, int((last - first) / MINUTE) + 121):
-            wall = first + number * MINUTE
-            if self.matches(wall):
-                one, other = (wall.replace(tzinfo=BERLIN, fold=fold).astimezone(UTC) for fold in (0, 1))
-                found |= {one, other} if other > one and self.elapsed else {one}
-        return sorted(moment for moment in found if start < moment <= end)
-
-
 @pytest.mark.parametrize("start", [utc("03-28T21:00"), utc("10-24T21:00"), utc("02-28T21:00")])
 def test_any_expression_agrees_with_a_walk_over_all_minutes(start: datetime) -> None:
     draw, end, compared = random.Random(20261121), start + timedelta(hours=8), 0
     for _ in range(150):
-        minute, hour, day, weekday = (entry(draw, *LEAST_AND_MOST[place]) for place in (0, 1, 2, 4))
-        text = f"{minute} {hour} {day} {draw.choice(['*', '2-3,10', '*/1'])} {weekday}"
-        expected = Walk(text).between(start, end)
+        text = drawn(draw)
+        expected = Walk(text, BERLIN).between(start, end)
         if 0 < len(expected) <= 30:  # more take long and show no more
             assert fires(text, start, end) == expected, text
             assert parse_cron(text, BERLIN).last_until(end) == expected[-1], text

@@ -14,7 +14,7 @@ from services.gateway.bodies import Body, documented, json_body
 from services.gateway.errors import error_response
 from services.gateway.gates import signed_in
 from services.gateway.routes.owners import owner_connection, reference, user_of
-from services.gateway.rules import CODE, RULES
+from services.gateway.rules import CODE, RULES, SHOP_ID
 from services.gateway.shapes.shops import shop, shop_status
 
 PROVIDER = token_pb2.PROVIDER_TIKTOK_SHOP
@@ -37,7 +37,7 @@ class Callback(Body):
 
     code: str = Field(pattern=CODE, description=RULES["code"], examples=["authorization-code-from-tiktok"])
     state: str = Field(min_length=1, max_length=2048, description=RULES["state"], examples=["state-parameter"])
-    shop_id: str | None = Field(None, max_length=64, description=RULES["shop_id"], examples=["7494000000000000001"])
+    shop_id: str | None = Field(None, pattern=SHOP_ID, description=RULES["shop_id"], examples=["7494000000000000001"])
     shop_region: str | None = Field(None, max_length=64, description="ignored", examples=["US"])
 
 

@@ -25,7 +25,8 @@ def decode(kind: str, token: str, count: int) -> list[str]:
         raise wrong() from None
     if not isinstance(content, list) or content[:1] != [kind] or len(content) != count + 1:
         raise wrong()
-    if not all(isinstance(value, str) for value in content):
+    # Nor what no list has given out and no database takes, as NUL.
+    if not all(isinstance(value, str) and value.isprintable() for value in content):
         raise wrong()
     return content[1:]
 

@@ -27,6 +27,7 @@ AT_ONCE = 20
 MOST_DUE = 100
 FIRST = Version(epoch=1, generation=1)
 TOKEN = re.compile(r"[!-~]{1,4096}")
+OPTIONAL_TOKEN = re.compile(r"[!-~]{0,4096}")
 CIPHER = re.compile(r"[!-~]{0,255}")
 OWNER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LARGEST_NUMBER = 1_000_000
@@ -197,6 +198,8 @@ def fault_of(entry: ImportEntry) -> str:
     """Return what is wrong with an entry, for people; empty when nothing is."""
     if not TOKEN.fullmatch(entry.refresh_token.reveal()):
         return "refresh_token is missing or is no token."
+    if not OPTIONAL_TOKEN.fullmatch(entry.access_token.reveal()):
+        return "access_token is no token."
     if not CIPHER.fullmatch(entry.cipher):
         return "shop_cipher is no cipher."
     if len(entry.name) > 255 or "\x00" in entry.name:

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btokhub/audit/v1/audit.proto\x12\x0ftokhub.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"{\n\x17ListAuditRecordsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12(\n\npage_token\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[0-9]{0,18}$\x12\x17\n\x05\x61\x63tor\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\"b\n\x18ListAuditRecordsResponse\x12-\n\x07records\x18\x01 \x03(\x0b\x32\x1c.tokhub.audit.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd6\x01\n\x0b\x41uditRecord\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12.\n\nbegin_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x14\n\x0crequest_json\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x0f\n\x07outcome\x18\x08 \x01(\t\"N\n\x12VerifyAuditRequest\x12\x38\n\ncheckpoint\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{1,18}:[0-9a-f]{64})?$\"\x83\x01\n\x13VerifyAuditResponse\x12\x32\n\x08progress\x18\x01 \x01(\x0b\x32\x1e.tokhub.audit.v1.AuditProgressH\x00\x12\x30\n\x07summary\x18\x02 \x01(\x0b\x32\x1d.tokhub.audit.v1.AuditSummaryH\x00\x42\x06\n\x04step\",\n\rAuditProgress\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\"\x9c\x01\n\x0c\x41uditSummary\x12\r\n\x05whole\x18\x01 \x01(\x08\x12+\n\x06\x62roken\x18\x02 \x01(\x0b\x32\x1b.tokhub.audit.v1.AuditBreak\x12\x0c\n\x04rows\x18\x03 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x04 \x01(\x03\x12\x12\n\ncheckpoint\x18\x05 \x01(\t\x12\x16\n\x0eunchained_rows\x18\x06 \x01(\x03\"M\n\nAuditBreak\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.tokhub.audit.v1.AuditBreakKind*\xee\x01\n\x0e\x41uditBreakKind\x12 \n\x1c\x41UDIT_BREAK_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41UDIT_BREAK_KIND_EDITED\x10\x01\x12\x1c\n\x18\x41UDIT_BREAK_KIND_DELETED\x10\x02\x12\x1d\n\x19\x41UDIT_BREAK_KIND_INSERTED\x10\x03\x12\x1e\n\x1a\x41UDIT_BREAK_KIND_REORDERED\x10\x04\x12\x1e\n\x1a\x41UDIT_BREAK_KIND_TRUNCATED\x10\x05\x12 \n\x1c\x41UDIT_BREAK_KIND_UNKNOWN_KEY\x10\x06\x32\xd3\x01\n\x0c\x41uditService\x12g\n\x10ListAuditRecords\x12(.tokhub.audit.v1.ListAuditRecordsRequest\x1a).tokhub.audit.v1.ListAuditRecordsResponse\x12Z\n\x0bVerifyAudit\x12#.tokhub.audit.v1.VerifyAuditRequest\x1a$.tokhub.audit.v1.VerifyAuditResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btokhub/audit/v1/audit.proto\x12\x0ftokhub.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x7f\n\x17ListAuditRecordsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12(\n\npage_token\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[0-9]{0,18}$\x12\x1b\n\x05\x61\x63tor\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\xac\x02\xba\x01\x01\x00\"b\n\x18ListAuditRecordsResponse\x12-\n\x07records\x18\x01 \x03(\x0b\x32\x1c.tokhub.audit.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd6\x01\n\x0b\x41uditRecord\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12.\n\nbegin_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x14\n\x0crequest_json\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x0f\n\x07outcome\x18\x08 \x01(\t\"N\n\x12VerifyAuditRequest\x12\x38\n\ncheckpoint\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{1,18}:[0-9a-f]{64})?$\"\x83\x01\n\x13VerifyAuditResponse\x12\x32\n\x08progress\x18\x01 \x01(\x0b\x32\x1e.tokhub.audit.v1.AuditProgressH\x00\x12\x30\n\x07summary\x18\x02 \x01(\x0b\x32\x1d.tokhub.audit.v1.AuditSummaryH\x00\x42\x06\n\x04step\",\n\rAuditProgress\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\"\x9c\x01\n\x0c\x41uditSummary\x12\r\n\x05whole\x18\x01 \x01(\x08\x12+\n\x06\x62roken\x18\x02 \x01(\x0b\x32\x1b.tokhub.audit.v1.AuditBreak\x12\x0c\n\x04rows\x18\x03 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x04 \x01(\x03\x12\x12\n\ncheckpoint\x18\x05 \x01(\t\x12\x16\n\x0eunchained_rows\x18\x06 \x01(\x03\"M\n\nAuditBreak\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.tokhub.audit.v1.AuditBreakKind*\xee\x01\n\x0e\x41uditBreakKind\x12 \n\x1c\x41UDIT_BREAK_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41UDIT_BREAK_KIND_EDITED\x10\x01\x12\x1c\n\x18\x41UDIT_BREAK_KIND_DELETED\x10\x02\x12\x1d\n\x19\x41UDIT_BREAK_KIND_INSERTED\x10\x03\x12\x1e\n\x1a\x41UDIT_BREAK_KIND_REORDERED\x10\x04\x12\x1e\n\x1a\x41UDIT_BREAK_KIND_TRUNCATED\x10\x05\x12 \n\x1c\x41UDIT_BREAK_KIND_UNKNOWN_KEY\x10\x06\x32\xd3\x01\n\x0c\x41uditService\x12g\n\x10ListAuditRecords\x12(.tokhub.audit.v1.ListAuditRecordsRequest\x1a).tokhub.audit.v1.ListAuditRecordsResponse\x12Z\n\x0bVerifyAudit\x12#.tokhub.audit.v1.VerifyAuditRequest\x1a$.tokhub.audit.v1.VerifyAuditResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,27 +38,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAUDITRECORDSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTAUDITRECORDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\021r\0172\r^[0-9]{0,18}$'
   _globals['_LISTAUDITRECORDSREQUEST'].fields_by_name['actor']._loaded_options = None
-  _globals['_LISTAUDITRECORDSREQUEST'].fields_by_name['actor']._serialized_options = b'\272H\005r\003\030\254\002'
+  _globals['_LISTAUDITRECORDSREQUEST'].fields_by_name['actor']._serialized_options = b'\272H\tr\007\030\254\002\272\001\001\000'
   _globals['_VERIFYAUDITREQUEST'].fields_by_name['checkpoint']._loaded_options = None
   _globals['_VERIFYAUDITREQUEST'].fields_by_name['checkpoint']._serialized_options = b'\272H!r\0372\035^([0-9]{1,18}:[0-9a-f]{64})?$'
-  _globals['_AUDITBREAKKIND']._serialized_start=1051
-  _globals['_AUDITBREAKKIND']._serialized_end=1289
+  _globals['_AUDITBREAKKIND']._serialized_start=1055
+  _globals['_AUDITBREAKKIND']._serialized_end=1293
   _globals['_LISTAUDITRECORDSREQUEST']._serialized_start=110
-  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=233
-  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=235
-  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=333
-  _globals['_AUDITRECORD']._serialized_start=336
-  _globals['_AUDITRECORD']._serialized_end=550
-  _globals['_VERIFYAUDITREQUEST']._serialized_start=552
-  _globals['_VERIFYAUDITREQUEST']._serialized_end=630
-  _globals['_VERIFYAUDITRESPONSE']._serialized_start=633
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=764
-  _globals['_AUDITPROGRESS']._serialized_start=766
-  _globals['_AUDITPROGRESS']._serialized_end=810
-  _globals['_AUDITSUMMARY']._serialized_start=813
-  _globals['_AUDITSUMMARY']._serialized_end=969
-  _globals['_AUDITBREAK']._serialized_start=971
-  _globals['_AUDITBREAK']._serialized_end=1048
-  _globals['_AUDITSERVICE']._serialized_start=1292
-  _globals['_AUDITSERVICE']._serialized_end=1503
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=237
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=239
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=337
+  _globals['_AUDITRECORD']._serialized_start=340
+  _globals['_AUDITRECORD']._serialized_end=554
+  _globals['_VERIFYAUDITREQUEST']._serialized_start=556
+  _globals['_VERIFYAUDITREQUEST']._serialized_end=634
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=637
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=768
+  _globals['_AUDITPROGRESS']._serialized_start=770
+  _globals['_AUDITPROGRESS']._serialized_end=814
+  _globals['_AUDITSUMMARY']._serialized_start=817
+  _globals['_AUDITSUMMARY']._serialized_end=973
+  _globals['_AUDITBREAK']._serialized_start=975
+  _globals['_AUDITBREAK']._serialized_end=1052
+  _globals['_AUDITSERVICE']._serialized_start=1296
+  _globals['_AUDITSERVICE']._serialized_end=1507
 # @@protoc_insertion_point(module_scope)
