@@ -18,6 +18,7 @@ from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.core.journal import newest
 from services.token.core.sealed_rows import SealedRow
 from services.token.core.vault import Vault
+from tests.faults.audit_invariant import the_trail_is_whole
 from tests.faults.canaries import leaks
 from tests.faults.lab import Lab
 from tests.faults.sync_invariants import every_run_ends, snapshots_are_what_tiktok_shows
@@ -161,6 +162,7 @@ CHECKS: dict[str, Check] = {
     "I3": every_run_ends,
     "I4": snapshots_are_what_tiktok_shows,
     "I5": no_secret_is_open,
+    "I6": the_trail_is_whole,
     "I7": every_ciphertext_opens_in_its_place_only,
     "I8": every_replica_is_ready_again,
     "I10": every_error_is_documented,
