@@ -2,7 +2,9 @@
 
 import logging
 import sys
+from importlib.metadata import version
 from io import TextIOWrapper
+from typing import Annotated
 
 import structlog
 import typer
@@ -13,6 +15,7 @@ from cli.commands.doctor import doctor
 from cli.commands.refresh_tokens import EXAMPLES as REFRESH_EXAMPLES
 from cli.commands.refresh_tokens import refresh_tokens
 from cli.failures import Status, tell
+from cli.output import say
 from libs.errors import TokhubError
 from libs.rpc.request_id import bind_request_id
 from libs.settings import WrongSetting
@@ -44,6 +47,23 @@ app.add_typer(connections.group, name="connections")
 app.add_typer(vault.group, name="vault")
 app.add_typer(audit.group, name="audit")
 app.add_typer(db.group, name="db")
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version, if that is what is wanted, and end."""
+    if wanted:
+        say(f"tokhub {version('tokhub')}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Nothing is done before a command but what its options say."""
 
 
 def main() -> int:

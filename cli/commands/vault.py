@@ -81,11 +81,16 @@ async def rotating_as_lines(services: Services) -> vault_pb2.RotationSummary:
 
 async def rotated(services: Services, see: Callable[[vault_pb2.RotateKeysResponse], None]) -> vault_pb2.RotationSummary:
     """Let every step be seen but the last, and return that; raise UpstreamUnavailable when it does not come."""
+    summary = None
+    # To its very end: a stream that is left is a call that was cancelled, in the audit trail too.
     async for news in services.token.vault.RotateKeys(vault_pb2.RotateKeysRequest()):
         if news.HasField("summary"):
-            return news.summary
-        see(news)
-    raise UpstreamUnavailable("The rotation broke off before its end: start it again, and it goes on.")
+            summary = news.summary
+        else:
+            see(news)
+    if summary is None:
+        raise UpstreamUnavailable("The rotation broke off before its end: start it again, and it goes on.")
+    return summary
 
 
 @group.command(epilog=examples("tokhub vault verify"))

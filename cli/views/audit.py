@@ -32,3 +32,16 @@ def audit_table(rows: Iterable[AuditRow]) -> Table:
             record.outcome or "not ended",
         )
     return table
+
+
+def verified_text(service: str, summary: audit_pb2.AuditSummary) -> str:
+    """Return what became of a trail."""
+    if not summary.whole:
+        kind = audit_pb2.AuditBreakKind.Name(summary.broken.kind).removeprefix("AUDIT_BREAK_KIND_")
+        return (
+            f"The trail of the {service} service is broken at row {summary.broken.sequence}: {kind}. "
+            "docs/audit.md says what was done to it."
+        )
+    older = f"; {summary.unchained_rows} older rows are not protected" if summary.unchained_rows else ""
+    kept = f"\n  checkpoint, to be kept elsewhere: {summary.checkpoint}" if summary.checkpoint else ""
+    return f"The trail of the {service} service is whole: {summary.rows} rows{older}.{kept}"

@@ -51,8 +51,8 @@ def show_end(console: Console, last: sync_pb2.Progress, failures: Mapping[str, s
     show_jobs(console, last)
     show_failures(console, failures)
     console.print(
-        f"{state_word(last.state)}: {last.succeeded} stores synced, {last.failed} failed, {last.skipped} skipped, "
-        f"{last.videos} videos",
+        f"{state_word(last.state)}: {last.succeeded} of {last.total} stores succeeded, {last.failed} failed, "
+        f"{last.skipped} skipped; {last.videos} videos",
         soft_wrap=True,
     )
 

@@ -41,7 +41,8 @@ def detail(job: sync_pb2.JobProgress, progress: sync_pb2.Progress) -> str:
 
 def show_jobs(console: Console, progress: sync_pb2.Progress) -> None:
     """Print a table of the run by job."""
-    table = Table(title=f"Sync run {progress.run_id}", title_justify="left")
+    console.print(f"Sync run {progress.run_id}", style="italic", soft_wrap=True)
+    table = Table()
     table.add_column("job")
     for column in ("stores", "done", "failed"):
         table.add_column(column, justify="right")

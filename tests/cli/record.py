@@ -10,6 +10,7 @@ from tests.suite.local_suite import ROOT, SERVING, Home, directory, start
 
 DOCUMENT = ROOT / "docs" / "cli.md"
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+STATE = re.compile(r"state=\S+")
 
 
 def recorded(seat: OperatorSeat, block: str, shop: dict[str, str]) -> str:
@@ -18,7 +19,8 @@ def recorded(seat: OperatorSeat, block: str, shop: dict[str, str]) -> str:
     for line in block.splitlines():
         if line.startswith("$ tokhub "):
             ended = seat.run(*shlex.split(line)[2:], **(shop if "populate" in line else {}))
-            written += [line, *(ended.stderr + ended.stdout).rstrip().splitlines(), ""]
+            said = STATE.sub("state=…", ended.stderr + ended.stdout)
+            written += [line, *(text.rstrip() for text in said.rstrip().splitlines()), ""]
             sys.stdout.write(f"{line}\n")
     return "\n".join(written)
 

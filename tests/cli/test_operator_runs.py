@@ -12,7 +12,7 @@ import pytest
 from tests.cli.operator_seat import STORES, OperatorSeat
 
 BAR = re.compile(r"refresh tokens\s+━+ +4/4 +0 failed")
-DONE = re.compile(rf"SUCCEEDED: {STORES} stores synced, 0 failed, 0 skipped, \d+ videos")
+DONE = re.compile(rf"SUCCEEDED: {STORES} of {STORES} stores succeeded, 0 failed, 0 skipped; \d+ videos")
 PATIENCE = 60.0
 
 
@@ -97,7 +97,7 @@ def test_a_store_that_fails_is_named_with_its_reason(seat: OperatorSeat) -> None
         seat.sandbox.delete("/sandbox/faults").raise_for_status()
     assert ended.returncode == 1
     assert re.search(r"^store_0003: [A-Z_]+: ", ended.stdout, re.MULTILINE)
-    assert "FAILED: 0 stores synced, 1 failed" in ended.stdout
+    assert "FAILED: 0 of 1 stores succeeded, 1 failed" in ended.stdout
 
 
 def test_what_was_started_and_left_can_be_found_again(seat: OperatorSeat) -> None:

@@ -1,4 +1,6 @@
-import json
+import asyncio
+
+import asyncpg
 
 from tests.cli.operator_seat import STORES, OperatorSeat
 
@@ -25,4 +27,20 @@ def test_what_operators_did_is_listed(seat: OperatorSeat) -> None:
     assert any(row["method"].endswith("/CreateStore") and code in row["requestJson"] for row in rows)
     said = seat.says("audit", "list", "--service", "sync")
     assert "operator/local" in said
-    assert json.dumps("CNRY") not in said
+
+
+async def test_a_row_that_was_edited_is_found(seat: OperatorSeat) -> None:
+    seat.new_store()
+    assert "The trail of the sync service is whole" in seat.says("audit", "verify")
+    edit = "UPDATE reporting.audit_calls SET actor = $1 WHERE sequence = 2"
+    connection = await asyncpg.connect(seat.home.admin_dsn)
+    try:
+        await connection.execute("SET session_replication_role = replica")  # no trigger refuses it
+        actor = await connection.fetchval("SELECT actor FROM reporting.audit_calls WHERE sequence = 2")
+        await connection.execute(edit, "operator/mallory")
+        ended = await asyncio.to_thread(seat.run, "audit", "verify", "--service", "sync")
+        await connection.execute(edit, actor)
+    finally:
+        await connection.close()
+    assert ended.returncode == 1
+    assert "The trail of the sync service is broken at row 2: EDITED" in ended.stdout
