@@ -2,12 +2,17 @@
 
 import asyncio
 
+import pytest
+
+from libs.errors import ServerMisconfig
+from services.token.core.exchange import FIRST_PAUSE
 from services.token.core.rotation import Stage
 from services.token.core.sealed_rows import Resealed
-from services.token.domain.connection import Need, Status
-from tests.token.conftest import House, store
+from services.token.core.vault import Vault
+from services.token.domain.connection import Connection, Need, Status, Why
+from tests.token.conftest import MINUTE, House, store
 from tests.token.counting_provider import QuickClock
-from tests.token.key_rings import Keyholder, keyholder
+from tests.token.key_rings import Keyholder, keyholder, ring_of
 
 FREE = "SELECT count(*) FROM (SELECT 1 FROM connections FOR UPDATE SKIP LOCKED) AS free"
 
@@ -176,3 +181,37 @@ async def test_no_key_is_kept_for_a_disconnected_row(house: House) -> None:
 
     assert (last.rewritten, last.unreadable) == (1, 0)
     assert (await alone.verify())[1].rows == 1
+
+
+async def test_a_replica_that_lacks_the_key_leaves_a_due_connection_to_the_others(house: House) -> None:
+    new = await house_of(house, 1)
+    await new.rotate()
+    connection = await found_store(house)
+    await house.expire(connection)
+
+    house.vault = Vault(ring_of("k1"))
+    with pytest.raises(ServerMisconfig):
+        await house.replica("without k2").tokens.get_valid(store("shop-0"), MINUTE)
+    left = await found_store(house)
+    await house.pool.execute("UPDATE connections SET next_attempt_at = clock_timestamp()")
+    house.vault = new.vault
+    valid = await house.replica("with k2").tokens.get_valid(store("shop-0"), MINUTE)
+
+    assert (left.status, left.retry_in <= FIRST_PAUSE, valid.fresh) == (Status.ACTIVE, True, True)
+
+
+async def test_a_token_whose_key_nobody_has_is_named(house: House) -> None:
+    await house.expire(await house.connect("shop-0"))
+
+    house.vault = Vault(ring_of("k3"))
+    with pytest.raises(ServerMisconfig):
+        await house.replica().tokens.get_valid(store("shop-0"), MINUTE)
+
+    left = await found_store(house)
+    assert (left.status, left.reason) == (Status.SUSPECT, Why.UNREADABLE)
+
+
+async def found_store(house: House) -> Connection:
+    held = await house.replica().connections.find(store("shop-0"))
+    assert held is not None
+    return held.connection

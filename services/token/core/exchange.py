@@ -175,9 +175,19 @@ class Exchange:
         try:
             return self._vault.open_refresh(lease.refresh, lease.id, lease.version)
         except CannotOpen as error:
-            await self._give_back(lease, Setback(pause=LONGEST_PAUSE, status=Status.SUSPECT, reason=Why.UNREADABLE))
+            await self._name_unreadable(lease)
             log.error("stored token does not open", connection=str(lease.id), why=str(error))
             raise ServerMisconfig("The stored token of this connection does not open: check the key ring.") from None
+
+    async def _name_unreadable(self, lease: Lease) -> None:
+        """Name a connection whose token opens nowhere; one that lacks its key here alone is left to who has it."""
+        lacked = self._vault.lacked_keys(lease.refresh)
+        if not lacked:
+            setback = Setback(pause=LONGEST_PAUSE, status=Status.SUSPECT, reason=Why.UNREADABLE)
+            await self._give_back(lease, setback)
+            return
+        await self._give_back(lease, Setback(pause=pause_after(lease.failures), cause=ServerMisconfig.reason))
+        await self._connections.suspect(lease.id, lease.version, lacked)
 
     async def _present(self, lease: Lease, port: ProviderPort, token: Secret) -> Grant:
         """Spend a token, with one repeat after an unknown outcome: a server may end the whole grant at more.
