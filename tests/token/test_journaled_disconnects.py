@@ -110,6 +110,51 @@ async def test_a_disconnect_that_could_not_be_written_follows_when_it_can_be(
     assert now.version.generation == connection.version.generation + 1
 
 
+async def test_a_disconnect_that_a_hanging_disk_may_still_write_follows_at_once(
+    house: House, rows: Rows, journal: FileJournal, disconnection: Disconnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await house.connect()
+    keep = journal.keep
+
+    async def keep_late(entry: Entry) -> bool:
+        await keep(entry)
+        return False
+
+    monkeypatch.setattr(journal, "keep", keep_late)
+    rows.before = StorageUnavailable()
+    with pytest.raises(StorageUnavailable, match="on no record"):
+        await disconnection.disconnect(store("shop-1"))
+    await disconnection.carry_out_owed()
+
+    assert await status(house, connection) is Status.DISCONNECTED
+
+
+async def test_a_disconnect_that_comes_to_be_owed_while_another_is_carried_out_follows_too(
+    house: House, rows: Rows, disconnection: Disconnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay, again = disconnection._replay, None
+    restore = replay.restore
+
+    async def owe_another(entry: Entry) -> bool:
+        monkeypatch.setattr(replay, "restore", restore)
+        nonlocal again
+        again = await house.connect()
+        with pytest.raises(StorageUnavailable):
+            await disconnection.disconnect(store("shop-1"))
+        return await restore(entry)
+
+    await house.connect()
+    rows.before = StorageUnavailable()
+    with pytest.raises(StorageUnavailable):
+        await disconnection.disconnect(store("shop-1"))
+    monkeypatch.setattr(replay, "restore", owe_another)
+    await disconnection.carry_out_owed()
+    await disconnection.carry_out_owed()
+
+    assert again is not None
+    assert await status(house, again) is Status.DISCONNECTED
+
+
 @pytest.mark.parametrize("how", ["owed", "replayed"])
 async def test_a_disconnect_that_failed_leaves_a_later_connect_alone(
     house: House, rows: Rows, journal: FileJournal, disconnection: Disconnection, how: str

@@ -134,36 +134,42 @@ class Disconnection:
         for entry in list(self._owed.values()):
             if await self._replay.restore(entry):
                 log.info("a disconnect that was owed is carried out", connection=str(entry.connection_id))
-            self._owed.pop(entry.connection_id, None)
+            # Meanwhile another may have come to be owed, of a later epoch.
+            if self._owed[entry.connection_id] is entry:
+                del self._owed[entry.connection_id]
 
     async def _end(self, reference: Reference) -> Connection:
-        entry = await self._journaled(reference)
+        entry = await self._entry(reference)
+        kept = entry is not None and await self._journal.keep(entry)
         try:
             ended = await self._rows.disconnect(reference)
         except StorageUnavailable as error:
             if entry is None:
                 raise
+            # Also if it is not kept: a disk that hangs may still write it.
             self._owed[entry.connection_id] = entry
+            how = "is on record and" if kept else "is on no record, and while this process lasts it"
             raise StorageUnavailable(
-                "The database cannot be used now: the disconnect is on record and follows as soon as it can be."
+                f"The database cannot be used now: the disconnect {how} follows as soon as it can be."
             ) from error
         if ended is None:
             raise ConnectionNotFound
         connection, was_live = ended
         if was_live:
-            task = asyncio.create_task(self._finish(connection, entry), name=f"disconnect {connection.id}")
+            task = asyncio.create_task(
+                self._finish(connection, entry if kept else None), name=f"disconnect {connection.id}"
+            )
             self._revoking.add(task)
             task.add_done_callback(self._revoking.discard)
             await asyncio.wait({task}, timeout=PATIENCE)
         return connection
 
-    async def _journaled(self, reference: Reference) -> Entry | None:
-        """Journal the end of a live connection; None when there is none, or it cannot be journaled."""
+    async def _entry(self, reference: Reference) -> Entry | None:
+        """Return the end of a live connection, None when there is none."""
         held = await self._connections.find(reference)
         if held is None or held.connection.status is Status.DISCONNECTED:
             return None
-        entry = Entry.of(held.connection, held.connection.version.disconnected(), None, held.connection.read_at)
-        return entry if await self._journal.keep(entry) else None
+        return Entry.of(held.connection, held.connection.version.disconnected(), None, held.connection.read_at)
 
     async def _finish(self, connection: Connection, entry: Entry | None) -> None:
         if entry is None or entry.version != connection.version:
