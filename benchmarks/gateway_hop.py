@@ -48,8 +48,9 @@ class Lab:
     def program(self, module: str, name: str, settings: Mapping[str, str]) -> Iterator[Program]:
         """Run a program under a name that is in its certificate."""
         files = self.identities.files(name)
-        shown = {"TLS_CA": str(files.ca), "TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
-        with running(module, self.ground.directory / f"{module}.log", {**shown, **settings}) as program:
+        own = {"TLS_CA": str(files.ca), "TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
+        told = {**own, "AUDIT_KEYS": f"k1:{self.ground.key}", **settings}
+        with running(module, self.ground.directory / f"{module}.log", told) as program:
             yield program
 
     def token(self) -> Mapping[str, str]:
