@@ -1,7 +1,7 @@
 # `make` alone prints what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint protos requirements faults fuzz bench clean clean-state browser
+.PHONY: help install run test lint protos requirements faults fuzz bench peers clean clean-state browser
 
 BIN := .venv/bin
 # Tools look each other up: protoc its plugins, buf its own.
@@ -46,6 +46,7 @@ requirements: .venv/dev ## Pin all dependencies again, with hashes and without a
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --group build -c requirements/runtime.txt -o requirements/build.txt
 	$(COMPILE) --group redis -c requirements/runtime.txt -o requirements/redis.txt
+	$(COMPILE) --group peers -o requirements/peers.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	@! grep -n '://' requirements/*.txt
 
@@ -58,6 +59,14 @@ fuzz: .venv/dev ## Send every route what nobody expects, for some minutes (EXAMP
 
 bench: .venv/runtime ## Measure what is promised about speed; figures go to build/bench.json too
 	@python -m benchmarks
+
+peers: build/peers ## Install what `make bench` compares a sync with, in a place of its own
+
+build/peers: requirements/peers.txt .venv/runtime
+	@rm -rf $@
+	@$(BIN)/python -m venv $@
+	@$@/bin/python -m pip install --quiet --require-hashes -r requirements/peers.txt
+	@touch $@
 
 clean: ## Remove .venv, caches and build output; the state in .tokhub stays
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -91,10 +91,10 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def ask(module: str, question: object) -> Any:
-    """Run `python -m module`, which reads JSON and answers with JSON."""
+def ask(module: str, question: object, python: str = sys.executable) -> Any:
+    """Run `python -m module`, with another Python if need be, which reads JSON and answers with JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", module],
+        [python, "-m", module],
         cwd=ROOT,
         env=environment({}),
         input=json.dumps(question).encode(),

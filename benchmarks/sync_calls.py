@@ -1,4 +1,7 @@
-"""What a call costs when nothing limits, with all rows written, beside a bare loop of the same HTTP client."""
+"""What a call costs when nothing limits, with all rows written, beside a bare loop of the same HTTP client.
+
+Beside airbyte-cdk too, which stores nothing, where `make peers` has installed it.
+"""
 
 import asyncio
 import json
@@ -12,6 +15,7 @@ from tokhub.sync.v1 import sync_pb2
 
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.ground import Ground
+from benchmarks.processes import ROOT, ask
 from benchmarks.sync_lab import SyncLab, sync_lab
 from libs.tiktok.display import BASIC_FIELDS, PAGE_SIZE, PROFILE_FIELDS, STATS_FIELDS
 from libs.tiktok.display_objects import VIDEO_FIELDS
@@ -21,7 +25,8 @@ CALLS = 2 * STORES
 LATENCY_MS = "50"
 UNLIMITED = "1000000"
 FEW, MANY = 30, 200  # calls in flight
-OTHERS = 951.0  # requests a second that airbyte-cdk made without a database, at 200 in flight
+PEER = ROOT / "build" / "peers" / "bin" / "python"
+PEER_WORKERS = 64
 USER_FIELDS = (*BASIC_FIELDS, *STATS_FIELDS, *PROFILE_FIELDS)
 Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
@@ -50,19 +55,27 @@ async def measure(ground: Ground) -> Sequence[Figure]:
 
 
 async def figures(ground: Ground, in_flight: int) -> Sequence[Figure]:
-    """Make the calls bare, then as a run that stores everything."""
+    """Make the calls bare, with many in flight as others do, and as a run that stores everything."""
     sandbox = {"rate_limit": UNLIMITED, "latency_user_ms": LATENCY_MS, "latency_video_ms": LATENCY_MS}
     async with sync_lab(ground, f"calls_{in_flight}", videos=str(PAGE_SIZE), **sandbox) as lab:
         tokens = await lab.add_stores(STORES)
         bare = await bare_loop(lab.tiktok, tokens, in_flight)
+        theirs = [peer(lab.tiktok, tokens)] if in_flight == MANY and PEER.exists() else []
         ours = await run(lab, in_flight)
     return (
         Figure(name=f"{in_flight} in flight: bare loop", unit="calls/s", rounds=[bare.rate]),
+        *(
+            Figure(name=f"airbyte-cdk, {PEER_WORKERS} workers, nothing stored: {name}", unit=unit, rounds=[value])
+            for cost in theirs
+            for name, unit, value in (("calls", "calls/s", cost.rate), ("CPU for a call", "ms", cost.milliseconds))
+        ),
         Figure(
-            name=f"{in_flight} in flight: a run",
+            name=f"{in_flight} in flight: a run, all rows written",
             unit="calls/s",
             rounds=[ours.rate],
-            limit=at_least(OTHERS) if in_flight == MANY else None,
+            floor="airbyte-cdk" if theirs else "",
+            floors=[cost.rate for cost in theirs],
+            limit=at_least(1.0) if theirs else None,
         ),
         Figure(
             name=f"{in_flight} in flight: CPU of the service for a call",
@@ -73,6 +86,22 @@ async def figures(ground: Ground, in_flight: int) -> Sequence[Figure]:
             limit=at_most(2.5),
         ),
     )
+
+
+def peer(origin: str, tokens: Sequence[str]) -> Cost:
+    """Make the same calls with airbyte-cdk, and read their records."""
+    task = {
+        "origin": origin,
+        "tokens": tokens,
+        "workers": PEER_WORKERS,
+        "user_fields": ",".join(USER_FIELDS),
+        "video_fields": ",".join(VIDEO_FIELDS),
+        "page_size": PAGE_SIZE,
+    }
+    took = ask("benchmarks.peers.airbyte", task, str(PEER))
+    if took["records"] != STORES * (1 + PAGE_SIZE):
+        raise RuntimeError(f"airbyte-cdk read {took['records']} records")
+    return Cost(seconds=took["seconds"], cpu=took["cpu"])
 
 
 async def run(lab: SyncLab, in_flight: int) -> Cost:
