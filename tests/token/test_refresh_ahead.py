@@ -7,7 +7,7 @@ import pytest
 
 from libs.errors import ReauthRequired, UpstreamUnavailable
 from services.token.adapters.due import PostgresDue
-from services.token.core.ahead import RefreshAhead
+from services.token.core.ahead import CANDIDATES, RefreshAhead
 from services.token.core.breaker import FAILURES, FIRST_REST, TRIAL, Breaker
 from services.token.core.provider import NotSent, Refused, Unavailable
 from services.token.domain.connection import Provider
@@ -47,7 +47,7 @@ async def test_every_due_connection_is_refreshed_once(house: House) -> None:
 async def test_a_token_in_its_first_half_is_left_alone(house: House) -> None:
     await house.leave(await house.connect(), left=timedelta(minutes=61))
 
-    assert not await PostgresDue(house.pool).due(10)
+    assert not await PostgresDue(house.pool).due(10, [Provider.LOGIN_KIT])
 
 
 async def test_the_time_of_a_refresh_is_spread_over_a_third_of_a_life(house: House) -> None:
@@ -86,6 +86,33 @@ async def test_a_restore_in_the_middle_does_not_end_it(house: House, name: str) 
         await asyncio.sleep(0.2)
         await house.pool.execute(f"ALTER TABLE away RENAME TO {name}")
         await until(house, 1)
+
+
+@pytest.mark.parametrize("stuck", ["provider = 'tiktok_shop'", "failures = 3"], ids=["no app", "failing"])
+async def test_connections_that_cannot_be_refreshed_hold_up_no_others(house: House, stuck: str) -> None:
+    for number in range(CANDIDATES + 1):
+        await house.leave(await house.connect(f"stuck-{number}"), left=timedelta(hours=-2))
+    await house.pool.execute(f"UPDATE connections SET {stuck}")
+    await house.leave(await house.connect(), left=timedelta(minutes=20))
+
+    due = PostgresDue(house.pool)
+    found = await due.due(CANDIDATES, [Provider.LOGIN_KIT])
+
+    assert "shop-1" in [connection.owner.id for connection in found]
+
+
+async def test_a_provider_that_rests_is_left_out_until_its_trial(house: House) -> None:
+    clock = SetClock()
+    house.breaker = Breaker(clock)
+    refresher = house.replica().refresher
+    seen = [list(refresher.reachable)]
+    for _ in range(FAILURES):
+        house.breaker.failed(Provider.LOGIN_KIT)
+    seen.append(list(refresher.reachable))
+    clock.moment += FIRST_REST
+    seen.append(list(refresher.reachable))
+
+    assert seen == [[Provider.LOGIN_KIT], [], [Provider.LOGIN_KIT]]
 
 
 async def test_an_outage_leaves_rows_alone_and_is_one_event(house: House) -> None:

@@ -1,5 +1,6 @@
 """Ports of the core with a meter around them: how refreshes end, what reads are answered with, what is in flight."""
 
+from collections.abc import Sequence
 from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -164,6 +165,11 @@ class MeteredRefresh:
             "Refreshes ahead of need that are on their way.",
             registry=registry,
         )
+
+    @property
+    def reachable(self) -> Sequence[Provider]:
+        """The providers that a refresh can be tried at."""
+        return self._refresher.reachable
 
     async def refresh(self, connection: Connection, need: Need) -> Held:
         """Return the connection with the need met."""

@@ -15,7 +15,7 @@ import structlog
 from libs.clock import Clock
 from libs.errors import TokhubError
 from services.token.core.connections import Held
-from services.token.domain.connection import Connection, Need
+from services.token.domain.connection import Connection, Need, Provider
 
 LOOK_EVERY = 5.0  # seconds
 CANDIDATES = 16  # looked at for each one that may be in flight, so that replicas seldom want the same
@@ -26,13 +26,21 @@ log = structlog.get_logger()
 class DuePort(Protocol):
     """Rows, as far as refreshing ahead concerns them."""
 
-    async def due(self, size: int) -> Sequence[Connection]:
-        """Return up to size connections that are due and free to be refreshed, those longest due first."""
+    async def due(self, size: int, providers: Sequence[Provider]) -> Sequence[Connection]:
+        """Return up to size connections of providers that are due and free to be refreshed, those longest due first.
+
+        Those that have failed come last: however many they are, they hold up no others.
+        """
         ...
 
 
 class RefreshPort(Protocol):
     """What refreshes."""
+
+    @property
+    def reachable(self) -> Sequence[Provider]:
+        """Return the providers that a refresh can be tried at."""
+        ...
 
     async def refresh(self, connection: Connection, need: Need) -> Held:
         """Return the connection with the need met."""
@@ -67,7 +75,7 @@ class RefreshAhead:
     async def _look(self) -> int:
         """Refresh some of what is due; return how many."""
         try:
-            due = list(await self._rows.due(self._in_flight * CANDIDATES))
+            due = list(await self._rows.due(self._in_flight * CANDIDATES, self._refresher.reachable))
         except TokhubError:
             return 0
         except Exception as error:

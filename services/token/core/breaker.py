@@ -51,6 +51,11 @@ class Breaker:
         record.on_trial = True
         record.closed_until = self._clock.monotonic() + TRIAL
 
+    def may_try(self, provider: Provider) -> bool:
+        """Return whether check would let a call through."""
+        record = self._records.get(provider)
+        return record is None or not record.resting or record.closed_until <= self._clock.monotonic()
+
     def rests(self, provider: Provider, /) -> bool:
         """Return whether the provider is left alone, trials aside."""
         record = self._records.get(provider)

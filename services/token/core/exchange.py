@@ -36,7 +36,7 @@ from services.token.core.provider import (
     port_of,
 )
 from services.token.core.vault import SealedTokens, Vault
-from services.token.domain.connection import Connection, Status, Why
+from services.token.domain.connection import Connection, Provider, Status, Why
 from services.token.domain.grant import Grant
 
 SECOND_TRY_AFTER = (2.0, 4.0)  # seconds; the one repeat after an unknown outcome
@@ -99,6 +99,11 @@ class Exchange:
     def only_here(self) -> Sequence[UUID]:
         """The connections whose newest tokens are in the memory of this process alone."""
         return sorted(self._only_here)
+
+    @property
+    def reachable(self) -> Sequence[Provider]:
+        """The providers that are set up here and not left alone."""
+        return [provider for provider in self._providers if self._breaker.may_try(provider)]
 
     async def check(self, connection: Connection) -> None:
         """Raise unless the connection's provider is set up here, has been answering, and its answer could be kept."""

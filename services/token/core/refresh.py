@@ -25,7 +25,7 @@ from libs.errors import (
 from services.token.core.connections import ConnectionsPort, Held
 from services.token.core.exchange import Exchange
 from services.token.core.sight import Sight
-from services.token.domain.connection import ById, Connection, Need, Status
+from services.token.domain.connection import ById, Connection, Need, Provider, Status
 
 # Longer than two bounded calls to TikTok (15 s each), the pause between them, and the save.
 LEASE = 45.0
@@ -83,6 +83,11 @@ class Refresher:
     def only_here(self) -> Sequence[UUID]:
         """The connections whose newest tokens are in the memory of this process alone."""
         return self._exchange.only_here
+
+    @property
+    def reachable(self) -> Sequence[Provider]:
+        """The providers that a refresh can be tried at."""
+        return self._exchange.reachable
 
     async def drain(self) -> None:
         """Wait until every flight has landed."""
