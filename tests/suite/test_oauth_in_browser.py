@@ -127,14 +127,17 @@ async def test_a_tampered_state_is_refused_and_the_link_still_works(here: Town, 
 async def test_a_callback_that_is_loaded_again_changes_nothing(here: Town, visitor: Visitor) -> None:
     code = await here.store()
     page = await here.opened(visitor, code)
+    (nonce,) = await visitor.nonces()
     await consent(page, here.account())
     before = await here.exchanges(), await here.shown(code)
 
-    answer = await page.reload()
-
-    assert answer is not None
-    assert answer.status == 400
-    assert "This connect link was used already" in await said(page)
+    for _ in range(2):
+        answer = await page.reload()
+        assert answer is not None
+        assert answer.status == 400
+        assert "This connect link was used already" in await said(page)
+        own = here.home.gateway
+        await visitor.context.add_cookies([{"name": nonce["name"], "value": nonce["value"], "url": own}])
     assert (await here.exchanges(), await here.shown(code)) == before
 
 
