@@ -1,7 +1,8 @@
 """Calls of people as rows of a chain that are added and never changed; each service's migrations make the table."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from libs.audit.chain import GENESIS, ChainKeys, Entry
 from libs.database.errors import storage_errors
@@ -60,7 +61,7 @@ class CallLog:
                     pass
 
     async def _appended(self, connection: Borrowed, record: Record) -> bool:
-        (place,) = await connection.fetch(NEXT, record.request, GENESIS)
+        (place,) = await connection.fetch(NEXT, storable(record.request), GENESIS)
         entry = Entry(
             at=place["at"],
             call=record.call,
@@ -80,3 +81,15 @@ class CallLog:
         async with borrow(self._pool) as connection:
             rows = await connection.fetch(NEWEST, FIRSTS, before, actor, limit)
         return [RecordedCall(**row) for row in rows]
+
+
+def storable(value: Any) -> Any:
+    """Return a value of JSON with a mark for each NUL, which jsonb cannot hold: a call is on record as it came."""
+    match value:
+        case str():
+            return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        case Mapping():
+            return {name: storable(one) for name, one in value.items()}
+        case list():
+            return [storable(one) for one in value]
+    return value

@@ -1,6 +1,7 @@
 """Whoever has all rights on the database and not the key cannot change the trail without being found out."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -148,3 +149,12 @@ def test_a_checkpoint_is_read_as_it_is_written() -> None:
     for wrong in ("", "12", f"{one}0", f"-{one}", f"{one}\n", str(one).upper().replace("0", "G")):
         with pytest.raises(ValueError, match="a checkpoint is"):
             Checkpoint.parse(wrong)
+
+
+async def test_a_request_with_a_nul_in_it_is_recorded_too(trail: Trail) -> None:
+    entries = {"entries": [{"name": "Shop\x00"}]}
+    await trail.calls.append(replace(record(), request=entries))
+
+    (kept,) = await trail.calls.newest(before=None, actor="", limit=1)
+    assert kept.request == {"entries": [{"name": "Shop\ufffd"}]}
+    assert await trail.broken() is None
