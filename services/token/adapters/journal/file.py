@@ -96,12 +96,18 @@ class JournalFile:
             os.ftruncate(self._descriptor, self.bytes)
 
     def _write(self, content: bytes) -> None:
+        self._cut_off_rest()
         try:
             self._flush(content)
         except OSError:
-            os.ftruncate(self._descriptor, self.bytes)
+            self._cut_off_rest()
             raise
         self.bytes += len(content)
+
+    def _cut_off_rest(self) -> None:
+        """Leave what is known to be written; a disk that refuses even that is asked again before anything follows."""
+        if os.fstat(self._descriptor).st_size > self.bytes:
+            os.ftruncate(self._descriptor, self.bytes)
 
     def _flush(self, content: bytes) -> None:
         rest = memoryview(content)

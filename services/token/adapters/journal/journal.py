@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -306,7 +306,7 @@ class FileJournal:
     def _compact(self) -> None:
         entries = newest(self._own())
         if self._file.records > 2 * len(entries) + SLACK:
-            self._replace(self._young(entries))
+            self._replace(young(entries, self._clock.now()))
 
     def _replace(self, entries: Iterable[Entry]) -> None:
         old, fresh = self._file, self._new_file()
@@ -325,9 +325,11 @@ class FileJournal:
     def _read(self, path: Path) -> Iterable[Entry]:
         return (read_entry(body) for body in read_bodies(path, self._ring))
 
-    def _young(self, entries: Iterable[Entry]) -> Iterable[Entry]:
-        oldest = self._clock.now() - KEPT
-        return (entry for entry in entries if entry.received_at >= oldest)
+
+def young(entries: Sequence[Entry], now: datetime) -> Iterable[Entry]:
+    """Return the entries that are kept; a clock that is ahead of the newest of them makes none older than it is."""
+    oldest = min(now, max((entry.received_at for entry in entries), default=now)) - KEPT
+    return (entry for entry in entries if entry.received_at >= oldest)
 
 
 def reason_of(error: Exception) -> str:

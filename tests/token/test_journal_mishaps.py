@@ -1,0 +1,40 @@
+"""A disk that takes nothing back and a clock that runs ahead cost the journal nothing."""
+
+import errno
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from services.token.adapters.journal.records import read_bodies
+from tests.token.counting_provider import QuickClock
+from tests.token.test_journal_files import RING, contents, entry, full_disk, journal
+
+
+async def test_a_record_cut_off_that_could_not_be_taken_back_spoils_no_later_one(tmp_path: Path) -> None:
+    path = tmp_path / "one.journal"
+    async with journal(tmp_path) as one:
+        assert await one.keep(entry(1))
+        refused = OSError(errno.ENOSPC, "No space left on device")
+        with full_disk(len(contents(path)) + 10), patch("os.ftruncate", side_effect=refused):
+            assert not await one.keep(entry(2))
+
+        assert await one.keep(entry(3))
+        assert [known.connection_id.int for known in await one.entries()] == [1, 3]
+        assert len(list(read_bodies(path, RING))) == 2
+
+
+async def test_a_clock_that_runs_ahead_drops_nothing_of_the_last_week(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.token.adapters.journal.journal.SLACK", -10)
+    async with journal(tmp_path) as one:
+        for known in (entry(1), replace(entry(2), received_at=QuickClock().now() - timedelta(days=6))):
+            await one.keep(known)
+        ahead = QuickClock().now() + timedelta(days=400)
+        with patch.object(QuickClock, "now", return_value=ahead):
+            await one.compact()
+
+        assert [known.connection_id.int for known in await one.entries()] == [1, 2]
