@@ -22,9 +22,12 @@ SELECT id FROM found
 """
 END = "DELETE FROM sessions WHERE id = ANY($1)"
 END_ALL = "DELETE FROM sessions WHERE key_name = $1"
+# What is locked is being ended by somebody else.
 PRUNE = """
-DELETE FROM sessions WHERE clock_timestamp() >= least(
-    used_at + make_interval(secs => $1), begun_at + make_interval(secs => $2))
+DELETE FROM sessions WHERE id = ANY(ARRAY(
+    SELECT id FROM sessions
+    WHERE clock_timestamp() >= least(used_at + make_interval(secs => $1), begun_at + make_interval(secs => $2))
+    LIMIT 10000 FOR UPDATE SKIP LOCKED))
 """
 
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from libs.database.embedded import EmbeddedPostgres
-from libs.errors import RateLimited, ServerMisconfig
+from libs.errors import RateLimited, ServerMisconfig, StorageUnavailable
 from libs.secret import Secret
 from services.gateway import database as gateway_database
 from services.gateway.database import Database, Keeper
@@ -309,3 +309,21 @@ async def test_a_newer_schema_stops_the_start(database_dsn: str) -> None:
     with pytest.raises(ServerMisconfig):
         async with replica(database_dsn):
             pass
+
+
+async def test_what_could_not_be_begun_is_begun_again(database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_database, "OPEN_EVERY", 0.1)
+    clock, begun = ShiftedClock(), asyncio.Event()
+    database = Database(Sharing(clock=clock, registry=CollectorRegistry()))
+    open_at: list[bool] = []
+
+    async def begin() -> None:
+        open_at.append(database.is_open)
+        if len(open_at) == 1:
+            raise StorageUnavailable
+        begun.set()
+
+    async with Keeper(database=database, dsn=Secret(database_dsn), prune=[], clock=clock, begin=[begin]).keeping():
+        await asyncio.wait_for(begun.wait(), 30)
+
+    assert open_at == [True, True]
