@@ -24,12 +24,12 @@ IDLE = 10_000
 SLOW = 200  # of requests whose head trickles, and of those whose body does
 STREAMS = 1_000
 AT_ONCE = 200
-# Seconds. What is slowest is told and not judged: who floods and who asks share this process.
-MOSTLY_WITHIN = 1.0
+# Seconds: one on a quiet machine. What is slowest is told and not judged: who floods and who asks share this process.
+MOSTLY_WITHIN = 3.0
 CALLS = 20
 ADMITTED = 100  # connections that a count may be late by
 WATCHES = re.compile(r"^tokhub_rpc_calls_total\{.*WatchSync.*\} (\S+)$", re.MULTILINE)
-GONE_WITHIN = 3 * PATIENCE
+GONE_WITHIN = 90.0  # seconds
 
 HEAD = b"GET /admin/stores HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 BODY = b"POST /webhooks/tiktok HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 60000\r\n\r\n"
@@ -66,7 +66,7 @@ async def nothing_is_said(lab: Lab) -> str:
 )
 async def many_streams(lab: Lab) -> str:
     (gateway,) = await suite(lab, "gateway", sync={"SYNC_CONCURRENCY": "1"})
-    codes = await mint_stores(lab, 40)
+    codes = await mint_stores(lab, 60)
     run_id = await begin(gateway, lab.syncs[0])
     before = connections_of(gateway)
     lines = (f"GET /admin/sync/runs/{run_id}/events HTTP/1.1", "Host: 127.0.0.1", f"X-API-KEY: {gateway.key}", "", "")
