@@ -7,6 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import httpx
+import psutil
 
 from libs.errors import Reason
 from libs.settings import read_variable
@@ -71,6 +72,16 @@ class GatewayReplica(ServiceProcess):
     def metrics_port(self) -> int:
         """Where it tells Prometheus: where it serves."""
         return int(self.address.rpartition(":")[2])
+
+    @property
+    def memory(self) -> int:
+        """Its memory, in bytes."""
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    @property
+    def descriptors(self) -> int:
+        """How many descriptors it has: each connection is one."""
+        return int(psutil.Process(self.process.pid).num_fds())
 
     async def hang_up(self) -> None:
         """Close all clients."""

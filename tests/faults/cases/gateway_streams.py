@@ -5,8 +5,6 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
-import psutil
-
 from tests.faults.case import case, expect
 from tests.faults.gateway_processes import GatewayReplica
 from tests.faults.gateways import Watcher, begin, suite
@@ -74,7 +72,7 @@ async def listeners_fall_silent(lab: Lab) -> str:
     (gateway,) = await suite(lab, "gateway")
     codes = await mint_stores(lab, MANY_STORES)
     await gateway.admin.get("/health")
-    memory, sockets = memory_of(gateway), sockets_of(gateway)
+    memory, sockets = gateway.memory, gateway.descriptors
     run_id = await begin(gateway, lab.syncs[0])
     reader = Watcher(run_id)
     async with asyncio.TaskGroup() as group:
@@ -82,15 +80,15 @@ async def listeners_fall_silent(lab: Lab) -> str:
         silent = [await fall_silent(gateway, run_id) for _ in range(SILENT)]
     expect(sorted(reader.stores) == sorted(codes), f"{len(reader.stores)} stores told to the one who reads")
     expect(reader.state == "SUCCEEDED", reader.seen[-1])
-    peak = memory_of(gateway)
+    peak = gateway.memory
 
     async def all_dropped() -> bool:
-        return streams_ended(gateway) == SILENT + 1 and sockets_of(gateway) <= sockets + 2
+        return streams_ended(gateway) == SILENT + 1 and gateway.descriptors <= sockets + 2
 
     waited = await until("the end of all silent streams", all_dropped, within=DROPPED_WITHIN)
     heard = [read_late(one) for one in silent]
     expect(not any(b"SUCCEEDED" in one for one in heard), "a silent client was told the end")
-    grown = max(peak, memory_of(gateway)) - memory
+    grown = max(peak, gateway.memory) - memory
     expect(grown < MOST_GROWTH, f"{grown >> 20} MiB more memory")
     return (
         f"run of {MANY_STORES}: {reader.state}, {len(reader.seen)} events; {SILENT} streams and their sockets gone "
@@ -123,13 +121,3 @@ def read_late(client: socket.socket) -> bytes:
 def streams_ended(gateway: GatewayReplica) -> int:
     """Return how many event streams of a gateway have ended."""
     return sum(line["msg"] == "request" and line["path"].endswith("/events") for line in gateway.events())
-
-
-def memory_of(gateway: GatewayReplica) -> int:
-    """Return the memory a gateway has, in bytes."""
-    return int(psutil.Process(gateway.process.pid).memory_info().rss)
-
-
-def sockets_of(gateway: GatewayReplica) -> int:
-    """Return how many connections a gateway has."""
-    return len(psutil.Process(gateway.process.pid).net_connections("tcp"))
