@@ -5,6 +5,7 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 OBJECTS_AT_ONCE = 50_000  # some ten megabytes
@@ -23,6 +24,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[Result]]) -> Result:
         return await main(stop)
 
     spare_the_collector()
+    allow_many_descriptors()
     with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
         return runner.run(serve())
 
@@ -35,6 +37,17 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(OBJECTS_AT_ONCE, 20, 20)
+
+
+def allow_many_descriptors() -> None:
+    """Take as many descriptors as the process may have: each connection is one, and 1,024 are often the default."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - the module does not exist on Windows
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import resource
 import signal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tokhub.sync.v1 import sync_pb2
 from libs.settings import WrongSetting, parse
 from services.gateway.server import Listen, bind
 from services.gateway.settings import GatewaySettings
-from tests.gateway.processes import launch, line_with, running
+from tests.gateway.processes import ended, launch, line_with, running
 from tests.gateway.served import ADMIN, ADMIN_KEY, READ_KEY, Suite
 
 
@@ -41,6 +42,20 @@ async def test_a_request_is_one_json_line_without_its_query() -> None:
     assert event["service"] == "gateway"
     assert (event["method"], event["path"], event["status"], event["request_id"]) == ("GET", path, 400, "abc")
     assert "CNRY" not in json.dumps(event)
+
+
+async def test_a_gateway_takes_all_descriptors_it_may_have() -> None:
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        process = await launch(ADMIN_API_KEY=ADMIN_KEY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+    async with ended(process):
+        await line_with(process, "serving")
+        found = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+
+    assert found == (most, most)
 
 
 @pytest.mark.parametrize(
