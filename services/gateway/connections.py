@@ -1,4 +1,4 @@
-"""HTTP connections that cannot be held for nothing: a request has to come in time, and waiting ones are bounded."""
+"""HTTP connections that cannot be held for nothing: requests come in time, and what waits for them is bounded."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Seconds that a connection may wait for a request, and a request may take from its first byte to its last.
 PATIENCE = 30
+MOST_HEAD = 64 * 1024  # bytes of a request line and its headers, as far as they are not there whole
 MOST_WAITING = 2_000  # connections; the one that has waited longest makes room
 
 
@@ -35,6 +36,10 @@ def bounded_protocol(waiting: Waiting) -> type[HttpToolsProtocol]:
     """Return uvicorn's protocol, which itself waits for ever for a request that has begun, or for the first."""
 
     class BoundedProtocol(HttpToolsProtocol):
+        # Bytes of the head that has begun; none once it is whole.
+        head = 0
+        in_head = True
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
             super().connection_made(transport)
             waiting.begin(transport)
@@ -43,7 +48,18 @@ def bounded_protocol(waiting: Waiting) -> type[HttpToolsProtocol]:
             super().on_message_begin()
             waiting.begin(self.transport)
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.head = self.head + len(data) if self.in_head else 0
+            if self.head > MOST_HEAD and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too large.")
+
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            self.in_head = False
+
         def on_message_complete(self) -> None:
+            self.in_head = True
             super().on_message_complete()
             # An answer may be there before its request is whole; then the next one is waited for already.
             if not self.cycle.response_complete:

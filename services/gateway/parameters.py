@@ -91,7 +91,8 @@ async def once_each(request: Request) -> None:
 
 def last_event_id(request: Request) -> int | None:
     """Return the sequence a client has seen, None when it has seen none; raise InvalidField for anything else."""
-    text = request.headers.get("last-event-id", "")
+    values = request.headers.getlist("last-event-id")
+    text = ",".join(values)
     if not text:
         return None
     if not (text.isascii() and text.isdecimal()) or len(text) > len(str(MAX_SEQUENCE)) or int(text) > MAX_SEQUENCE:

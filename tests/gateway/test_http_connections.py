@@ -62,6 +62,13 @@ async def test_a_request_that_never_comes_whole_is_given_up(
     assert "unhandled exception" not in capfd.readouterr().out
 
 
+async def test_a_head_without_end_is_refused(gateway: Gateway) -> None:
+    async with connected(gateway, SLOW_HEAD + b"x" * connections.MOST_HEAD) as ends:
+        heard = await heard_to_the_end(ends)
+
+    assert heard.startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.usefixtures("impatience")
 async def test_empty_lines_keep_no_connection_open(gateway: Gateway) -> None:
     async with connected(gateway, request("GET", "/")) as ends:

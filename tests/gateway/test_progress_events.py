@@ -166,6 +166,16 @@ async def test_an_impossible_last_event_id_is_refused(gateway: Gateway, seen: st
     assert answer.status_code == 400
 
 
+async def test_two_last_event_ids_are_refused(gateway: Gateway) -> None:
+    run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
+
+    path = f"/admin/sync/runs/{run.row.id}/events"
+    headers = httpx.Headers([*ADMIN.items(), ("Last-Event-ID", "1"), ("Last-Event-ID", "2")])
+    answer = await gateway.client.get(path, headers=headers)
+
+    assert answer.status_code == 400
+
+
 async def test_a_watcher_that_leaves_ends_only_its_watch(gateway: Gateway) -> None:
     run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
     async with watching(gateway, run) as events:

@@ -170,6 +170,9 @@ def test_the_usual_period_is_thirty_days_up_to_today() -> None:
         ("2025-03-29", "", "from"),
         ("2026-02-30", "", "from"),
         ("", "2026-13-01", "to"),
+        ("", "0001-01-02", "to"),
+        ("0001-01-01", "0001-01-02", "to"),
+        ("1999-12-31", "2000-01-02", "from"),
     ],
 )
 def test_a_period_that_cannot_be_is_refused(first: str, last: str, field: str) -> None:

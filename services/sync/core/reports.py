@@ -10,6 +10,8 @@ from services.sync.domain.reports import Completeness, DailyTotals, Period, Stor
 
 USUAL_DAYS = 30
 MOST_DAYS = 366
+# Before any snapshot there can be; the first days of the calendar have none before them, and no midnight in some zones.
+EARLIEST = date(2000, 1, 1)
 USUAL_STORES = 500
 USUAL_VIDEOS = 50
 
@@ -81,6 +83,9 @@ def to_period(first: str, last: str, *, today: date) -> Period:
 def to_day(field: str, text: str) -> date:
     """Return the day that a text names; InvalidField."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise InvalidField(field, "must be a day, YYYY-MM-DD") from None
+    if day < EARLIEST:
+        raise InvalidField(field, f"must not be before {EARLIEST}")
+    return day

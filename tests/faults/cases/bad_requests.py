@@ -103,13 +103,24 @@ async def judge(lab: Lab, tried: Sequence[Tried]) -> str:
     logged = [process.name for process in lab.processes if MARK.encode() in process.log.read_bytes()]
     expect(not logged, f"repeated in the logs of {logged}")
     expect(MARK.encode() not in lab.postgres.log.read_bytes(), "repeated in the log of the database")
-    kept = [line for line in dump(lab.dsn).splitlines() if MARK.encode() in line]
-    strays = [line[:80] for line in kept if not line.startswith(tuple(b"INSERT INTO " + taker for taker in TAKERS))]
-    expect(not strays, f"stored: {strays}")
+    kept = rows_with_mark(lab)
+    expect_kept_by(TAKERS, kept)
     ended = Counter(one.answer.outcome.reason or one.answer.code for one in tried)
     fields = len({f"{one.method.full_name}.{one.spoiled.place}" for one in tried})
     told = ", ".join(f"{number} x {name}" for name, number in ended.most_common())
     return f"{len(tried)} requests, {fields} fields: {told}; {len(kept)} rows hold one of the texts"
+
+
+def rows_with_mark(lab: Lab) -> list[bytes]:
+    """Return the rows that hold one of the texts, each behind the name of its table."""
+    rows = dump(lab.dsn).split(b"\nINSERT INTO ")[1:]
+    return [row for row in rows if MARK.encode() in row]
+
+
+def expect_kept_by(takers: tuple[bytes, ...], rows: Sequence[bytes]) -> None:
+    """Expect that rows are in these tables."""
+    strays = [row[:80] for row in rows if not row.startswith(takers)]
+    expect(not strays, f"stored: {strays}")
 
 
 @case(
