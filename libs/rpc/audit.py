@@ -80,6 +80,12 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         async for step in self._trail.verification.verify([one for one in (given, self._trail.kept.read()) if one]):
             yield step_message(step)
 
+    async def ReportDenial(
+        self, request: audit_pb2.ReportDenialRequest, context: Context
+    ) -> audit_pb2.ReportDenialResponse:
+        """Do nothing: it is recorded that the caller said so."""
+        return audit_pb2.ReportDenialResponse()
+
 
 def message_of(call: RecordedCall) -> audit_pb2.AuditRecord:
     """Return a call as it goes over the wire."""

@@ -21,7 +21,8 @@ from services.gateway.access import NO_HEAD, AccessLog, HttpMetrics
 from services.gateway.backends import Backends
 from services.gateway.bodies import BodyLimit
 from services.gateway.console.routes import ConsoleRoutes
-from services.gateway.errors import error_response, refusal_response, typed
+from services.gateway.denials import DenialReports
+from services.gateway.errors import KeyMayOnlyRead, error_response, refusal_response, typed
 from services.gateway.following import Follower
 from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
 from services.gateway.openapi.document import complete
@@ -110,7 +111,8 @@ def create_app(parts: Parts) -> FastAPI:
     )
     pages = Pages()
     routes = add_routes(app, parts, pages)
-    add_error_handlers(app, pages, routes)
+    denials = DenialReports(audit=parts.backends.token_audit, clock=parts.life.clock)
+    add_error_handlers(app, pages, routes, denials)
     return app
 
 
@@ -158,13 +160,15 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
-def add_error_handlers(app: FastAPI, pages: Pages, routes: Sequence[APIRoute]) -> None:
+def add_error_handlers(app: FastAPI, pages: Pages, routes: Sequence[APIRoute], denials: DenialReports) -> None:
     """Answer every error in one place: as a page where a person is looking, else as JSON."""
 
     async def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
             return refusal_response(with_all_methods(routes, request, error))
         failure = typed(error)
+        if isinstance(failure, KeyMayOnlyRead):
+            await denials.tell(request)
         return pages.failed(failure) if is_page(request) else error_response(failure)
 
     for kind in (TokhubError, RequestValidationError, HTTPException):

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from libs.errors import Internal, InvalidField, Reason, TokhubError, TryLater, Unauthenticated
+from libs.errors import Internal, InvalidField, NotAllowed, Reason, TokhubError, TryLater, Unauthenticated
 from libs.rpc.request_id import current_request_id
 from services.gateway.rules import RULES
 
@@ -85,6 +85,10 @@ class RequestRefused(HTTPException):
 
 class KeyRequired(Unauthenticated):
     """Missing or invalid API key."""
+
+
+class KeyMayOnlyRead(NotAllowed):
+    """Insufficient permissions: this key may only read."""
 
 
 class TokenRequired(Unauthenticated):

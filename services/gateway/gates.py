@@ -14,7 +14,7 @@ from libs.errors import InvalidField, NotAllowed
 from libs.rpc.actor import bind_actor
 from services.gateway.addresses import Network, address_of
 from services.gateway.auth import AdminKey, Role, find_key
-from services.gateway.errors import KeyRequired, TokenRequired
+from services.gateway.errors import KeyMayOnlyRead, KeyRequired, TokenRequired
 from services.gateway.limits import Budget, BudgetSpent, Lockouts
 from services.gateway.sessions import SESSION, Sessions, refuse_other_sites
 from services.gateway.user_tokens import Users
@@ -88,7 +88,7 @@ class AdminGate:
         structlog.contextvars.bind_contextvars(key=key.name)
         bind_actor(f"key/{key.name}")
         if key.role is Role.READ and request.method not in SAFE_METHODS:
-            raise NotAllowed("Insufficient permissions: this key may only read")
+            raise KeyMayOnlyRead("Insufficient permissions: this key may only read")
 
     async def identify(self, request: Request) -> AdminKey:
         """Return the key of the request or of its session; raise as ask_for_key does, but for what the key may do."""

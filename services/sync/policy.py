@@ -38,11 +38,13 @@ TABLE: Table = {
         # One call for a person at a terminal; the gateway starts and watches.
         "RunSync": OPERATORS,
     },
-    AUDIT_SERVICE: {"ListAuditRecords": ADMINS, "VerifyAudit": ADMINS},
+    AUDIT_SERVICE: {"ListAuditRecords": ADMINS, "VerifyAudit": ADMINS, "ReportDenial": ADMINS},
 }
 
 # What is written down.
 RECORDED: Table = {
+    # It does nothing else than to be recorded.
+    AUDIT_SERVICE: {"ReportDenial": ADMINS},
     "tokhub.sync.v1.StoreService": {"CreateStore": ADMINS, "UpdateStore": ADMINS, "DeleteStore": ADMINS},
     "tokhub.sync.v1.StatsService": {"ExportStats": ADMINS},
     "tokhub.sync.v1.SyncService": {

@@ -39,11 +39,13 @@ TABLE: Table = {
         "RotateKeys": OPERATORS,
         "VerifyVault": OPERATORS,
     },
-    AUDIT_SERVICE: {"ListAuditRecords": ADMINS, "VerifyAudit": ADMINS},
+    AUDIT_SERVICE: {"ListAuditRecords": ADMINS, "VerifyAudit": ADMINS, "ReportDenial": ADMINS},
 }
 
 # What is written down, by whose calls. Services that read tokens are counted; what they change, the timeline tells.
 RECORDED: Table = {
+    # It does nothing else than to be recorded.
+    AUDIT_SERVICE: {"ReportDenial": ADMINS},
     "tokhub.token.v1.TokenService": {
         "GetValidToken": OPERATORS,
         "BatchGetValidTokens": OPERATORS,

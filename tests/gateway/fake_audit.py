@@ -5,6 +5,7 @@ from typing import Any
 
 from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
 
+from libs.errors import TokhubError
 from tests.gateway.scripted import NEW_YEAR
 
 
@@ -13,6 +14,8 @@ class FakeAudit(audit_pb2_grpc.AuditServiceServicer):
         self.records: list[audit_pb2.AuditRecord] = []
         self.summary = audit_pb2.AuditSummary(whole=True)
         self.checkpoint = ""
+        self.denials: list[tuple[str, int]] = []
+        self.failure: TokhubError | None = None
 
     def add(self, actor: str, method: str, **values: Any) -> None:
         number = str(len(self.records))
@@ -39,3 +42,11 @@ class FakeAudit(audit_pb2_grpc.AuditServiceServicer):
         self.checkpoint = request.checkpoint
         yield audit_pb2.VerifyAuditResponse(progress=audit_pb2.AuditProgress(rows=1, total=2))
         yield audit_pb2.VerifyAuditResponse(summary=self.summary)
+
+    async def ReportDenial(
+        self, request: audit_pb2.ReportDenialRequest, _context: Any
+    ) -> audit_pb2.ReportDenialResponse:
+        if self.failure:
+            raise self.failure
+        self.denials.append((request.attempt, request.unrecorded))
+        return audit_pb2.ReportDenialResponse()

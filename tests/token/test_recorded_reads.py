@@ -11,6 +11,7 @@ from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.errors import NotAllowed, StorageUnavailable
+from libs.rpc.actor import bind_actor
 from tests.fixtures_sandbox import SandboxProcess
 from tests.rpc.certified import HERE, Office
 from tests.token.token_process import TokenProcess, environment, running
@@ -160,6 +161,16 @@ async def test_a_denied_call_is_listed_as_one_that_ended_at_once(certified: Hous
         stub = audit_pb2_grpc.AuditServiceStub(channel)
         (record,) = (await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest())).records
     assert (record.actor, record.outcome, record.end_time) == ("svc/gateway", "DENIED", record.begin_time)
+
+
+async def test_what_the_gateway_denied_to_a_key_is_recorded_with_the_key(certified: House) -> None:
+    bind_actor("key/viewer")
+    async with certified.office.channel(certified.service.target, "svc/gateway") as channel:
+        stub = audit_pb2_grpc.AuditServiceStub(channel)
+        await stub.ReportDenial(audit_pb2.ReportDenialRequest(attempt="POST /admin/stores"))
+        (record,) = (await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest())).records
+    assert (record.actor, record.outcome) == ("svc/gateway for key/viewer", "OK")
+    assert json.loads(record.request_json) == {"attempt": "POST /admin/stores"}
 
 
 async def test_no_record_no_token(certified: House) -> None:

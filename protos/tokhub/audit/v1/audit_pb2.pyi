@@ -332,3 +332,46 @@ class AuditBreak(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditBreak: _TypeAlias = AuditBreak  # noqa: Y015
+
+@_typing.final
+class ReportDenialRequest(_message.Message):
+    """Says what was not allowed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    UNRECORDED_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.str
+    """What was tried, as "DELETE /admin/stores/{store_code}"."""
+    unrecorded: _builtins.int
+    """How many like it were not reported since the last one that was."""
+    def __init__(
+        self,
+        *,
+        attempt: _builtins.str = ...,
+        unrecorded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "unrecorded", b"unrecorded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportDenialRequest: _TypeAlias = ReportDenialRequest  # noqa: Y015
+
+@_typing.final
+class ReportDenialResponse(_message.Message):
+    """Nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportDenialResponse: _TypeAlias = ReportDenialResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class AuditServiceStub:
                 request_serializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditResponse.FromString,
                 _registered_method=True)
+        self.ReportDenial = channel.unary_unary(
+                '/tokhub.audit.v1.AuditService/ReportDenial',
+                request_serializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.ReportDenialRequest.SerializeToString,
+                response_deserializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.ReportDenialResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -72,6 +77,16 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportDenial(self, request, context):
+        """Lets it be recorded that the gateway did not allow something to the holder of a key; it does nothing else.
+
+        Callers: the gateway and operators.
+        Errors: INVALID_FIELD, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -84,6 +99,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.VerifyAudit,
                     request_deserializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditRequest.FromString,
                     response_serializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'ReportDenial': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportDenial,
+                    request_deserializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.ReportDenialRequest.FromString,
+                    response_serializer=tokhub_dot_audit_dot_v1_dot_audit__pb2.ReportDenialResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -141,6 +161,33 @@ class AuditService:
             '/tokhub.audit.v1.AuditService/VerifyAudit',
             tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditRequest.SerializeToString,
             tokhub_dot_audit_dot_v1_dot_audit__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportDenial(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.audit.v1.AuditService/ReportDenial',
+            tokhub_dot_audit_dot_v1_dot_audit__pb2.ReportDenialRequest.SerializeToString,
+            tokhub_dot_audit_dot_v1_dot_audit__pb2.ReportDenialResponse.FromString,
             options,
             channel_credentials,
             insecure,

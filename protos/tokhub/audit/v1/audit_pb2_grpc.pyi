@@ -32,6 +32,12 @@ class AuditServiceStub:
     Callers: the gateway and operators.
     Errors: INVALID_FIELD for a checkpoint that is none, STORAGE_UNAVAILABLE.
     """
+    ReportDenial: _aio.UnaryUnaryMultiCallable[_audit_pb2.ReportDenialRequest, _audit_pb2.ReportDenialResponse]
+    """Lets it be recorded that the gateway did not allow something to the holder of a key; it does nothing else.
+
+    Callers: the gateway and operators.
+    Errors: INVALID_FIELD, STORAGE_UNAVAILABLE.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """The audit trail of the service that answers; docs/audit.md says what is in it."""
@@ -59,6 +65,18 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: the gateway and operators.
         Errors: INVALID_FIELD for a checkpoint that is none, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportDenial(
+        self,
+        request: _audit_pb2.ReportDenialRequest,
+        context: _aio.ServicerContext[_audit_pb2.ReportDenialRequest, _abc.Awaitable[_audit_pb2.ReportDenialResponse]],
+    ) -> _abc.Awaitable[_audit_pb2.ReportDenialResponse]:
+        """Lets it be recorded that the gateway did not allow something to the holder of a key; it does nothing else.
+
+        Callers: the gateway and operators.
+        Errors: INVALID_FIELD, STORAGE_UNAVAILABLE.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _aio.Server) -> None: ...
