@@ -21,7 +21,8 @@ from services.sync.domain.outcomes import Outcome, RunState, final_state, worst
 from services.sync.domain.progress import Tally
 from services.sync.domain.subjects import SubjectKind
 
-# Locked in the order of their key, as everybody does who locks more than one.
+# Locked in the order of their key, as everybody does who locks more than one. Items are looked up one by one, which
+# LATERAL says: to the planner no item is running, and it would compare each that is with each that ends.
 END = """
 WITH ending AS (
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
@@ -29,9 +30,14 @@ WITH ending AS (
         AS ending (job, subject_kind, subject_id, fence, outcome, reason, message, raw_error, records, refreshed, name,
                    place)
 ), held AS (
-    SELECT ending.* FROM sync_items item JOIN ending USING (job, subject_kind, subject_id, fence)
-    WHERE item.run_id = $1 AND item.state = 'running'
-    ORDER BY job, subject_kind, subject_id FOR UPDATE OF item
+    SELECT ending.*
+    FROM (SELECT * FROM ending ORDER BY job COLLATE "C", subject_kind COLLATE "C", subject_id COLLATE "C") AS ending,
+    LATERAL (
+        SELECT FROM sync_items item
+        WHERE item.run_id = $1 AND item.job = ending.job AND item.subject_kind = ending.subject_kind
+          AND item.subject_id = ending.subject_id AND item.fence = ending.fence AND item.state = 'running'
+        FOR UPDATE
+    ) AS item
 ), ended AS (
     UPDATE sync_items item SET
         state = 'ended', outcome = held.outcome, reason = held.reason, message = held.message,
@@ -39,7 +45,7 @@ WITH ending AS (
         next_attempt_at = NULL, ended_at = clock_timestamp(), updated_at = clock_timestamp()
     FROM held
     WHERE item.run_id = $1 AND item.job = held.job AND item.subject_kind = held.subject_kind
-      AND item.subject_id = held.subject_id AND item.fence = held.fence AND item.state = 'running'
+      AND item.subject_id = held.subject_id AND item.fence = held.fence
     RETURNING held.*, (extract(epoch FROM item.ended_at - item.first_started_at) * 1000)::bigint AS duration_ms
 ), logged AS (
     INSERT INTO sync_logs (run_id, subject_kind, subject_id, job_name, status, message, raw_error, duration_ms)
