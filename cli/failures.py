@@ -7,14 +7,11 @@ from types import MappingProxyType
 from rich.console import Console
 
 from libs.errors import (
-    DeadlineExceeded,
-    Internal,
     InvalidField,
     Reason,
     ServerMisconfig,
     TokhubError,
     TryLater,
-    UpstreamUnavailable,
 )
 from libs.settings import EX_CONFIG, EX_TEMPFAIL
 
@@ -81,8 +78,3 @@ def tell(error: TokhubError, request_id: str) -> Status:
         console.print(f"  {line}", markup=False)
     console.print(f"  reason {error.reason.value}, request {request_id}", style="dim", markup=False)
     return status_of(error)
-
-
-def is_unheard(error: TokhubError) -> bool:
-    """Return whether nobody may have heard the call, so that its answer says nothing about what was asked."""
-    return isinstance(error, UpstreamUnavailable | DeadlineExceeded | Internal)

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 from tokhub.sync.v1 import sync_pb2
 
-from cli.commands.watching import watch_to_end
+from cli.commands.watching import leave, watch_to_end
 from cli.options import AsJson, examples
 from cli.output import plain, print_json, say, show
 from cli.services import ask
-from cli.views.runs import rehearsal_text, schedule_table, started_text
+from cli.views.runs import rehearsal_text, schedule_table
 
 
 class ScheduleName(StrEnum):
@@ -50,12 +50,10 @@ def run(
 ) -> None:
     """Start a scheduled job now, and show how far it is; exit statuses are those of `tokhub sync run`."""
     begun = ask(lambda services: services.sync.runs.RunScheduledJob(asked(name))).run
-    if not detach:
-        watch_to_end(begun.id, as_json=as_json)
-    if as_json:
-        print_json(plain(begun))
+    if detach:
+        leave(begun, as_json=as_json)
     else:
-        say(started_text(begun))
+        watch_to_end(begun.id, as_json=as_json)
 
 
 @group.command("test", epilog=examples("tokhub schedule test sync_video_daily"))

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from tokhub.sync.v1 import sync_pb2
 
-from cli.commands.watching import watch_to_end
+from cli.commands.watching import leave, watch_to_end
 from cli.options import AsJson, examples
 from cli.output import plain, print_json, say, show
 from cli.services import ask
-from cli.views.runs import logs_table, run_text, runs_table, started_text
+from cli.views.runs import logs_table, run_text, runs_table
 from libs.errors import RunNotFound
 
 NO_RUNS = "No run yet: `tokhub sync run` starts one."
@@ -61,12 +61,10 @@ def run(
         raise typer.BadParameter("say --store or --user, not both.")
     request = run_request(job, store or [], user)
     begun = ask(lambda services: services.sync.runs.StartSync(request)).run
-    if not detach:
-        watch_to_end(begun.id, as_json=as_json)
-    if as_json:
-        print_json(plain(begun))
+    if detach:
+        leave(begun, as_json=as_json)
     else:
-        say(started_text(begun))
+        watch_to_end(begun.id, as_json=as_json)
 
 
 def run_request(job: JobName, stores: list[str], user: str | None) -> sync_pb2.StartSyncRequest:

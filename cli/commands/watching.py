@@ -1,4 +1,4 @@
-"""Follows a run on the terminal until it ends, or until the person has seen enough."""
+"""Follows a run that has begun until it ends, or until the person has seen enough."""
 
 import asyncio
 import sys
@@ -8,12 +8,20 @@ import typer
 from tokhub.sync.v1 import sync_pb2
 
 from cli.failures import Status
-from cli.output import open_console, plain, print_json_line
+from cli.output import open_console, plain, print_json, print_json_line, say
 from cli.services import Services, ask
-from cli.views.runs import left_text, show_end
+from cli.views.runs import left_text, show_end, started_text
 from libs.runs.display import open_display
 from libs.runs.following import failures_of, follow
 from libs.runs.report import rows
+
+
+def leave(begun: sync_pb2.Run, *, as_json: bool) -> None:
+    """Say what can be done with a run that nobody waits for."""
+    if as_json:
+        print_json(plain(begun))
+    else:
+        say(started_text(begun))
 
 
 def watch_to_end(run_id: str, *, as_json: bool) -> NoReturn:

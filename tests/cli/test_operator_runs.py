@@ -79,6 +79,8 @@ def test_ctrl_c_leaves_the_run_to_itself(seat: OperatorSeat) -> None:
     run = re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", said)[-1]
     assert seat.json("sync", "status", run)["run"]["state"] in ("RUN_STATE_QUEUED", "RUN_STATE_RUNNING")
     assert "CANCELLED" in seat.says("sync", "cancel", run)
+    watched = seat.run("sync", "watch", run)
+    assert (watched.returncode, watched.stdout.splitlines()[-1].partition(":")[0]) == (1, "CANCELLED")
 
 
 def test_a_run_is_told_line_by_line_to_programs(seat: OperatorSeat) -> None:
