@@ -4,6 +4,7 @@ import asyncio
 import json
 import resource
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -135,3 +136,21 @@ async def test_new_tokens_are_saved_while_the_disk_of_the_journal_hangs(
 
             with pytest.raises(StorageUnavailable, match="journal cannot be written"):
                 await house.replica("other").tokens.get_valid(store("shop-1"), other_than(2))
+
+
+async def test_a_token_that_could_not_be_saved_is_not_served_after_its_end(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.provider.life = 1
+    async with open_journal(house, tmp_path, "replica-1") as house.journal:
+        await house.expire(await house.connect())
+        replica = house.replica()
+        with monkeypatch.context() as full:
+            full.setattr(replica.connections, "save", AsyncMock(side_effect=StorageUnavailable))
+            first = await replica.tokens.get_valid(store("shop-1"), MINUTE)
+            await asyncio.sleep(1.1)
+            with pytest.raises(StorageUnavailable, match="cannot be saved yet"):
+                await replica.tokens.get_valid(store("shop-1"), MINUTE)
+        await replica.refresher.drain()
+
+    assert first.fresh

@@ -8,7 +8,7 @@ was paused past its lease still saves what only it has.
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
@@ -33,15 +33,30 @@ POLL = (0.05, 0.15)  # seconds between looks at a lease that another process hol
 POLL_MAX = 0.5
 PATIENCE = 60.0  # seconds a flight waits for other processes before it says so
 PATIENCE_WITH_TOKEN = 3.0  # seconds, while the old access token still works
+UNSAVED_PATIENCE = 5.0  # seconds for a row that must take its new tokens before another refresh
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a refresh brought, and the monotonic time when it did."""
+
+    held: Held
+    at: float
+
+    def aged(self, now: float) -> Held:
+        """Return what is left of it."""
+        connection = self.held.connection
+        left = connection.seconds_left - (now - self.at)
+        return replace(self.held, connection=replace(connection, seconds_left=left))
 
 
 @dataclass(frozen=True)
 class Flight:
     """A refresh on its way: what its callers wait for, which comes before the task that must still save."""
 
-    answer: "asyncio.Future[Held]"
+    answer: "asyncio.Future[Answer]"
     task: "asyncio.Task[None]"
 
 
@@ -59,17 +74,19 @@ class Refresher:
         """Return the connection with the need met, or just refreshed; raise what stands in its way."""
         while True:
             flight = self._flights.get(connection.id) or self._take_off(connection, need)
-            held = await asyncio.shield(flight.answer)
+            held = (await asyncio.shield(flight.answer)).aged(self._clock.monotonic())
             if need.settled_by(held.connection, connection.version):
                 return held
-            await asyncio.shield(flight.task)
+            await asyncio.wait({flight.task}, timeout=UNSAVED_PATIENCE)
+            if not flight.task.done():
+                raise StorageUnavailable("This connection's new tokens cannot be saved yet: try again in a moment.")
 
     def newest(self, held: Held) -> Held:
         """Return the connection with tokens that this process has been given and not saved yet, if there are any."""
         flight = self._flights.get(held.connection.id)
         if flight is None or not flight.answer.done() or flight.answer.exception():
             return held
-        given = flight.answer.result()
+        given = flight.answer.result().aged(self._clock.monotonic())
         is_newer = given.connection.version == held.connection.version.refreshed()
         return given if is_newer else held
 
@@ -102,14 +119,14 @@ class Refresher:
                 flight.answer.set_exception(StorageUnavailable("The service was stopped: try again in a moment."))
 
     def _take_off(self, connection: Connection, need: Need) -> Flight:
-        answer: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._fly(connection, need, answer), name=f"refresh {connection.id}")
         self._flights[connection.id] = Flight(answer, task)
         # A caller may have left: what nobody waits for is no unhandled error.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         return self._flights[connection.id]
 
-    async def _fly(self, seen: Connection, need: Need, answer: "asyncio.Future[Held]") -> None:
+    async def _fly(self, seen: Connection, need: Need, answer: "asyncio.Future[Answer]") -> None:
         """Set the answer, early or late."""
         try:
             held = await self._settle(seen, need, answer)
@@ -120,12 +137,12 @@ class Refresher:
                 answer.set_exception(error)
         else:
             if not answer.done():
-                answer.set_result(held)
+                answer.set_result(self._answer(held))
         finally:
             # Not when the task is done: who is woken by the answer would meet a flight that has landed, for ever.
             del self._flights[seen.id]
 
-    async def _settle(self, seen: Connection, need: Need, answer: "asyncio.Future[Held]") -> Held:
+    async def _settle(self, seen: Connection, need: Need, answer: "asyncio.Future[Answer]") -> Held:
         began = self._clock.monotonic()
         give_up_at, settle_for_old_at = began + PATIENCE, began + PATIENCE_WITH_TOKEN
         pause = random.uniform(*POLL)  # noqa: S311 - jitter
@@ -134,9 +151,9 @@ class Refresher:
             mark = await self._sight.wait()
             lease = await self._connections.claim(seen.id, need, lease=LEASE)
             if lease and mark == self._sight.mark:
-                await self._exchange.spend(lease, answer.set_result)
+                await self._exchange.spend(lease, lambda held: answer.set_result(self._answer(held)))
                 if answer.done():
-                    return answer.result()
+                    return answer.result().held
             elif lease:
                 await self._exchange.leave(lease)
             held = await self._look(seen.id)
@@ -151,6 +168,9 @@ class Refresher:
                 raise RefreshInProgress(retry_after=5.0)
             await self._clock.sleep(pause)
             pause = min(pause * 1.5, POLL_MAX)
+
+    def _answer(self, held: Held) -> Answer:
+        return Answer(held, self._clock.monotonic())
 
     async def _look(self, connection_id: UUID) -> Held:
         held = await self._connections.find(ById(id=connection_id))
