@@ -11,7 +11,8 @@ from libs.settings import read_variable
 GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "TOKEN_ENC_KEY": lambda: secrets.token_hex(32),
-        "AUDIT_KEYS": lambda: f"k1:{secrets.token_hex(32)}",
+        # An id of its own: rows under another key are not taken for changed ones.
+        "AUDIT_KEYS": lambda: f"{secrets.token_hex(4)}:{secrets.token_hex(32)}",
         "ADMIN_API_KEY": lambda: secrets.token_hex(24),
         "STATE_SECRET": lambda: secrets.token_urlsafe(32),
         "USER_JWT_SECRET": lambda: secrets.token_urlsafe(32),

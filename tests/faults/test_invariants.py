@@ -90,6 +90,23 @@ async def test_a_token_is_found_in_a_table_and_in_what_a_caller_was_told(lab: La
     assert await CHECKS["I5"](lab) == ["history.jsonl", "the database's dump", "answers of a"]
 
 
+async def test_a_record_that_was_taken_out_of_the_trail_is_seen(tmp_path: Path) -> None:
+    async with laboratory(tmp_path / "case") as lab:
+        lab.certify()
+        replica = await lab.replica()
+        await lab.connect(replica, "shop-1")
+        await replica.ask("shop-1")
+        assert await CHECKS["I6"](lab) == []
+        await lab.script(
+            "ALTER TABLE credentials.audit_calls DISABLE TRIGGER USER;"
+            "DELETE FROM credentials.audit_calls WHERE method LIKE '%/GetValidToken' AND outcome = 'BEGUN'"
+        )
+        cut, missing = await CHECKS["I6"](lab)
+    assert cut == "credentials: DELETED at 5"
+    assert "GetValidToken" in missing
+    assert missing.endswith("is there 0 times and ended as OK")
+
+
 async def test_a_replica_that_stands_still_is_not_ready(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.faults.invariants.READY_WITHIN", 2.0)
     replica: Replica = lab.replicas[0]
