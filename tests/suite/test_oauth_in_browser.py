@@ -195,6 +195,22 @@ async def test_an_account_that_is_used_already_is_told_by_its_cause(here: Town, 
     assert (await here.standing(other), await here.shown(mine)) == ("NOT_CONNECTED", before)
 
 
+async def test_a_seller_connects_a_shop_unless_one_must_be_chosen(here: Town, visitor: Visitor) -> None:
+    for seller, status, words in (
+        ("seller_0003", 409, "one of them must be chosen"),
+        ("seller_0001", 200, "user: u-1"),
+    ):
+        async with httpx.AsyncClient(base_url=here.home.gateway, headers=here.home.user_headers("u-1")) as app:
+            link = (await app.post("/api/v1/tiktok/auth/initiate", json={})).json()["authUrl"]
+        page = await visitor.tab()
+        await page.goto(link)
+        await page.get_by_label("Find a seller").fill(seller)
+        await page.get_by_role("button", name="Search").click()
+        await page.get_by_text(seller).click()
+        assert (await decide(page, "Authorize")).status == status
+        assert words in await said(page)
+
+
 async def test_a_stranger_cannot_make_a_visitor_finish_their_consent(here: Town, visitor: Visitor) -> None:
     code, account = await here.store(), here.account()
     callback = await consented_elsewhere(here, code, account)
