@@ -1,6 +1,7 @@
 """HTTP connections that cannot be held for nothing: requests come in time, and what waits for them is bounded."""
 
 import asyncio
+import math
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -36,9 +37,8 @@ def bounded_protocol(waiting: Waiting) -> type[HttpToolsProtocol]:
     """Return uvicorn's protocol, which itself waits for ever for a request that has begun, or for the first."""
 
     class BoundedProtocol(HttpToolsProtocol):
-        # Bytes of the head that has begun; none once it is whole.
-        head = 0
-        in_head = True
+        # Bytes of the head that has begun; endlessly few while a body comes.
+        head = 0.0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
             super().connection_made(transport)
@@ -49,17 +49,17 @@ def bounded_protocol(waiting: Waiting) -> type[HttpToolsProtocol]:
             waiting.begin(self.transport)
 
         def data_received(self, data: bytes) -> None:
+            self.head += len(data)
             super().data_received(data)
-            self.head = self.head + len(data) if self.in_head else 0
             if self.head > MOST_HEAD and not self.transport.is_closing():
                 self.send_400_response("The head of the request is too large.")
 
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
-            self.in_head = False
+            self.head = -math.inf
 
         def on_message_complete(self) -> None:
-            self.in_head = True
+            self.head = 0.0
             super().on_message_complete()
             # An answer may be there before its request is whole; then the next one is waited for already.
             if not self.cycle.response_complete:

@@ -6,6 +6,7 @@ import pytest
 from tokhub.sync.v1 import sync_pb2
 
 from services.gateway import connections
+from services.gateway.bodies import MAX_BODY_BYTES
 from tests.gateway.raw_http import request
 from tests.gateway.served import ADMIN, ADMIN_KEY, Gateway
 from tests.gateway.test_progress_events import watching
@@ -67,6 +68,16 @@ async def test_a_head_without_end_is_refused(gateway: Gateway) -> None:
         heard = await heard_to_the_end(ends)
 
     assert heard.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * MAX_BODY_BYTES])
+async def test_each_request_of_a_connection_has_a_head_of_its_own(gateway: Gateway, body: bytes) -> None:
+    asked = request("POST", "/webhooks/tiktok", f"X-Large: {'x' * 10_000}", body=body)
+    async with connected(gateway) as (reader, writer):
+        for _ in range(2 * connections.MOST_HEAD // 10_000):
+            writer.write(asked)
+
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.usefixtures("impatience")
