@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from libs.clock import SystemClock
 from libs.errors import ReauthRequired, StorageUnavailable
 from libs.secret import Secret
+from services.token.adapters import restoring
 from services.token.adapters.journal.journal import FileJournal, Mode, Place
 from services.token.adapters.login_kit_events import LoginKitEvents
 from services.token.adapters.provider_events import PostgresProviderEvents
@@ -257,3 +258,15 @@ async def test_a_refused_token_that_another_process_presented_waits_for_its_answ
         await house.replica("other").tokens.get_valid(store("shop-1"), MINUTE)
 
     assert len(house.provider.dead_presented) == 1
+
+
+async def test_a_replay_touches_only_what_may_be_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "AT_ONCE", 2)
+    connections = [await house.connect(f"shop-{number}") for number in range(5)]
+    entries = [Entry.of(one, one.version, house.provider.mint("x"), one.read_at) for one in connections]
+    newer = replace(entries[3], version=connections[3].version.refreshed())
+    gone = replace(entries[4], connection_id=uuid4(), grant=None)
+
+    found = await rows(house).behind([*entries[:3], newer, gone])
+
+    assert found == [newer, gone]

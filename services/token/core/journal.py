@@ -134,6 +134,10 @@ class Inheritance:
 class ReplayPort(Protocol):
     """Rows, as far as a replay concerns them."""
 
+    async def behind(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the entries that restore may have something to do for, seldom many of them."""
+        ...
+
     async def restore(self, entry: Entry) -> bool:
         """Bring a row that is older than the entry up to it; return whether it was."""
         ...
@@ -152,7 +156,7 @@ async def replay(entries: Iterable[Entry], rows: ReplayPort) -> int:
 
     A row that is as new or newer is left alone, so replaying again, or on two replicas at once, changes nothing.
     """
-    return sum([await rows.restore(entry) for entry in newest(entries)])
+    return sum([await rows.restore(entry) for entry in await rows.behind(newest(entries))])
 
 
 def newest(entries: Iterable[Entry]) -> Sequence[Entry]:
