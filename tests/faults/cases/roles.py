@@ -1,8 +1,10 @@
 """Faults of whoever has the database password of one service, and of the role to report with."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 
@@ -44,11 +46,23 @@ class Relation:
     column: str
 
 
-async def let(address: str, statement: str) -> bool:
-    """Return whether a role may do something, which is then undone."""
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@asynccontextmanager
+async def session_of(address: str) -> AsyncIterator[Session]:
+    """Yield a session of whoever has this address."""
     session = await asyncpg.connect(address)
     try:
-        await session.execute("BEGIN")
+        yield session
+    finally:
+        await session.close()
+
+
+async def let(session: Session, statement: str) -> bool:
+    """Return whether a role may do something, which is then undone."""
+    await session.execute("BEGIN")
+    try:
         await session.execute(statement)
     except (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError):
         return False
@@ -58,11 +72,10 @@ async def let(address: str, statement: str) -> bool:
     else:
         return True
     finally:
-        # What was done ends with its session.
-        await session.close()
+        await session.execute("ROLLBACK")
 
 
-async def may(address: str, relations: list[Relation]) -> set[tuple[str, str]]:
+async def may(session: Session, relations: list[Relation]) -> set[tuple[str, str]]:
     """Return what a role may do with which relation."""
     return {
         (attempt, one.name)
@@ -70,7 +83,7 @@ async def may(address: str, relations: list[Relation]) -> set[tuple[str, str]]:
         for attempt, statement in ATTEMPTS.items()
         # A view is for reading; that most cannot be written to is said before rights are looked at.
         if (attempt == "SELECT" or one.kind != "v")
-        and await let(address, statement.format(name=one.name, column=one.column))
+        and await let(session, statement.format(name=one.name, column=one.column))
     }
 
 
@@ -109,7 +122,8 @@ async def one_role_each(lab: Lab) -> str:
     await lab.gateway(DATABASE_URL=roles["tokhub_gateway"])
     relations = await relations_of(lab)
     expect({one.schema for one in relations} == set().union(*SCHEMAS.values()), relations)
-    allowed = {name: await may(address, relations) for name, address in roles.items()}
+    sessions = {name: await lab.opened.enter_async_context(session_of(address)) for name, address in roles.items()}
+    allowed = {name: await may(session, relations) for name, session in sessions.items()}
     for name, found in allowed.items():
         foreign = {what for what in found if what[1].partition(".")[0] not in SCHEMAS[name]}
         expect(name == "tokhub_report" or not foreign, f"{name} may {sorted(foreign)}")
@@ -119,7 +133,7 @@ async def one_role_each(lab: Lab) -> str:
     for name, table in (("tokhub_token", "credentials.audit_calls"), ("tokhub_sync", "reporting.audit_calls")):
         trail = {attempt for attempt, relation in allowed[name] if relation == table}
         expect(trail == {"SELECT", "INSERT"}, f"{name} may {sorted(trail)} {table}")
-    tried = await higher(roles)
+    tried = await higher(sessions)
     counts = ", ".join(f"{name} {len(found)}" for name, found in allowed.items())
     return (
         f"{len(roles)} roles, {len(relations)} tables and views, {len(ATTEMPTS)} ways each: let {counts}, each in its "
@@ -127,7 +141,7 @@ async def one_role_each(lab: Lab) -> str:
     )
 
 
-async def higher(roles: Mapping[str, str]) -> int:
+async def higher(sessions: Mapping[str, Session]) -> int:
     """Try to become more than a role is; return how many ways were refused."""
     ways = (
         "SELECT rolpassword FROM pg_authid",
@@ -138,7 +152,7 @@ async def higher(roles: Mapping[str, str]) -> int:
         "SELECT pg_read_file('PG_VERSION')",
         *(f"SET ROLE {other}" for other in SCHEMAS),
     )
-    tried = [(name, way) for name in roles for way in ways if way != f"SET ROLE {name}"]
-    open_ways = [(name, way) for name, way in tried if await let(roles[name], way)]
+    tried = [(name, way) for name in sessions for way in ways if way != f"SET ROLE {name}"]
+    open_ways = [(name, way) for name, way in tried if await let(sessions[name], way)]
     expect(not open_ways, open_ways)
     return len(tried)
