@@ -13,8 +13,12 @@ from libs.rpc.server import MAX_MESSAGE_BYTES
 from libs.rpc.status import from_rpc_error
 from libs.rpc.tls import Certificates, Material, channel_credentials
 
+MAX_ERROR_BYTES = 64 * 1024
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # What an error says comes in its trailers: gRPC itself drops an error now and then from 8 KiB on.
+    ("grpc.max_metadata_size", MAX_ERROR_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_ERROR_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # A peer that restarts is found again within a second, not after gRPC's two minutes of back-off.

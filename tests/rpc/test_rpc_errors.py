@@ -1,3 +1,4 @@
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,12 +13,15 @@ from libs.errors import (
     Reason,
     RunNotFound,
     ServerMisconfig,
+    ShopChoiceRequired,
     StoreNotFound,
     TokhubError,
     TryLater,
 )
 from libs.rpc.client import open_channel
 from libs.rpc.status import CLASSES, CODES, OPAQUE
+from services.token.core.authorization import choices_among
+from services.token.domain.shop import Shop
 from tests.rpc.served_rpc import ASKED, WATCHED, Served
 
 MESSAGE = "Store 50% off — 店: gone.\nCreate it first."
@@ -47,6 +51,18 @@ async def test_an_error_arrives_as_it_was_raised(served: Served, kind: type[Tokh
     assert (caught.value.message, caught.value.metadata) == (raised.message, raised.metadata)
     assert getattr(caught.value, "retry_after", None) == getattr(raised, "retry_after", None)
     assert getattr(caught.value, "description", None) == getattr(raised, "description", None)
+
+
+async def test_an_error_that_tells_of_many_shops_arrives(served: Served) -> None:
+    shops = [Shop(id=f"{number:019}", cipher="", name="店" * 255, region="GB", seller_type="") for number in range(500)]
+    told = choices_among(shops)
+    served.behaviour.fail(ShopChoiceRequired(metadata={"shops": told}))
+
+    with pytest.raises(ShopChoiceRequired) as caught:
+        await served.stores.GetStore(ASKED)
+
+    assert caught.value.metadata["shops"] == told
+    assert [one["id"] for one in json.loads(told)] == [shop.id for shop in shops[:100]]
 
 
 async def test_an_error_without_words_brings_its_own(served: Served) -> None:

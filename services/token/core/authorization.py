@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -43,11 +44,14 @@ from services.token.core.state import USUAL, AnotherBrowser, Link, Purpose, Stat
 from services.token.core.vault import SealedTokens, Vault
 from services.token.domain.connection import ByOwner, Connection, Owner, OwnerKind, Version
 from services.token.domain.grant import Grant, missing_scopes
-from services.token.domain.shop import Choice
+from services.token.domain.shop import Choice, Shop
 
 NOT_SENT_TRIES = 3
 # How long a consent waits for a database that stalls, while the person looks at a loading page.
 STORE_PATIENCE = 20.0  # seconds
+# Of shops to choose from, so that an error that tells them arrives: 64 KiB in base64 are most that a client takes.
+MOST_SHOWN = 100
+NAME_SHOWN = 80  # characters
 
 log = structlog.get_logger()
 
@@ -226,9 +230,14 @@ def choose_shops(grant: Grant, owner: Owner, wanted: str) -> Grant:
         return replace(grant, wanted_shop=wanted)
     chosen = Choice(only_one=owner.kind is OwnerKind.USER, wanted=wanted).among(grant.shops)
     if not chosen:
-        choices = json.dumps([{"id": shop.id, "name": shop.name, "region": shop.region} for shop in grant.shops])
-        raise ShopChoiceRequired(metadata={"shops": choices})
+        raise ShopChoiceRequired(metadata={"shops": choices_among(grant.shops)})
     return replace(grant, shops=chosen, wanted_shop=wanted)
+
+
+def choices_among(shops: Sequence[Shop]) -> str:
+    """Return what tells shops apart as JSON, in so far as it fits into an error."""
+    shown = [{"id": shop.id, "name": shop.name[:NAME_SHOWN], "region": shop.region} for shop in shops[:MOST_SHOWN]]
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def as_error(outcome: Outcome) -> TokhubError:
