@@ -1,14 +1,24 @@
 """HTTP connections that cannot be held for nothing: requests come in time, and what waits for them is bounded."""
 
 import asyncio
+import contextvars
 import math
+from http import HTTPStatus
 
+import structlog
+from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from libs.rpc.request_id import bind_request_id
+from services.gateway.access import SAFE_HEADERS
+from services.gateway.errors import refusal_response
 
 # Seconds that a connection may wait for a request, and a request may take from its first byte to its last.
 PATIENCE = 30
 MOST_HEAD = 64 * 1024  # bytes of a request line and its headers, as far as they are not there whole
 MOST_WAITING = 2_000  # connections; the one that has waited longest makes room
+
+log = structlog.get_logger()
 
 
 class Waiting:
@@ -33,13 +43,39 @@ class Waiting:
             deadline.cancel()
 
 
+class HeadProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with an end to heads, and with our own words for what is no request."""
+
+    # Bytes of the head that has begun; endlessly few while a body comes.
+    head = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; refuse a head that grows and grows."""
+        self.head += len(data)
+        super().data_received(data)
+        if self.head > MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
+
+    def on_headers_complete(self) -> None:
+        """Expect a body."""
+        super().on_headers_complete()
+        self.head = -math.inf
+
+    def on_message_complete(self) -> None:
+        """Expect a head."""
+        self.head = 0.0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer as everywhere, and close."""
+        self.transport.write(contextvars.copy_context().run(not_understood, msg))
+        self.transport.close()
+
+
 def bounded_protocol(waiting: Waiting) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol, which itself waits for ever for a request that has begun, or for the first."""
+    """Return a protocol that waits no longer than it should, where uvicorn's waits for ever."""
 
-    class BoundedProtocol(HttpToolsProtocol):
-        # Bytes of the head that has begun; endlessly few while a body comes.
-        head = 0.0
-
+    class BoundedProtocol(HeadProtocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
             super().connection_made(transport)
             waiting.begin(transport)
@@ -48,29 +84,30 @@ def bounded_protocol(waiting: Waiting) -> type[HttpToolsProtocol]:
             super().on_message_begin()
             waiting.begin(self.transport)
 
-        def data_received(self, data: bytes) -> None:
-            self.head += len(data)
-            super().data_received(data)
-            if self.head > MOST_HEAD and not self.transport.is_closing():
-                self.send_400_response("The head of the request is too large.")
-
-        def on_headers_complete(self) -> None:
-            super().on_headers_complete()
-            self.head = -math.inf
-
         def on_message_complete(self) -> None:
-            self.head = 0.0
             super().on_message_complete()
             # An answer may be there before its request is whole; then the next one is waited for already.
             if not self.cycle.response_complete:
                 waiting.end(self.transport)
 
         def on_response_complete(self) -> None:
+            another_came = bool(self.pipeline)
             super().on_response_complete()
-            waiting.begin(self.transport)
+            if not another_came:
+                waiting.begin(self.transport)
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             waiting.end(self.transport)
 
     return BoundedProtocol
+
+
+def not_understood(problem: str) -> bytes:
+    """Return the answer to what is no request, as all refusals are; its id stands in the log, and in this context."""
+    request_id = bind_request_id(None)
+    log.info("request", method="", path="", status=HTTPStatus.BAD_REQUEST.value, problem=problem)
+    answer = refusal_response(HTTPException(HTTPStatus.BAD_REQUEST))
+    answer.headers.update({**SAFE_HEADERS, "X-Request-Id": request_id, "Connection": "close"})
+    lines = [b"HTTP/1.1 400 Bad Request", *(b"%s: %s" % pair for pair in answer.raw_headers), b"", answer.body]
+    return b"\r\n".join(map(bytes, lines))

@@ -7,7 +7,7 @@ from tokhub.sync.v1 import sync_pb2
 
 from services.gateway import connections
 from services.gateway.bodies import MAX_BODY_BYTES
-from tests.gateway.raw_http import request
+from tests.gateway.raw_http import exchange, request
 from tests.gateway.served import ADMIN, ADMIN_KEY, Gateway
 from tests.gateway.test_progress_events import watching
 
@@ -112,3 +112,32 @@ async def test_whoever_waited_longest_makes_room(gateway: Gateway, monkeypatch: 
     assert gone == b""
     assert kept == b"HTTP/1.1 200 OK\r\n"
     assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/9\r\n\r\n", b"GET / HTTP/1.1\r\nNo header\r\n\r\n"]
+)
+async def test_what_is_no_request_is_refused_as_all_others(gateway: Gateway, said: bytes) -> None:
+    answer = await exchange(gateway.port, said)
+
+    assert (answer.status, answer.headers["connection"]) == (400, "close")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json() == {
+        "success": False,
+        "error": {"code": "INVALID_REQUEST", "message": "The request cannot be understood"},
+        "requestId": answer.headers["x-request-id"],
+    }
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_a_stream_behind_another_request_is_not_cut_off(gateway: Gateway) -> None:
+    run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
+    watch = request("GET", f"/admin/sync/runs/{run.row.id}/events", f"X-API-KEY: {ADMIN_KEY}", "Connection: close")
+
+    async with connected(gateway, request("GET", "/") + watch) as (reader, _):
+        await run.watched()
+        await asyncio.sleep(1)
+        await run.finish()
+        heard = await asyncio.wait_for(reader.read(), 10)
+
+    assert b'"state":"SUCCEEDED"' in heard
