@@ -10,7 +10,7 @@ import pytest
 
 from services.token.adapters.journal.records import read_bodies
 from tests.token.counting_provider import QuickClock
-from tests.token.test_journal_files import RING, contents, entry, full_disk, journal
+from tests.token.test_journal_files import RING, contents, entry, full_disk, hanging_disk, journal
 
 
 async def test_a_record_cut_off_that_could_not_be_taken_back_spoils_no_later_one(tmp_path: Path) -> None:
@@ -37,4 +37,18 @@ async def test_a_clock_that_runs_ahead_drops_nothing_of_the_last_week(
         with patch.object(QuickClock, "now", return_value=ahead):
             await one.compact()
 
+        assert [known.connection_id.int for known in await one.entries()] == [1, 2]
+
+
+async def test_an_entry_that_is_tried_again_while_the_disk_hangs_waits_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.token.adapters.journal.journal.PATIENCE", 0.01)
+    tried = entry(1)
+    async with journal(tmp_path) as one:
+        with hanging_disk():
+            assert [await one.keep(tried) for _ in range(5)] == [False] * 5
+            assert one.size().pending == 1
+
+        assert await one.keep(entry(2))
         assert [known.connection_id.int for known in await one.entries()] == [1, 2]

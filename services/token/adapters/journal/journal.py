@@ -115,7 +115,7 @@ class FileJournal:
         self._ring = ring
         self._clock = clock
         self._required = mode is Mode.REQUIRED
-        self._waiting: list[tuple[Record, asyncio.Future[bool]]] = []
+        self._waiting: dict[Record, asyncio.Future[bool]] = {}
         self._flushing: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._works = True
@@ -144,8 +144,8 @@ class FileJournal:
 
         A disk that hangs keeps it for later, and nobody waiting: there is still the row to be saved.
         """
-        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record_of(entry), kept))
+        # What is asked for again while the disk hangs waits once.
+        kept = self._waiting.setdefault(record_of(entry), asyncio.get_running_loop().create_future())
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name="journal flush")
         return await self._answers(kept) and kept.result()
@@ -203,9 +203,9 @@ class FileJournal:
 
     async def _flush(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, []
-            self._works = kept = await self._in_thread(self._append, [record for record, _ in batch])
-            for _, future in batch:
+            batch, self._waiting = self._waiting, {}
+            self._works = kept = await self._in_thread(self._append, list(batch))
+            for future in batch.values():
                 if not future.done():
                     future.set_result(kept)
         self._flushing = None
