@@ -61,21 +61,23 @@ async def test_everybody_gets_what_the_policy_gives_and_no_more(home: Home) -> N
         for listen in ("TOKEN_LISTEN", "SYNC_LISTEN"):
             assert await refuses_plaintext(f"127.0.0.1:{home.ports[listen]}")
         assert '"state": "RUN_STATE_SUCCEEDED"' in await as_printed(home, suite)
-        assert await recorded(home, "TOKEN_LISTEN") == [("operator/local", "GetValidToken")]
+        assert await recorded(home, "TOKEN_LISTEN") == [
+            ("operator/local", "GetValidToken", "OK"),
+            ("svc/gateway", "GetValidToken", "DENIED"),
+        ]
         assert await recorded(home, "SYNC_LISTEN") == [
-            ("svc/gateway for key/admin", "CreateStore"),
-            ("operator/local", "StartSync"),
-            ("operator/local", "RunSync"),
+            ("svc/gateway for key/admin", "CreateStore", "OK"),
+            ("operator/local", "StartSync", "OK"),
+            ("operator/local", "RunSync", "OK"),
         ]
 
 
-async def recorded(home: Home, listen: str) -> list[tuple[str, str]]:
-    """Return who did what, as the service tells an operator, the first call first."""
+async def recorded(home: Home, listen: str) -> list[tuple[str, str, str]]:
+    """Return who did what and what came of it, as the service tells an operator, the first call first."""
     async with home.channel(listen) as channel:
         stub = audit_pb2_grpc.AuditServiceStub(channel)
         records = (await stub.ListAuditRecords(audit_pb2.ListAuditRecordsRequest())).records
-    assert {record.outcome for record in records} == {"OK"}
-    return [(record.actor, record.method.rpartition("/")[2]) for record in reversed(records)]
+    return [(record.actor, record.method.rpartition("/")[2], record.outcome) for record in reversed(records)]
 
 
 async def test_a_new_start_lets_its_own_machine_in_again(home: Home) -> None:
