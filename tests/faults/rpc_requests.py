@@ -75,6 +75,7 @@ GOOD: Mapping[str, Mapping[str, Any]] = {
     "ListCompleteness": PERIOD,
     "ListAuditRecords": {},
     "VerifyAudit": {},
+    "ReportDenial": {"attempt": "DELETE /admin/stores/{store_code}"},
 }
 
 

@@ -21,8 +21,6 @@ from tests.gateway.served import bearer
 # How a request may be answered that is refused for what stands in it, and how any may be.
 REFUSED = {400, 401, 404, 413, 414, 415, 431}
 FINE = {200, 201, 202, 204, 302, 403, 409}
-# Calls that went through are recorded with what they asked.
-KEEPERS = (*TAKERS, b"credentials.audit_calls", b"reporting.audit_calls")
 LONGEST_LINE = 2_000  # bytes of a log
 
 
@@ -96,7 +94,7 @@ async def judge(lab: Lab, tried: Sequence[Tried]) -> str:
     wrong = [str(one) for one in tried if one.wrong]
     expect(not wrong, f"{len(wrong)} of {len(tried)}: {'; '.join(wrong[:20])}")
     expect_unlogged(lab)
-    expect_kept_by(KEEPERS, rows_with_mark(lab))
+    expect_kept_by(TAKERS, rows_with_mark(lab))
     statuses = Counter(one.answer.status for one in tried)
     fields = len({(str(one.route), one.slot) for one in tried})
     told = ", ".join(f"{number} x {status or 'cut off'}" for status, number in statuses.most_common())

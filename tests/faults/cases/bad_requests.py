@@ -23,8 +23,11 @@ from tests.faults.runs import connect_stores
 REFUSALS = {"INVALID_FIELD", "STATE_INVALID", "AUTHORIZATION_DENIED", "UNAUTHENTICATED"}
 # How any request may end.
 ENDS = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "UNAUTHENTICATED"}
-# Where a text may stand that was taken: names of stores and shops, and the ids of requests.
-TAKERS = (b"reporting.stores", b"credentials.shops", b"credentials.connection_events")
+# Where a text may stand that was taken: names of stores and shops, the ids of requests, and what is recorded of calls.
+TAKERS = (
+    *(b"reporting.stores", b"credentials.shops", b"credentials.connection_events"),
+    *(b"credentials.audit_calls", b"reporting.audit_calls"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
