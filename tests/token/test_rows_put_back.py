@@ -69,3 +69,17 @@ async def test_a_row_that_was_connected_again_is_not_one_put_back(house: House) 
     await house.connect()
 
     assert (await house.replica().tokens.refresh(store("shop-1"), "two")).version.generation == 4
+
+
+async def test_a_lagging_server_is_noticed_before_anybody_has_heard_of_the_failover(house: House) -> None:
+    connection, replica = await house.connect(), house.replica()
+    await yesterday(house)
+    await replica.tokens.refresh(store("shop-1"), "one")
+    await replica.refresher.drain()
+    await back_to_yesterday(house)
+    await house.pool.execute("DELETE FROM connection_events WHERE generation > $1", connection.version.generation)
+
+    with pytest.raises(StorageUnavailable, match="older one"):
+        await replica.tokens.refresh(store("shop-1"), "two")
+
+    assert house.provider.dead_presented == []

@@ -207,7 +207,10 @@ class PostgresConnections:
             if saved is None:
                 after = lease.version.refreshed()
                 saved = await database.fetchval(SAVED_BEFORE, lease.id, after.epoch, after.generation, sealed.access)
-        return saved is not None
+        if saved is None:
+            return False
+        self._leases.saved(lease)
+        return True
 
     @repeated
     async def give_back(self, lease: Lease, setback: Setback) -> bool:

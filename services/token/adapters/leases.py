@@ -1,5 +1,7 @@
 """The lease of a connection, also when nobody knows whether it was given: the answer was lost on the way."""
 
+from collections import OrderedDict
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -11,7 +13,7 @@ from libs.errors import StorageUnavailable
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.timeline import author, recorded
 from services.token.core.connections import Lease
-from services.token.domain.connection import Need
+from services.token.domain.connection import Need, Version
 
 # Asked only of a token whose last use has no known end; a failure that TikTok or the network named is an end. This
 # process may have left its own use open too: it could not write down how that ended.
@@ -87,13 +89,21 @@ LASTS = """
 """
 
 
+REMEMBERED = 10_000  # rows whose newest version this process has saved
+
+
 class Leases:
-    """Takes leases; replica names this process, and every lease has a name of its own behind it."""
+    """Takes leases; replica names this process, and every lease has a name of its own behind it.
+
+    A row that is older than what this process has saved in it went back in time, and its timeline with it: a failover
+    is met by a lease before it is heard of.
+    """
 
     def __init__(self, *, pool: Pool, replica: str) -> None:
         self._pool = pool
         self._replica = replica
         self._unsure: dict[UUID, str] = {}
+        self._saved: OrderedDict[UUID, tuple[int, int]] = OrderedDict()
 
     async def take(self, connection_id: UUID, need: Need, seconds: float) -> Lease | None:
         """Take the lease when the need is unmet and nobody holds it, or when an earlier try took it unawares."""
@@ -104,6 +114,13 @@ class Leases:
                 raise
         return await self._take(connection_id, need, seconds)
 
+    def saved(self, lease: Lease) -> None:
+        """Note that the row of a lease has the version after it."""
+        self._saved[lease.id] = order_of(lease.version.refreshed())
+        self._saved.move_to_end(lease.id)
+        if len(self._saved) > REMEMBERED:
+            self._saved.popitem(last=False)
+
     async def lasts(self, lease: Lease, seconds: float) -> bool:
         """Return whether a lease is in force and stays so for seconds, by the database's clock."""
         async with borrow(self._pool) as database:
@@ -113,7 +130,10 @@ class Leases:
     async def _take(self, connection_id: UUID, need: Need, seconds: float) -> Lease | None:
         async with borrow(self._pool) as database:
             lease = await self._retake(database, connection_id, seconds)
-            return lease or await self._claim(database, connection_id, need, seconds)
+            lease = lease or await self._claim(database, connection_id, need, seconds)
+        if lease and order_of(lease.version) < self._saved.get(connection_id, (0, 0)):
+            return replace(lease, put_back=True)
+        return lease
 
     async def _retake(self, database: Borrowed, connection_id: UUID, seconds: float) -> Lease | None:
         name = self._unsure.get(connection_id)
@@ -129,6 +149,11 @@ class Leases:
         row = await database.fetchrow(CLAIM, connection_id, self._replica, *wanted, author(self._replica), name)
         del self._unsure[connection_id]
         return lease_of(row) if row else None
+
+
+def order_of(version: Version) -> tuple[int, int]:
+    """Return what tells an older version of a row from a newer one."""
+    return (version.epoch, version.generation)
 
 
 def lease_of(row: asyncpg.Record) -> Lease:
