@@ -45,7 +45,11 @@ def forged(*parts: object) -> str:
 
 
 TEXTS: Mapping[Kind, Iterable[Value]] = {
-    Kind.SIZE: [Value("1 MiB", MARK + "a" * MEBIBYTE, refused=True)],
+    Kind.SIZE: [
+        # Below what bounds whole requests.
+        Value("50 KiB", MARK + "a" * (50 << 10), refused=True),
+        Value("1 MiB", MARK + "a" * MEBIBYTE, refused=True),
+    ],
     Kind.TEXT: [
         Value("NUL", f"{MARK}\0{MARK}", refused=True),
         Value("half a surrogate", MARK + STAND_IN.decode(), refused=True),
