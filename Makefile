@@ -34,7 +34,6 @@ lint: .venv/dev ## Check style, types, walls between the rooms, protos, stubs an
 	mypy --strict .
 	lint-imports
 	python protos/generate.py --check
-	@mkdir -p build
 	python protos/generate.py --image build/image.binpb
 	buf lint build/image.binpb --path tokhub --config buf.yaml
 	@! grep -n '://' requirements/*.txt || { echo "A requirements file holds an address: make requirements" >&2; exit 1; }
@@ -72,8 +71,8 @@ clean: ## Remove .venv, caches and build output; the state in .tokhub stays
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-state: ## Remove .tokhub: the embedded database, generated secrets and logs of `make run`
-	@sh deploy/local/remove_state.sh .tokhub
+clean-state: ## Remove .tokhub (or TOKHUB_STATE_DIR): the embedded database, generated secrets and logs of `make run`
+	@PYTHON="$(PYTHON)" sh deploy/local/remove_state.sh
 
 browser: .venv/dev
 	@sh deploy/browser.sh

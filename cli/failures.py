@@ -41,7 +41,7 @@ NEXT: Mapping[Reason, str] = MappingProxyType(
         Reason.RUN_ALREADY_ACTIVE: "`tokhub sync watch {run_id}` follows it, `tokhub sync cancel {run_id}` ends it.",
         Reason.NOT_ALLOWED: "Set TLS_CERT and TLS_KEY to the certificate of an operator (docs/identity.md).",
         Reason.KEY_NOT_READY: "`tokhub vault status` shows which replicas know which key.",
-        Reason.UPSTREAM_UNAVAILABLE: "`tokhub doctor` says what is away.",
+        Reason.UPSTREAM_UNAVAILABLE: "Is a suite running (`make run`)? `tokhub doctor` says what is away.",
         Reason.STORAGE_UNAVAILABLE: "`tokhub doctor` says what is away.",
         Reason.SERVER_MISCONFIG: "`tokhub doctor` looks at the settings.",
         Reason.INTERNAL: "Look for the request in the logs of the services.",

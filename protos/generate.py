@@ -80,6 +80,7 @@ def check_stubs(descriptors: Path, scratch: Path) -> None:
 
 def write_image(descriptors: Path, target: Path) -> None:
     """Write the image that buf lints: our files with their comments and imports."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     run_protoc(descriptors, sources(), ["--include_imports", "--include_source_info", f"--descriptor_set_out={target}"])
 
 

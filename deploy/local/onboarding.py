@@ -1,4 +1,4 @@
-"""Brings the demo stores into being over HTTP: creates those that are missing, connects those that are not."""
+"""Brings the demo stores into being over HTTP: creates those that are missing, connects those that never were."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -12,6 +12,8 @@ from libs.runs.display import Display, Row
 
 AT_ONCE = 16
 CONNECTED = "CONNECTED"
+# What somebody has disconnected stays so.
+LEFT_ALONE = (CONNECTED, "DISCONNECTED")
 
 
 def store_code(number: int) -> str:
@@ -113,7 +115,7 @@ async def onboard(admin: Admin, person: Person, stores: int, display: Display) -
     if missing:
         creating = Tally(label="create stores", total=len(missing), display=display)
         failures.update(await each(missing, admin.create, creating))
-    loose = [code for code in wanted if statuses.get(code) != CONNECTED and code not in failures]
+    loose = [code for code in wanted if statuses.get(code) not in LEFT_ALONE and code not in failures]
     if loose:
         connecting = Tally(label="connect", total=len(loose), display=display)
         failures.update(await each(loose, lambda code: person.connect(code, code), connecting))

@@ -1,7 +1,27 @@
 #!/bin/sh
 # Removes the state directory of `make run`, and the database files it may point to elsewhere.
+# Usage: remove_state.sh [DIRECTORY]. Without one it is TOKHUB_STATE_DIR, of the environment or of .env, or .tokhub.
 set -eu
-state=$1
+
+named_in_env_file() {
+	[ ! -f .env ] || sed -n 's/^TOKHUB_STATE_DIR=//p' .env | tail -n 1 | tr -d "\"'"
+}
+
+refuse() {
+	echo "tokhub: $1" >&2
+	exit 1
+}
+
+state=${1:-${TOKHUB_STATE_DIR:-$(named_in_env_file)}}
+state=${state:-.tokhub}
+
+if [ ! -d "$state" ]; then
+	echo "There is no state in $state."
+	exit 0
+fi
+[ -f "$state/lock" ] || refuse "$state is no state directory of \`make run\`: nothing was removed."
+"${PYTHON:-python3}" -c 'import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)' "$state/lock" \
+	2>/dev/null || refuse "a \`make run\` (process $(cat "$state/lock")) uses $state: end it with Ctrl-C first."
 
 for database in "$state/postgres" "$state/live/postgres"; do
 	[ -L "$database" ] || continue
@@ -10,3 +30,4 @@ for database in "$state/postgres" "$state/live/postgres"; do
 	case $target in /var/lib/tokhub/?*) rm -rf -- "$target" ;; esac
 done
 rm -rf -- "$state"
+echo "Removed $state."

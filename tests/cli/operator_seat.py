@@ -63,6 +63,11 @@ class OperatorSeat:
         """Return what a command prints for programs."""
         return json.loads(self.says(*arguments, "--json"))
 
+    def account_of(self, store: str) -> str:
+        """Return the TikTok account that a store is connected to."""
+        account: str = self.json("connections", "explain", store)["connection"]["accountId"]
+        return account
+
     def new_store(self) -> str:
         """Add a store that no other test has."""
         code = f"mine_{next(self._numbers)}"

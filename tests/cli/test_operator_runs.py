@@ -66,7 +66,7 @@ def test_a_bar_moves_on_a_terminal_until_the_run_is_done(seat: OperatorSeat) -> 
 
 
 def test_ctrl_c_leaves_the_run_to_itself(seat: OperatorSeat) -> None:
-    seat.fault("latency", seconds=20, endpoint="user")
+    seat.fault("latency", seconds=20, endpoint="user", open_id=seat.account_of("store_0001"))
     terminal = Terminal(seat, "sync", "run", "--job", "user", "--store", "store_0001")
     try:
         terminal.until(re.compile(r"user\s+━+"))
@@ -91,7 +91,7 @@ def test_a_run_is_told_line_by_line_to_programs(seat: OperatorSeat) -> None:
 
 
 def test_a_store_that_fails_is_named_with_its_reason(seat: OperatorSeat) -> None:
-    account = seat.json("connections", "explain", "store_0003")["connection"]["accountId"]
+    account = seat.account_of("store_0003")
     seat.fault("error", endpoint="user", open_id=account, code="invalid_params", status="native", count=None)
     try:
         ended = seat.run("sync", "run", "--job", "user", "--store", "store_0003")
@@ -111,7 +111,7 @@ def test_what_was_started_and_left_can_be_found_again(seat: OperatorSeat) -> Non
 
 
 def test_a_second_run_of_a_scope_names_the_first(seat: OperatorSeat) -> None:
-    seat.fault("latency", seconds=15, endpoint="user")
+    seat.fault("latency", seconds=15, endpoint="user", open_id=seat.account_of("store_0004"))
     first = seat.json("sync", "run", "--job", "user", "--store", "store_0004", "--detach")["id"]
     second = seat.run("sync", "run", "--job", "user", "--store", "store_0004")
     assert second.returncode == 3

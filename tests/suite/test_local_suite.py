@@ -2,6 +2,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from contextlib import suppress
 
 import asyncpg
@@ -52,6 +53,22 @@ async def test_a_set_up_ends_well_and_repeats_without_a_row_more(home: Home) -> 
         assert await second.ended() == 0
     assert await all_gone(home, within=2)
     assert await asyncio.to_thread(counts_at_rest, home) == before
+
+
+async def test_a_store_that_was_disconnected_stays_so(home: Home) -> None:
+    async with start(home, STORES="2") as first:
+        await first.until(SERVING)
+        ended = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli", "connections", "disconnect", "store_0002", "--yes"),
+            env={**os.environ, "TOKHUB_STATE_DIR": str(home.state)},
+        )
+        assert await ended.wait() == 0
+        interrupt_as_a_terminal(first)
+        assert await first.ended() == 0
+
+    async with start(home, STORES="2", SERVE="0") as second:
+        assert await second.ended() == 0, "".join(second.said)
+    assert second.last_line.startswith("1 stores connected, 1 synced")
 
 
 def interrupt_as_a_terminal(suite: Suite) -> None:

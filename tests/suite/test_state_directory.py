@@ -64,3 +64,46 @@ def spawn(state: Path) -> subprocess.Popen[bytes]:
     assert process.stderr
     process.stderr.readline()
     return process
+
+
+def test_the_state_that_is_named_is_removed_and_no_other(state: Path, tmp_path: Path) -> None:
+    other = tmp_path / ".tokhub"
+    for directory in (state, other):
+        with hold_state(directory):
+            pass
+
+    removed = remove_state(tmp_path, TOKHUB_STATE_DIR="state")
+    assert (removed.returncode, state.exists(), other.exists()) == (0, False, True)
+
+    (tmp_path / ".env").write_text("TOKHUB_STATE_DIR='elsewhere'\n")
+    assert "no state in elsewhere" in remove_state(tmp_path).stdout
+    assert other.exists()
+
+
+def test_a_state_in_use_is_not_removed(state: Path, tmp_path: Path) -> None:
+    with hold_state(state):
+        refused = remove_state(tmp_path, TOKHUB_STATE_DIR="state")
+
+    assert (refused.returncode, state.exists()) == (1, True)
+    assert f"(process {os.getpid()}) uses state: end it" in refused.stderr
+
+
+def test_a_directory_that_is_no_state_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+
+    refused = remove_state(tmp_path, TOKHUB_STATE_DIR="photos")
+    assert (refused.returncode, (tmp_path / "photos").exists()) == (1, True)
+    assert "photos is no state directory" in refused.stderr
+
+
+def remove_state(directory: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Do as `make clean-state` does there."""
+    script = Path(__file__).parents[2] / "deploy/local/remove_state.sh"
+    return subprocess.run(
+        ["/bin/sh", script],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "PYTHON": sys.executable, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

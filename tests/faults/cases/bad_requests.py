@@ -128,7 +128,7 @@ def expect_kept_by(takers: tuple[bytes, ...], rows: Sequence[bytes]) -> None:
 
 @case(
     "B01 rpc",
-    fault="every text of every request with 50 KiB and 1 MiB, every list with 100,000 entries, every method with 10 MiB",
+    fault="every text with 50 KiB and 1 MiB, every list with 100,000 entries, every method with 10 MiB",
     expected="INVALID_FIELD with the field's name, RESOURCE_EXHAUSTED for what is larger than 4 MiB; no copy anywhere",
 )
 async def too_large(lab: Lab) -> str:
