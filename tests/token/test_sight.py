@@ -84,6 +84,30 @@ async def test_a_lease_taken_while_the_rows_went_back_is_left_unspent(
     assert (presented_before, house.provider.refreshes) == ([], 1)
 
 
+async def test_a_lease_that_could_not_be_given_back_is_taken_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, replica = await house.connect(), house.replica()
+    claim = replica.connections.claim
+
+    async def claim_and_lose(connection_id: UUID, need: Need, *, lease: float) -> Lease | None:
+        taken = await claim(connection_id, need, lease=lease)
+        if not house.sight.mark:
+            house.sight.lose()
+        return taken
+
+    async def cut(*_: object) -> bool:
+        house.sight.regain(house.sight.mark)
+        raise StorageUnavailable
+
+    monkeypatch.setattr(replica.connections, "claim", claim_and_lose)
+    monkeypatch.setattr(replica.connections, "give_back", cut)
+    async with asyncio.timeout(10):
+        held = await replica.refresher.refresh(connection, REJECTED)
+
+    assert (held.connection.version.generation, house.provider.refreshes) == (2, 1)
+
+
 async def test_rows_that_went_back_are_healed_before_they_are_refreshed(house: House, tmp_path: Path) -> None:
     async with keeping(house, tmp_path) as keeper:
         replica = house.replica()

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
-from libs.errors import AccountAlreadyConnected
+from libs.errors import AccountAlreadyConnected, StorageUnavailable
 from services.token.adapters.leases import Leases
 from services.token.adapters.links import require_open
 from services.token.adapters.metered import DoubtMeter
@@ -211,6 +211,13 @@ class PostgresConnections:
             return False
         self._leases.saved(lease)
         return True
+
+    async def leave(self, lease: Lease) -> None:
+        """Give back a lease that was not used."""
+        try:
+            await self.give_back(lease, Setback(pause=0, cause=StorageUnavailable.reason))
+        except StorageUnavailable:
+            self._leases.left(lease)
 
     @repeated
     async def give_back(self, lease: Lease, setback: Setback) -> bool:

@@ -121,6 +121,10 @@ class Leases:
         if len(self._saved) > REMEMBERED:
             self._saved.popitem(last=False)
 
+    def left(self, lease: Lease) -> None:
+        """Note that a lease was neither used nor given back: it is taken again as one whose answer was lost."""
+        self._unsure[lease.id] = lease.name
+
     async def lasts(self, lease: Lease, seconds: float) -> bool:
         """Return whether a lease is in force and stays so for seconds, by the database's clock."""
         async with borrow(self._pool) as database:

@@ -113,6 +113,10 @@ class ConnectionsPort(Protocol):
         """Store new tokens if the row still has the lease's version, whoever holds the lease by now."""
         ...
 
+    async def leave(self, lease: Lease) -> None:
+        """Give back a lease that was not used; when that fails, the next claim of this process takes it again."""
+        ...
+
     async def give_back(self, lease: Lease, setback: Setback) -> bool:
         """End the lease without new tokens, if the row still has its version."""
         ...

@@ -115,7 +115,7 @@ class Exchange:
 
     async def leave(self, lease: Lease) -> None:
         """End a lease without a call: its token may have been spent."""
-        await self._give_back(lease, Setback(pause=0, cause=StorageUnavailable.reason))
+        await self._connections.leave(lease)
 
     async def spend(self, lease: Lease, answer: Answer) -> None:
         """Refresh; answer is called as soon as the new tokens cannot be lost, the row may still be behind then."""
