@@ -12,10 +12,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from libs.rpc.request_id import bind_request_id
 from services.gateway.access import SAFE_HEADERS
 from services.gateway.errors import refusal_response
+from services.gateway.plain_requests import PlainParser
 
 # Seconds that a connection may wait for a request, and a request may take from its first byte to its last.
 PATIENCE = 30
 MOST_HEAD = 64 * 1024  # bytes of a request line and its headers, as far as they are not there whole
+MOST_BEHIND = 16  # requests of one connection that wait behind the one that is being answered
 MOST_WAITING = 2_000  # connections; the one that has waited longest makes room
 
 log = structlog.get_logger()
@@ -43,33 +45,71 @@ class Waiting:
             deadline.cancel()
 
 
-class HeadProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with an end to heads, and with our own words for what is no request."""
+class TooManyBehind(Exception):
+    """More requests came behind one that is being answered than may wait there."""
 
-    # Bytes of the head that has begun; endlessly few while a body comes.
+
+class HeadProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with an end to heads, trailers and queues, and our own words for what is no request."""
+
+    # Bytes of the head, or of the trailers, that have begun; endlessly few while a body comes.
     head = 0.0
+    # Whether header lines are a head's; those behind a body are trailers, which mean nothing here.
+    in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Read plain requests only."""
+        super().connection_made(transport)
+        self.parser = PlainParser(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; refuse a head that grows and grows."""
+        """Take what came; refuse a head that grows and grows, and close on such trailers."""
         self.head += len(data)
         super().data_received(data)
         if self.head > MOST_HEAD and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
+            if self.in_head:
+                self.send_400_response("The head of the request is too large.")
+            self.transport.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep what stands in a head."""
+        if self.in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Expect a body."""
+        """Expect a body, unless the head will be read once more, as a plain one; close when too many wait already."""
+        if self.parser.should_upgrade():
+            return
+        if len(self.pipeline) >= MOST_BEHIND:
+            self.transport.close()
+            raise TooManyBehind
         super().on_headers_complete()
+        self.head, self.in_head = -math.inf, False
+
+    def on_chunk_header(self) -> None:
+        """Expect trailers: a chunk without data is the last one."""
+        self.head = 0.0
+
+    def on_body(self, body: bytes) -> None:
+        """Expect more of the body."""
         self.head = -math.inf
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Expect a head."""
-        self.head = 0.0
+        if not self.parser.should_upgrade():
+            self.head, self.in_head = 0.0, True
+            self.on_request_complete()
+
+    def on_request_complete(self) -> None:
+        """Answer a request that is there whole."""
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer as everywhere, and close."""
-        self.transport.write(contextvars.copy_context().run(not_understood, msg))
-        self.transport.close()
+        """Answer as everywhere, and close, unless it is closed already."""
+        if not self.transport.is_closing():
+            self.transport.write(contextvars.copy_context().run(not_understood, msg))
+            self.transport.close()
 
 
 def bounded_protocol(waiting: Waiting) -> type[HttpToolsProtocol]:
@@ -84,8 +124,8 @@ def bounded_protocol(waiting: Waiting) -> type[HttpToolsProtocol]:
             super().on_message_begin()
             waiting.begin(self.transport)
 
-        def on_message_complete(self) -> None:
-            super().on_message_complete()
+        def on_request_complete(self) -> None:
+            super().on_request_complete()
             # An answer may be there before its request is whole; then the next one is waited for already.
             if not self.cycle.response_complete:
                 waiting.end(self.transport)

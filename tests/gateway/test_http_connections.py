@@ -10,10 +10,16 @@ from services.gateway.bodies import MAX_BODY_BYTES
 from tests.gateway.raw_http import exchange, request
 from tests.gateway.served import ADMIN, ADMIN_KEY, Gateway
 from tests.gateway.test_progress_events import watching
+from tests.gateway.test_sync_runs import ENDED, STORE, connect_store, ends_with
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 SLOW_HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 SLOW_BODY = b"POST /webhooks/tiktok HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 60000\r\n\r\n"
+
+KEY = f"X-API-KEY: {ADMIN_KEY}"
+ONE_STORE = f'{{"store_code":"{STORE}"}}'.encode()
+CHUNKED = ("Content-Type: application/json", "Transfer-Encoding: chunked")
+H2C = ("Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA")
 
 
 @pytest.fixture
@@ -141,3 +147,81 @@ async def test_a_stream_behind_another_request_is_not_cut_off(gateway: Gateway) 
         heard = await asyncio.wait_for(reader.read(), 10)
 
     assert b'"state":"SUCCEEDED"' in heard
+
+
+@pytest.mark.parametrize("asks", ["Upgrade, HTTP2-Settings", "Upgrade, HTTP2-Settings, close"])
+@pytest.mark.parametrize("cut", [10_000, -len(ONE_STORE), -10, -50])
+async def test_a_request_that_asks_for_http2_keeps_its_body(gateway: Gateway, asks: str, cut: int) -> None:
+    connect_store(gateway)
+    gateway.suite.sync.plan = ends_with(ended=[ENDED], processed=1, succeeded=1)
+    headers = (KEY, "Content-Type: application/json", f"Connection: {asks}", *H2C)
+    asked = request("POST", "/admin/sync/run", *headers, body=ONE_STORE)
+
+    async with connected(gateway, asked[:cut]) as (reader, writer):
+        await asyncio.sleep(0.1)
+        writer.write(asked[cut:])
+        heard = await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)
+
+    assert heard == b"HTTP/1.1 200 OK\r\n"
+    assert [run.row.store_code for run in gateway.suite.sync.runs.values()] == [STORE]
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+async def test_what_follows_an_upgrade_is_the_next_request(gateway: Gateway, protocol: str) -> None:
+    asked = request("GET", "/admin/stores", KEY, "Connection: Upgrade", f"Upgrade: {protocol}")
+
+    async with connected(gateway, asked + asked + request("GET", "/", "Connection: close")) as ends:
+        heard = await heard_to_the_end(ends)
+
+    assert heard.count(b"HTTP/1.1 200 OK\r\n") == 3
+
+
+async def test_a_hidden_request_behind_an_upgrade_is_a_body(gateway: Gateway) -> None:
+    hidden = request("DELETE", "/admin/stores/shop-1", KEY)
+    asked = request("POST", "/webhooks/tiktok", "Connection: Upgrade", "Upgrade: h2c", body=hidden)
+
+    async with connected(gateway, asked.removesuffix(hidden)) as ends:
+        await asyncio.sleep(0.1)
+        ends[1].write(hidden + request("GET", "/", "Connection: close"))
+        heard = await heard_to_the_end(ends)
+
+    assert heard.count(b"HTTP/1.1 ") == 2
+
+
+async def test_a_tunnel_is_refused(gateway: Gateway) -> None:
+    asked = b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+
+    assert (await exchange(gateway.port, asked)).status == 400
+
+
+async def test_trailers_do_not_become_headers(gateway: Gateway) -> None:
+    asked = request("POST", "/admin/stores", *CHUNKED)
+
+    answer = await exchange(gateway.port, asked + f"0\r\n{KEY}\r\nX-Request-Id: trailer\r\n\r\n".encode())
+
+    assert answer.status == 401
+    assert answer.headers["x-request-id"] != "trailer"
+
+
+@pytest.mark.parametrize("trickle", [b"X: y\r\n" * 1_000, b"x" * 6_000])
+async def test_trailers_without_end_end_the_connection(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, trickle: bytes
+) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 60)
+
+    async with connected(gateway, request("POST", "/webhooks/tiktok", *CHUNKED) + b"1\r\nx\r\n0\r\nX: ") as ends:
+        heard = await heard_to_the_end(ends, trickle)
+
+    assert heard == b""
+
+
+@pytest.mark.parametrize(
+    ("behind", "answered"), [(connections.MOST_BEHIND, True), (connections.MOST_BEHIND + 1, False)]
+)
+async def test_few_requests_wait_behind_another(gateway: Gateway, behind: int, *, answered: bool) -> None:
+    last = request("GET", "/", "Connection: close")
+
+    async with connected(gateway, request("GET", "/") * behind + last) as ends:
+        heard = await heard_to_the_end(ends)
+
+    assert heard.count(b"HTTP/1.1 200 OK\r\n") == (behind + 1 if answered else 0)
