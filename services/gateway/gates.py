@@ -27,6 +27,8 @@ CREDENTIALS = frozenset(
     | {"access_token", "token", "jwt", "authorization", "bearer"}
 )
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+# What a browser writes into Sec-Fetch-Site, and lets no page change, when a page of somebody else asks.
+OTHER_SITES = frozenset({"cross-site", "same-site"})
 BEARER = re.compile(r"bearer +([\w.-]+)", re.ASCII | re.IGNORECASE)
 
 # Read by the gates themselves, because two headers must be told from one; here for the API document.
@@ -61,8 +63,9 @@ class Door:
         await spend(self.budget, address, request)
 
     async def count_failure(self, request: Request) -> None:
-        """Count that whoever is there is not known; raise LockedOut when it is once more than allowed."""
-        await self.lockouts.count_failure(address_of(request, self.trusted))
+        """Count that whoever is there is not known, unless nothing was guessed; raise LockedOut for one too many."""
+        if not sent_by_another_page(request):
+            await self.lockouts.count_failure(address_of(request, self.trusted))
 
 
 class AdminGate:
@@ -98,7 +101,7 @@ class AdminGate:
         return await self._signed_in(request, token)
 
     async def recognise(self, request: Request, presented: str) -> AdminKey:
-        """Return the key that was presented; raise Unauthenticated, counted, or LockedOut."""
+        """Return the key that was presented; raise Unauthenticated, counted when it was a guess, or LockedOut."""
         key = find_key(self._keys, presented)
         if key is None:
             await self._door.count_failure(request)
@@ -169,6 +172,12 @@ class OAuthGate:
     async def __call__(self, request: Request) -> None:
         """Raise RateLimited."""
         await spend(self._budget, address_of(request, self._trusted), request)
+
+
+def sent_by_another_page(request: Request) -> bool:
+    """Return whether a page of another site made a browser ask without a credential, which guesses nothing."""
+    presents = HEADER in request.headers or AUTHORIZATION in request.headers or bool(SESSION.of(request))
+    return not presents and request.headers.get("sec-fetch-site") in OTHER_SITES
 
 
 def presented_key(request: Request) -> str:

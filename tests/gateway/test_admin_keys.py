@@ -109,6 +109,33 @@ async def test_a_blocked_address_waits_even_with_the_right_key(gateway: Gateway)
     assert abs((until - datetime.now(UTC)).total_seconds() - 900) < 60
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_pages_of_other_sites_lock_nobody_out(gateway: Gateway, site: str) -> None:
+    asked = [await gateway.client.get("/admin/stores", headers={"Sec-Fetch-Site": site}) for _ in range(6)]
+    right = await gateway.client.get("/admin/stores", headers=ADMIN)
+
+    assert [answer.status_code for answer in asked] == [401] * 6
+    assert right.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "cross-site"} | WRONG,
+        {"Sec-Fetch-Site": "cross-site", "X-API-KEY": ""},
+        {"Sec-Fetch-Site": "same-site", "Authorization": "Bearer x"},
+    ],
+)
+async def test_all_other_missing_and_wrong_keys_count(gateway: Gateway, headers: dict[str, str]) -> None:
+    for _ in range(5):
+        await gateway.client.get("/admin/stores", headers=headers)
+
+    assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 429
+
+
 async def test_a_right_key_between_wrong_ones_forgives_nothing(gateway: Gateway) -> None:
     for headers in (WRONG, WRONG, WRONG, ADMIN, WRONG, WRONG):
         await gateway.client.get("/admin/stores", headers=headers)
