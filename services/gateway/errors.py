@@ -95,11 +95,17 @@ class TokenRequired(Unauthenticated):
     """Missing or invalid token: sign in again."""
 
 
+class TokenExpired(TokenRequired):
+    """Missing or invalid token: sign in again."""
+
+
 class SyncFailed(TokhubError):
     """The run could not be carried out: see the sync logs."""
 
 
-CHALLENGES: Mapping[type[TokhubError], str] = MappingProxyType({KeyRequired: "ApiKey", TokenRequired: "Bearer"})
+CHALLENGES: Mapping[type[TokhubError], str] = MappingProxyType(
+    {KeyRequired: "ApiKey", TokenRequired: "Bearer", TokenExpired: "Bearer"}
+)
 
 
 def word(error: TokhubError) -> str:

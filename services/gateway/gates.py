@@ -14,7 +14,7 @@ from libs.errors import InvalidField, NotAllowed
 from libs.rpc.actor import bind_actor
 from services.gateway.addresses import Network, address_of
 from services.gateway.auth import AdminKey, Role, find_key
-from services.gateway.errors import KeyMayOnlyRead, KeyRequired, TokenRequired
+from services.gateway.errors import KeyMayOnlyRead, KeyRequired, TokenExpired, TokenRequired
 from services.gateway.limits import Budget, BudgetSpent, Lockouts
 from services.gateway.sessions import SESSION, Sessions, refuse_other_sites
 from services.gateway.user_tokens import Users
@@ -135,6 +135,8 @@ class UserGate:
         token = presented_token(request)
         try:
             user = await self._tokens.user_of(token)
+        except TokenExpired:
+            raise
         except TokenRequired:
             await self._door.count_failure(request)
             raise

@@ -12,10 +12,11 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 import jwt
 import structlog
+from jwt.types import Options
 
 from libs.errors import UpstreamUnavailable
 from libs.secret import Secret
-from services.gateway.errors import TokenRequired
+from services.gateway.errors import TokenExpired, TokenRequired
 from services.gateway.rules import USER_ID
 
 USER = re.compile(USER_ID)
@@ -44,7 +45,7 @@ class Users(Protocol):
     """Knows users by their tokens."""
 
     async def user_of(self, token: str, /) -> str:
-        """Return the user that a token was made for; raise TokenRequired, UpstreamUnavailable."""
+        """Return the user that a token was made for; raise TokenRequired, TokenExpired, UpstreamUnavailable."""
         ...
 
 
@@ -119,19 +120,27 @@ class UserTokens:
     audience: str | None = None
 
     async def user_of(self, token: str) -> str:
-        """Return the user that a token was made for; raise TokenRequired without saying why, UpstreamUnavailable."""
+        """Return the user that a token was made for; raise TokenRequired without saying why, UpstreamUnavailable.
+
+        One that was right in everything until it ended is TokenExpired: who has it guesses nothing.
+        """
         if len(token) > MAX_TOKEN:
             raise TokenRequired
         try:
-            user = self._subject(token, await self.keys.key_of(token))
+            return self._subject(token, await self.keys.key_of(token))
         except jwt.PyJWTError as error:
             log.info("a user's token was refused", error=type(error).__name__)
-            raise TokenRequired from None
-        if not USER.fullmatch(user):
-            raise TokenRequired
-        return user
+            raise (TokenExpired if isinstance(error, jwt.ExpiredSignatureError) else TokenRequired) from None
 
     def _subject(self, token: str, key: jwt.PyJWK | str) -> str:
+        try:
+            return self._verified(token, key, {})
+        except jwt.ExpiredSignatureError:
+            # The claims that come after exp were not looked at yet; what is wrong in them goes before.
+            self._verified(token, key, {"verify_exp": False})
+            raise
+
+    def _verified(self, token: str, key: jwt.PyJWK | str, options: Options) -> str:
         claims = jwt.decode(
             token,
             key,
@@ -139,6 +148,8 @@ class UserTokens:
             issuer=self.issuer,
             audience=self.audience,
             # When it was issued says nothing: exp and nbf say when it is good.
-            options={"require": ["exp", "sub"], "verify_iat": False, "enforce_minimum_key_length": True},
+            options={"require": ["exp", "sub"], "verify_iat": False, "enforce_minimum_key_length": True, **options},
         )
+        if not USER.fullmatch(claims["sub"]):
+            raise jwt.InvalidTokenError
         return str(claims["sub"])

@@ -149,6 +149,25 @@ async def test_wrong_tokens_lock_an_address_out_of_everything(gateway: Gateway) 
     assert (right.status_code, right.json()["error"]["code"]) == (429, "LOCKED_OUT")
 
 
+async def test_expired_tokens_lock_nobody_out(gateway: Gateway) -> None:
+    old = [await gateway.client.get(MINE, headers=bearer(exp=LONG_AGO)) for _ in range(6)]
+    fresh = await gateway.client.get(MINE, headers=bearer())
+
+    assert [(answer.status_code, answer.headers["WWW-Authenticate"]) for answer in old] == [(401, "Bearer")] * 6
+    assert {answer.json()["error"]["message"] for answer in old} == {"Missing or invalid token: sign in again"}
+    assert fresh.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"secret": ANOTHER_SECRET}, {"aud": "another-api"}, {"user": "u-1\n"}, {"nbf": FAR_AWAY}]
+)
+async def test_expired_tokens_that_are_wrong_besides_count(gateway: Gateway, wrong: dict[str, Any]) -> None:
+    for _ in range(5):
+        await gateway.client.get(MINE, headers=bearer(exp=LONG_AGO, **wrong))
+
+    assert (await gateway.client.get(MINE, headers=bearer())).status_code == 429
+
+
 async def test_a_key_and_a_token_are_one_too_many(gateway: Gateway) -> None:
     answer = await gateway.client.get(MINE, headers=bearer() | READ)
 
