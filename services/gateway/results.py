@@ -3,7 +3,7 @@
 import asyncio
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from tokhub.sync.v1 import sync_pb2
 
 from libs.errors import UpstreamUnavailable
@@ -11,8 +11,7 @@ from services.gateway.backends import Backends
 from services.gateway.errors import SyncFailed
 from services.gateway.following import Follower
 from services.gateway.interruption import Interrupted, client_left, unless
-from services.gateway.routes.answers import one
-from services.gateway.shapes.runs import carried_out, single_result, summary
+from services.gateway.shapes.runs import carried_out, cut_short, is_cancelled, single_result, summary
 
 CLIENT_LEFT = 499  # for the log only: nobody is there to read it
 
@@ -35,17 +34,20 @@ class Results:
                     "The gateway is stopping; the run goes on: ask for it by its id", metadata={"run_id": run_id}
                 ) from None
             return Response(status_code=CLIENT_LEFT)
-        return one(result(await self._sync.GetRun(sync_pb2.GetRunRequest(run_id=run_id))))
+        return JSONResponse(told_result(await self._sync.GetRun(sync_pb2.GetRunRequest(run_id=run_id))))
 
     async def _reach_end(self, run_id: str) -> None:
         async for _ in self._follower.follow(run_id):
             pass
 
 
-def result(ended: sync_pb2.GetRunResponse) -> dict[str, object]:
-    """Return what a run came to, or raise SyncFailed when it could not be carried out."""
-    run = ended.run
+def told_result(ended: sync_pb2.GetRunResponse) -> dict[str, object]:
+    """Return the whole answer for a run that has ended, or raise SyncFailed when it could not be carried out."""
+    run, stores = ended.run, ended.ended_stores
     is_single = bool(run.store_code or run.user_id)
-    if not carried_out(run) or (is_single and not ended.ended_stores):
+    if not carried_out(run) or (is_single and not stores and not is_cancelled(run)):
         raise SyncFailed(metadata={"run_id": run.id})
-    return single_result(run, ended.ended_stores) if is_single else summary(run)
+    if is_single:
+        return {"success": True, "data": single_result(run, stores)}
+    # Beside the data: who reads those takes everything in them for a job.
+    return {"success": True, **({"message": cut_short(run)} if is_cancelled(run) else {}), "data": summary(run)}

@@ -120,6 +120,55 @@ async def test_a_run_not_carried_out_is_sync_failed(gateway: Gateway) -> None:
     assert error["runId"] in gateway.suite.sync.runs
 
 
+async def cancelled_while_waiting(gateway: Gateway, body: object, **values: Any) -> Any:
+    waiting = asyncio.create_task(order(gateway, body))
+    run = await gateway.suite.sync.started.get()
+    await run.change(**values)
+    await gateway.client.post(f"/admin/sync/runs/{run.row.id}/cancel", headers=ADMIN)
+    return await waiting
+
+
+async def test_who_waits_for_one_store_hears_of_its_cancel(gateway: Gateway) -> None:
+    connect_store(gateway)
+
+    answer = await cancelled_while_waiting(gateway, {"store_code": STORE})
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "success": True,
+        "data": {
+            "success": False,
+            "storeCode": STORE,
+            "message": "CANCELLED: The run was cancelled",
+            "duration": 0,
+            "recordsProcessed": 0,
+        },
+    }
+
+
+async def test_who_waits_for_all_stores_hears_of_the_cancel(gateway: Gateway) -> None:
+    jobs = [sync_pb2.JobProgress(job=sync_pb2.JOB_USER, total=300, processed=120, succeeded=120)]
+
+    answer = await cancelled_while_waiting(gateway, {"job": "user"}, jobs=jobs, total=300, processed=120)
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "success": True,
+        "message": "CANCELLED: The run was cancelled: 120 of 300 stores had ended",
+        "data": {"user_sync": {"total": 300, "successful": 120, "failed": 0, "skipped": 0}},
+    }
+
+
+async def test_a_cancelled_store_is_no_success_whatever_was_stored(gateway: Gateway) -> None:
+    connect_store(gateway)
+
+    answer = await cancelled_while_waiting(gateway, {"store_code": STORE}, ended=[ENDED])
+
+    data = answer.json()["data"]
+    assert (data["success"], data["recordsProcessed"]) == (False, 1)
+    assert data["message"].startswith("CANCELLED: The run was cancelled; User stats synced")
+
+
 async def test_unknown_and_unconnected_stores_are_told_apart(gateway: Gateway) -> None:
     gateway.suite.stores.add("lonely")
 

@@ -88,7 +88,10 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         "GET /admin/sync/status": ok(one(shapes.SCHEDULE)),
         "POST /admin/sync/run": Answer(
             said={
-                200: {JSON: one({**shapes.ONE_RESULT, **shapes.ALL_RESULT}), EVENTS: None},
+                200: {
+                    JSON: {**one({**shapes.ONE_RESULT, **shapes.ALL_RESULT}), "message": Perhaps(shapes.CUT_SHORT)},
+                    EVENTS: None,
+                },
                 202: {JSON: one(shapes.RUN)},
             },
             reasons=(NO_STORE, NO_CONNECTION, Reason.REAUTH_REQUIRED, Reason.RUN_ALREADY_ACTIVE),

@@ -123,6 +123,7 @@ ALL_RESULT = {
     "user_sync": Perhaps({"total": 300, "successful": 298, "failed": 2, "skipped": 0}),
     "video_sync": Perhaps({"total": 300, "successful": 295, "failed": 3, "skipped": 2, "totalVideos": 15_000}),
 }
+CUT_SHORT = "CANCELLED: The run was cancelled: 120 of 300 stores had ended"
 CREATOR_RESULT = {
     "success": True,
     "userId": "creator_1",

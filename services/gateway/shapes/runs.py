@@ -16,6 +16,8 @@ JOBS: Mapping[str, sync_pb2.Job.ValueType] = MappingProxyType(
         "refresh_tokens": sync_pb2.JOB_REFRESH_TOKENS,
     }
 )
+# The reason that the sync service records for what a cancelled run had left, and what it says of it.
+CANCELLED = "CANCELLED: The run was cancelled"
 ACTIVE = frozenset({sync_pb2.RUN_STATE_QUEUED, sync_pb2.RUN_STATE_RUNNING})
 
 
@@ -118,13 +120,24 @@ def video_summary(job: sync_pb2.JobProgress | None, videos: int) -> dict[str, in
 
 def single_result(run: sync_pb2.Run, ended: Sequence[sync_pb2.EndedStore]) -> dict[str, Any]:
     """Return what a run over one store, or for one creator, came to; duration is in milliseconds."""
+    cancelled = [CANCELLED] if is_cancelled(run) else []
     return {
-        "success": all(one.outcome == sync_pb2.OUTCOME_SUCCESS for one in ended),
+        "success": not cancelled and all(one.outcome == sync_pb2.OUTCOME_SUCCESS for one in ended),
         **({"userId": run.user_id} if run.user_id else {"storeCode": run.store_code}),
-        "message": "; ".join(told(one) for one in ended),
+        "message": "; ".join([*cancelled, *(told(one) for one in ended)]),
         "duration": sum(milliseconds(one.duration) for one in ended),
         "recordsProcessed": sum(one.records for one in ended),
     }
+
+
+def is_cancelled(run: sync_pb2.Run) -> bool:
+    """Return whether somebody ended the run before its time."""
+    return run.state == sync_pb2.RUN_STATE_CANCELLED
+
+
+def cut_short(run: sync_pb2.Run) -> str:
+    """Return how far a run over several stores had come when it was cancelled."""
+    return f"{CANCELLED}: {run.processed} of {run.total} stores had ended"
 
 
 def told(one: sync_pb2.EndedStore) -> str:
