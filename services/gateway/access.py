@@ -1,5 +1,6 @@
 """What surrounds every request: its id, one log line, its numbers, safe headers, an answer to the unforeseen."""
 
+import asyncio
 import time
 import traceback
 from collections.abc import Mapping
@@ -12,13 +13,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.errors import Internal
+from libs.errors import Internal, UpstreamUnavailable
 from libs.rpc.request_id import bind_request_id
 from services.gateway.errors import error_response
 
 HEAD_FLAG = "tokhub.head"
 UNMATCHED = "unmatched"
 CLIENT_LEFT = 499  # in logs and metrics only; nginx's number for it
+CUT_OFF = "The gateway stopped before it could answer; what was asked for may be done: look before you ask again"
 LONGEST_PATH = 200  # characters in the log
 # A HEAD there would spend a code that only a GET may spend.
 NO_HEAD = frozenset({"/auth/tiktok/callback", "/api/v1/tiktok/auth/callback"})
@@ -92,6 +94,11 @@ class AccessLog:
             await self._app(scope, receive, exchange.send_safely)
         except ClientDisconnect:
             exchange.status = CLIENT_LEFT
+        except asyncio.CancelledError:
+            # Only a stop that has waited long enough cancels a request.
+            if not exchange.status:
+                await error_response(UpstreamUnavailable(CUT_OFF))(scope, receive, exchange.send_safely)
+            raise
         except Exception as error:  # noqa: BLE001 - the caller gets an answer, the log gets the place
             log_unforeseen(error)
             if not exchange.status:
