@@ -2,12 +2,15 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 MIN_KEY_LENGTH = 32
 NAMED_KEY = "name:role:key"
+# Names travel to the services as gRPC metadata, which takes nothing but ASCII.
+NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 class Role(StrEnum):
@@ -37,15 +40,20 @@ def digest(key: str) -> bytes:
 
 def admin_key(name: str, role: str, key: str) -> AdminKey:
     """Return a key from its parts, or raise WrongKey."""
-    if not name.isidentifier() and not name.replace("-", "_").isidentifier():
-        raise WrongKey(f"a key needs a name of letters, digits, _ and -: {NAMED_KEY}")
+    if not NAME.fullmatch(name):
+        raise WrongKey(f"a key needs a name of 1-64 ASCII letters, digits, _ and -: {NAMED_KEY}")
     if role not in set(Role):
-        raise WrongKey(f"the role of key {name} must be admin or read")
+        raise WrongKey(f"the role of key {shown(name)} must be admin or read")
     if len(key) < MIN_KEY_LENGTH:
-        raise WrongKey(f"key {name} must have at least {MIN_KEY_LENGTH} characters")
+        raise WrongKey(f"key {shown(name)} must have at least {MIN_KEY_LENGTH} characters")
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise WrongKey(f"key {name} must be printable ASCII without spaces")
+        raise WrongKey(f"key {shown(name)} must be printable ASCII without spaces")
     return AdminKey(name=name, role=Role(role), digest=digest(key))
+
+
+def shown(name: str) -> str:
+    """Return a name as errors may repeat it: one as long as a key may be a key in the wrong place."""
+    return name if len(name) < MIN_KEY_LENGTH else "with the long name"
 
 
 def parse_keys(text: str) -> tuple[AdminKey, ...]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.gateway.auth import WrongKey, find_key, parse_keys
+from services.gateway.auth import WrongKey, admin_key, find_key, parse_keys
 from tests.gateway.raw_http import exchange, request
 from tests.gateway.served import ADMIN, ADMIN_KEY, READ, READ_KEY, Gateway, Limits, serve_suite
 
@@ -189,6 +189,8 @@ def test_keys_are_found_by_their_whole_value() -> None:
         f"a:admin:{ADMIN_KEY},a:read:{READ_KEY}",
         f"a:admin:{ADMIN_KEY},b:read:{ADMIN_KEY}",
         f"a:admin:{ADMIN_KEY} {ADMIN_KEY}",
+        f"{ADMIN_KEY}:admin:ops",
+        f"{ADMIN_KEY}:ops:admin",
     ],
 )
 def test_a_weak_or_doubled_key_is_refused_unseen(text: str) -> None:
@@ -196,3 +198,17 @@ def test_a_weak_or_doubled_key_is_refused_unseen(text: str) -> None:
         parse_keys(text)
 
     assert ADMIN_KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["opé", "\uff4fps", "\u043eps", "ops\n", "o ps", "o.ps", "", "o" * 65])
+def test_a_key_name_that_cannot_travel_is_refused(name: str) -> None:
+    with pytest.raises(WrongKey, match="1-64 ASCII letters, digits, _ and -"):
+        admin_key(name, "admin", ADMIN_KEY)
+
+
+async def test_services_hear_every_key_name_that_is_taken() -> None:
+    name = "7-Ops_" + "o" * 58
+    async with serve_suite(Limits(keys=f"{name}:admin:{ADMIN_KEY}")) as gateway:
+        assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 200
+
+    assert gateway.suite.stores.script.actors == [f"ipv4:127.0.0.1 for key/{name}"]
