@@ -158,8 +158,6 @@ class CreatorGate:
         await self._door.let_in(request)
         if AUTHORIZATION not in request.headers:
             await self._admin.ask_for_key(request)
-        elif HEADER in request.headers:
-            raise InvalidField(AUTHORIZATION, f"must not be sent along with {HEADER}")
         elif await self._users.ask_for_user(request) != named_user(request):
             raise NotAllowed("Users reach only what is theirs: user_id must be the sub of the token")
 
@@ -191,6 +189,8 @@ def presented_key(request: Request) -> str:
 def presented_token(request: Request) -> str:
     """Return the token of the request, empty when it has none; raise InvalidField when it is not where it belongs."""
     refuse_in_address(request, "token", AUTHORIZATION)
+    if HEADER in request.headers and AUTHORIZATION in request.headers:
+        raise InvalidField(AUTHORIZATION, f"must not be sent along with {HEADER}")
     found = BEARER.fullmatch(only_one(request, AUTHORIZATION))
     return found[1] if found else ""
 

@@ -168,10 +168,17 @@ async def test_expired_tokens_that_are_wrong_besides_count(gateway: Gateway, wro
     assert (await gateway.client.get(MINE, headers=bearer())).status_code == 429
 
 
-async def test_a_key_and_a_token_are_one_too_many(gateway: Gateway) -> None:
-    answer = await gateway.client.get(MINE, headers=bearer() | READ)
+@pytest.mark.parametrize("path", [MINE, "/api/v1/tiktok/auth/status"])
+async def test_a_key_and_a_token_are_one_too_many(gateway: Gateway, path: str) -> None:
+    answer = await gateway.client.get(path, headers=bearer() | READ)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
+async def test_a_key_alone_opens_no_route_of_users(gateway: Gateway) -> None:
+    answer = await gateway.client.get("/api/v1/tiktok/auth/status", headers=ADMIN)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHORIZED")
 
 
 async def test_two_tokens_are_one_too_many(gateway: Gateway) -> None:
