@@ -19,9 +19,14 @@ if [ ! -d "$state" ]; then
 	echo "There is no state in $state."
 	exit 0
 fi
-[ -f "$state/lock" ] || refuse "$state is no state directory of \`make run\`: nothing was removed."
-"${PYTHON:-python3}" -c 'import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)' "$state/lock" \
-	2>/dev/null || refuse "a \`make run\` (process $(cat "$state/lock")) uses $state: end it with Ctrl-C first."
+# A suite with real credentials keeps its state in a directory of its own.
+[ -f "$state/lock" ] || [ -f "$state/live/lock" ] ||
+	refuse "$state is no state directory of \`make run\`: nothing was removed."
+for lock in "$state/lock" "$state/live/lock"; do
+	[ -f "$lock" ] || continue
+	"${PYTHON:-python3}" -c 'import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)' "$lock" \
+		2>/dev/null || refuse "a \`make run\` (process $(cat "$lock")) uses $state: end it with Ctrl-C first."
+done
 
 for database in "$state/postgres" "$state/live/postgres"; do
 	[ -L "$database" ] || continue

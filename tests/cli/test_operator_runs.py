@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -54,6 +55,14 @@ class Terminal:
         os.close(self._screen)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What is started hears Ctrl-C, as from a terminal, even if these tests are run in the background and do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_bar_moves_on_a_terminal_until_the_run_is_done(seat: OperatorSeat) -> None:
     terminal = Terminal(seat, "sync", "run")
     try:
@@ -65,6 +74,7 @@ def test_a_bar_moves_on_a_terminal_until_the_run_is_done(seat: OperatorSeat) -> 
     assert re.search(r"video\s+━+", terminal.seen)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_the_run_to_itself(seat: OperatorSeat) -> None:
     seat.fault("latency", seconds=20, endpoint="user", open_id=seat.account_of("store_0001"))
     terminal = Terminal(seat, "sync", "run", "--job", "user", "--store", "store_0001")

@@ -88,6 +88,13 @@ def test_a_state_in_use_is_not_removed(state: Path, tmp_path: Path) -> None:
     assert f"(process {os.getpid()}) uses state: end it" in refused.stderr
 
 
+def test_a_live_state_is_removed_when_nothing_uses_it(state: Path, tmp_path: Path) -> None:
+    with hold_state(state / "live"):
+        assert remove_state(tmp_path, TOKHUB_STATE_DIR="state").returncode == 1
+    assert remove_state(tmp_path, TOKHUB_STATE_DIR="state").returncode == 0
+    assert not state.exists()
+
+
 def test_a_directory_that_is_no_state_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
 
