@@ -20,7 +20,7 @@ from libs.errors import TokhubError
 PATIENCE = 5.0  # seconds
 APART = timedelta(seconds=5)
 WHOLE = ""
-TODO = {
+REMEDIES = {
     "database": "See that PostgreSQL runs, and DATABASE_URL of the service; its log says what it could not do.",
     "encryption": "`tokhub vault status` shows which replica lacks which key (docs/vault.md).",
     "journal": "The log names the file; docs/signals.md says what to do.",
@@ -31,7 +31,7 @@ BROKEN = (token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED, token_pb2.CONNECTION_STAT
 async def check_services(services: Services, settings: ClientSettings) -> list[Finding]:
     """Say whether each service serves, and which part of it does not."""
     token, sync = await asyncio.gather(
-        check_health("token service", services.token.channel, settings.token_target, parts=tuple(TODO)),
+        check_health("token service", services.token.channel, settings.token_target, parts=tuple(REMEDIES)),
         check_health("sync service", services.sync.channel, settings.sync_target, parts=("database",)),
     )
     return token + sync
@@ -48,7 +48,7 @@ async def check_health(what: str, channel: grpc.aio.Channel, target: str, *, par
     broken = [part for part in parts if not states[part]]
     if states[WHOLE] and not broken:
         return [good(what, f"serves; usable: {', '.join(parts)}")]
-    return [bad(what, f"cannot use its {part}.", TODO[part]) for part in broken or ["database"]]
+    return [bad(what, f"cannot use its {part}.", REMEDIES[part]) for part in broken or ["database"]]
 
 
 async def serves(channel: grpc.aio.Channel, part: str) -> bool:

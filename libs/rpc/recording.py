@@ -143,16 +143,7 @@ def without_secrets(request: Message) -> Mapping[str, Any]:
     shown = type(request)()
     shown.CopyFrom(request)
     redact(shown)
-    return {name: storable(value) for name, value in MessageToDict(shown).items()}
-
-
-def storable(value: Any) -> Any:
-    """Return a JSON value with a mark in the place of NUL, which PostgreSQL cannot store."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
-    if isinstance(value, list):
-        return [storable(one) for one in value]
-    return {name: storable(one) for name, one in value.items()} if isinstance(value, dict) else value
+    return MessageToDict(shown)
 
 
 def redact(message: Message) -> None:

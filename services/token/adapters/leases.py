@@ -103,7 +103,7 @@ class Leases:
         self._pool = pool
         self._replica = replica
         self._unsure: dict[UUID, str] = {}
-        self._saved: OrderedDict[UUID, tuple[int, int]] = OrderedDict()
+        self._saved: OrderedDict[UUID, Version] = OrderedDict()
 
     async def take(self, connection_id: UUID, need: Need, seconds: float) -> Lease | None:
         """Take the lease when the need is unmet and nobody holds it, or when an earlier try took it unawares."""
@@ -116,7 +116,7 @@ class Leases:
 
     def saved(self, lease: Lease) -> None:
         """Note that the row of a lease has the version after it."""
-        self._saved[lease.id] = order_of(lease.version.refreshed())
+        self._saved[lease.id] = lease.version.refreshed()
         self._saved.move_to_end(lease.id)
         if len(self._saved) > REMEMBERED:
             self._saved.popitem(last=False)
@@ -135,7 +135,7 @@ class Leases:
         async with borrow(self._pool) as database:
             lease = await self._retake(database, connection_id, seconds)
             lease = lease or await self._claim(database, connection_id, need, seconds)
-        if lease and order_of(lease.version) < self._saved.get(connection_id, (0, 0)):
+        if lease and lease.version < self._saved.get(connection_id, lease.version):
             return replace(lease, put_back=True)
         return lease
 
@@ -153,11 +153,6 @@ class Leases:
         row = await database.fetchrow(CLAIM, connection_id, self._replica, *wanted, author(self._replica), name)
         del self._unsure[connection_id]
         return lease_of(row) if row else None
-
-
-def order_of(version: Version) -> tuple[int, int]:
-    """Return what tells an older version of a row from a newer one."""
-    return (version.epoch, version.generation)
 
 
 def lease_of(row: asyncpg.Record) -> Lease:

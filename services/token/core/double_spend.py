@@ -70,11 +70,11 @@ class DoubleSpendWatch:
 
     async def inherited(self, inheritance: Inheritance) -> None:
         """Look at what ended processes had journaled, once the rows have been brought up to it."""
-        told = {(entry.connection_id, entry.order): entry for entry in inheritance.contradictory}
+        told = {(entry.connection_id, entry.version): entry for entry in inheritance.contradictory}
         for entry in inheritance.entries:
             row = await self._row(entry.connection_id)
             if row and entry.grant and self._contradicts(row, entry.version, entry.grant):
-                told[(entry.connection_id, entry.order)] = entry
+                told[(entry.connection_id, entry.version)] = entry
         for entry in told.values():
             await self._alarm.sound(DoubleSpend.ANSWERS_DIFFER, entry.connection_id, entry.version)
 

@@ -51,11 +51,6 @@ class Entry:
             received_at=received_at,
         )
 
-    @property
-    def order(self) -> tuple[int, int]:
-        """Return what tells an older entry of a connection from a newer one."""
-        return (self.version.epoch, self.version.generation)
-
 
 class JournalPort(Protocol):
     """Where entries are kept."""
@@ -164,17 +159,17 @@ def newest(entries: Iterable[Entry]) -> Sequence[Entry]:
     found: dict[UUID, Entry] = {}
     for entry in entries:
         known = found.get(entry.connection_id)
-        if known is None or known.order < entry.order:
+        if known is None or known.version < entry.version:
             found[entry.connection_id] = entry
     return list(found.values())
 
 
 def contradictory(entries: Iterable[Entry]) -> Sequence[Entry]:
     """Return one entry of each version of a connection for which there are two that hold different tokens."""
-    first: dict[tuple[UUID, tuple[int, int]], Entry] = {}
-    found: dict[tuple[UUID, tuple[int, int]], Entry] = {}
+    first: dict[tuple[UUID, Version], Entry] = {}
+    found: dict[tuple[UUID, Version], Entry] = {}
     for entry in entries:
-        key = (entry.connection_id, entry.order)
+        key = (entry.connection_id, entry.version)
         known = first.setdefault(key, entry).grant
         if known and entry.grant and known.access_token != entry.grant.access_token:
             found[key] = entry

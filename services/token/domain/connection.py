@@ -81,9 +81,12 @@ class ByOwner:
 Reference = ById | ByOwner
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class Version:
-    """Which tokens a row holds: epoch moves at connect and disconnect, generation at every new pair of tokens."""
+    """Which tokens a row holds: epoch moves at connect and disconnect, generation at every new pair of tokens.
+
+    The older version is the lesser one.
+    """
 
     epoch: int
     generation: int
