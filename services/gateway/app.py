@@ -147,7 +147,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     ExportRoutes(backends=backends).add_to(admin)
     AuditRoutes(backends=backends).add_to(admin)
     results = Results(backends=backends, follower=follower, stopping=life.stopping)
-    SyncRoutes(backends=backends, follower=follower, results=results, stopping=life.stopping).add_to(admin)
+    SyncRoutes(backends=backends, results=results).add_to(admin)
     creators = APIRouter(dependencies=[Depends(parts.gates.creators), Depends(once_each)])
     CreatorRoutes(backends=backends, results=results).add_to(creators)
     users = APIRouter(dependencies=[Depends(parts.gates.users), Depends(once_each)])

@@ -1,49 +1,69 @@
-"""Server-sent events: whole events, a heartbeat in silence, an end when the client leaves or the gateway stops."""
+"""Server-sent events: whole events, a heartbeat in silence, an end when the client leaves or may not stay."""
 
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import Any
 
 import structlog
+from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from tokhub.sync.v1 import sync_pb2
 
 from libs.errors import TokhubError
 from services.gateway.access import answers_head
+from services.gateway.errors import error_body, word
 from services.gateway.interruption import Interrupted, client_left, unless
 from services.gateway.shapes.runs import progress
+from services.gateway.standing import lapse
 
 HEARTBEAT = 15.0  # seconds of silence
 SLOWEST_READ = 30.0  # seconds a client may take to accept one event
 RETRY = b"retry: 1000\n\n"  # milliseconds a browser waits before it resumes
 COMMENT = b": heartbeat\n\n"
 
-Messages = AsyncGenerator[sync_pb2.Progress, None]
+Events = AsyncGenerator[bytes, None]
 
 log = structlog.get_logger()
 
 
-def event(message: sync_pb2.Progress) -> bytes:
-    """Return one progress message as an event."""
-    data = json.dumps(progress(message), ensure_ascii=False, separators=(",", ":"))
-    return f"event: progress\nid: {message.sequence}\ndata: {data}\n\n".encode()
+def event(name: str, data: Mapping[str, Any], number: int | None = None) -> bytes:
+    """Return an event, which a reader that was cut off can name by its number when it has one."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    numbered = f"id: {number}\n" if number is not None else ""
+    return f"event: {name}\n{numbered}data: {text}\n\n".encode()
 
 
-class ProgressStream(Response):
-    """Sends a run's progress; the run goes on when the client leaves."""
+async def progress_events(messages: AsyncGenerator[sync_pb2.Progress, None]) -> Events:
+    """Yield a run's progress as events."""
+    async with aclosing(messages):
+        async for message in messages:
+            yield event("progress", progress(message), message.sequence)
+
+
+def refusal(error: TokhubError) -> bytes:
+    """Return the event that says why no other will follow, in the words of an error answer."""
+    return event("refused", error_body(word(error), error.message)["error"])
+
+
+class EventStream(Response):
+    """Sends events as long as whoever asked may see them; what they tell about goes on when the client leaves."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, messages: Messages, *, stopping: asyncio.Event, headers: Mapping[str, str]) -> None:
-        super().__init__(headers={**headers, "X-Accel-Buffering": "no"})
+    def __init__(
+        self, events: Events, *, request: Request, stopping: asyncio.Event, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(headers={**(headers or {}), "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._messages = messages
+        self._events = events
+        self._request = request
         self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the run has ended, the client has left or the gateway stops."""
+        """Send until the events have ended, the client has left or may not stay, or the gateway stops."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
             if not answers_head(scope):
@@ -56,16 +76,17 @@ class ProgressStream(Response):
 
     async def _send_all(self, receive: Receive, send: Send) -> None:
         try:
-            await unless(self._write(send), client_left(receive), self._stopping.wait())
+            await unless(self._write(send), client_left(receive), self._stopping.wait(), lapse(self._request))
         except Interrupted:
             return
         except TokhubError as error:
             log.warning("event stream ended early", reason=error.reason.value)
+            await emit(send, refusal(error))
 
     async def _write(self, send: Send) -> None:
         await emit(send, RETRY)
-        async with aclosing(with_heartbeats(self._messages)) as events:
-            async for chunk in events:
+        async with aclosing(with_heartbeats(self._events)) as chunks:
+            async for chunk in chunks:
                 await emit(send, chunk)
 
 
@@ -75,27 +96,27 @@ async def emit(send: Send, chunk: bytes) -> None:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
-async def with_heartbeats(messages: Messages) -> AsyncGenerator[bytes, None]:
-    """Yield messages as events, and a comment whenever none has come for HEARTBEAT seconds."""
-    upcoming = asyncio.create_task(following(messages))
+async def with_heartbeats(events: Events) -> Events:
+    """Yield the events, and a comment whenever none has come for HEARTBEAT seconds."""
+    upcoming = asyncio.create_task(following(events))
     try:
         while True:
             await asyncio.wait({upcoming}, timeout=HEARTBEAT)
             if not upcoming.done():
                 yield COMMENT
                 continue
-            message = upcoming.result()
-            if message is None:
+            chunk = upcoming.result()
+            if chunk is None:
                 return
-            yield event(message)
-            upcoming = asyncio.create_task(following(messages))
+            yield chunk
+            upcoming = asyncio.create_task(following(events))
     finally:
         upcoming.cancel()
         await asyncio.gather(upcoming, return_exceptions=True)
         # So that the call behind the generator is cancelled now, not when it is collected.
-        await messages.aclose()
+        await events.aclose()
 
 
-async def following(messages: Messages) -> sync_pb2.Progress | None:
-    """Return the next message, or None after the last."""
-    return await anext(messages, None)
+async def following(events: Events) -> bytes | None:
+    """Return the next event, or None after the last."""
+    return await anext(events, None)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -17,6 +18,7 @@ from services.gateway.auth import AdminKey, Role, find_key
 from services.gateway.errors import KeyMayOnlyRead, KeyRequired, TokenExpired, TokenRequired
 from services.gateway.limits import Budget, BudgetSpent, Lockouts
 from services.gateway.sessions import SESSION, Sessions, refuse_other_sites
+from services.gateway.standing import keep_checking
 from services.gateway.user_tokens import Users
 
 HEADER = "X-API-KEY"
@@ -111,6 +113,10 @@ class AdminGate:
     async def _signed_in(self, request: Request, token: str) -> AdminKey:
         if request.method not in SAFE_METHODS:
             refuse_other_sites(request)
+        keep_checking(request, partial(self._key_of, token))
+        return await self._key_of(token)
+
+    async def _key_of(self, token: str) -> AdminKey:
         key = await self._sessions.key_of(token)
         if key is None:
             # Not counted: a session cannot be guessed, and a page left open asks on after its session has ended.
@@ -140,6 +146,7 @@ class UserGate:
         except TokenRequired:
             await self._door.count_failure(request)
             raise
+        keep_checking(request, partial(self._tokens.user_of, token))
         structlog.contextvars.bind_contextvars(user=user)
         bind_actor(f"user/{user}")
         return user

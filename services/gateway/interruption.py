@@ -12,13 +12,18 @@ class Interrupted(Exception):
 
 
 async def unless(work: Coroutine[Any, Any, None], *interruptions: Coroutine[Any, Any, Any]) -> None:
-    """Do the work; when an interruption ends first, cancel the work and raise Interrupted. Leaves no task behind."""
+    """Do the work; when an interruption ends first, cancel the work and raise its error, or Interrupted.
+
+    Leaves no task behind.
+    """
     tasks = [asyncio.create_task(one) for one in (work, *interruptions)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
         if not tasks[0].done():
             raise Interrupted
-        tasks[0].result()
     finally:
         for task in tasks:
             task.cancel()

@@ -1,6 +1,8 @@
-"""Waits for the end of a run and answers with what it came to; who leaves ends only the wait."""
+"""Waits for the end of a run and answers with what it came to, or tells how it goes; who leaves ends only the wait."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -9,15 +11,17 @@ from tokhub.sync.v1 import sync_pb2
 from libs.errors import UpstreamUnavailable
 from services.gateway.backends import Backends
 from services.gateway.errors import SyncFailed
-from services.gateway.following import Follower
+from services.gateway.event_stream import EventStream, progress_events
+from services.gateway.following import BEFORE_ANY, Follower
 from services.gateway.interruption import Interrupted, client_left, unless
 from services.gateway.shapes.runs import carried_out, cut_short, is_cancelled, single_result, summary
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 CLIENT_LEFT = 499  # for the log only: nobody is there to read it
 
 
 class Results:
-    """Answers with the results of runs."""
+    """Answers with the results of runs, and with their progress."""
 
     def __init__(self, *, backends: Backends, follower: Follower, stopping: asyncio.Event) -> None:
         self._sync = backends.sync
@@ -35,6 +39,13 @@ class Results:
                 ) from None
             return Response(status_code=CLIENT_LEFT)
         return JSONResponse(told_result(await self._sync.GetRun(sync_pb2.GetRunRequest(run_id=run_id))))
+
+    def stream(
+        self, request: Request, run_id: str, seen: int = BEFORE_ANY, headers: Mapping[str, str] = NO_HEADERS
+    ) -> EventStream:
+        """Answer with the run's progress after what was seen, as events."""
+        events = progress_events(self._follower.follow(run_id, seen))
+        return EventStream(events, request=request, stopping=self._stopping, headers=headers)
 
     async def _reach_end(self, run_id: str) -> None:
         async for _ in self._follower.follow(run_id):

@@ -1,13 +1,16 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
+from tokhub.sync.v1 import sync_pb2
 
 from libs.clock import SystemClock
 from libs.secret import Secret
+from services.gateway import standing
 from services.gateway.auth import digest, parse_keys
 from services.gateway.database import Database, Keeper
 from services.gateway.session_rows import PostgresSessions
@@ -15,6 +18,7 @@ from services.gateway.sessions import KeptSessions, SessionLife
 from services.gateway.sharing import Sharing
 from tests.gateway.raw_http import RawAnswer, exchange, request
 from tests.gateway.served import ADMIN, ADMIN_KEY, KEYS, READ_KEY, Gateway, Limits, serve_suite
+from tests.gateway.watching import Events
 
 LIFE = SessionLife(idle=600, longest=3600)
 FORM = "Content-Type: application/x-www-form-urlencoded"
@@ -231,6 +235,41 @@ async def test_a_browser_that_names_the_page_needs_no_origin(serve: Serve) -> No
     headers = [cookie, "Sec-Fetch-Site: same-origin", "Origin: null", JSON]
 
     assert (await post(gateway, "/admin/stores", *headers, body=NEW_STORE)).status == 201
+
+
+@pytest.mark.parametrize("everywhere", ["session", "sessions"])
+async def test_a_stream_ends_with_its_session_at_every_gateway(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, everywhere: str
+) -> None:
+    monkeypatch.setattr(standing, "LOOK", 0.05)
+    one, other = await serve(), await serve()
+    cookie = await sign_in(one)
+    run = one.suite.sync.begin(sync_pb2.JOB_ALL)
+    name, _, value = cookie.partition(": ")
+    async with one.client.stream("GET", f"/admin/sync/runs/{run.row.id}/events", headers={name: value}) as answer:
+        events = Events(answer)
+        await events.next()
+        await delete(other, f"/console/{everywhere}", cookie, HERE)
+        told = [await events.block(), await events.block()]
+
+    assert told[0]["event"] == "refused"
+    assert json.loads(told[0]["data"]) == {"code": "UNAUTHORIZED", "message": "The session has ended: sign in again"}
+    assert told[1] == {}
+
+
+async def test_a_stream_outlives_looks_at_its_session(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "LOOK", 0.01)
+    gateway = await serve()
+    name, _, value = (await sign_in(gateway)).partition(": ")
+    run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
+    path = f"/admin/sync/runs/{run.row.id}/events"
+    async with gateway.client.stream("GET", path, headers={name: value}) as answer:
+        events = Events(answer)
+        await events.next()
+        await asyncio.sleep(0.1)
+        await run.finish()
+
+        assert [told["state"] for told in await events.rest()] == ["SUCCEEDED"]
 
 
 async def test_a_reading_session_changes_nothing_but_itself(serve: Serve) -> None:

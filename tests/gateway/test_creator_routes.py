@@ -1,11 +1,16 @@
+import json
+import time
 from datetime import timedelta
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.sync.v1 import account_pb2, sync_pb2
 from tokhub.token.v1 import token_pb2
 
+from services.gateway import standing
 from tests.gateway.fake_runs import FakeRun
 from tests.gateway.served import ADMIN, READ, Gateway, bearer
+from tests.gateway.watching import Events
 
 BASE = "/api/v1/integrations/tiktok"
 METRICS = f"{BASE}/metrics"
@@ -170,3 +175,17 @@ async def test_a_disconnected_account_shows_nothing(gateway: Gateway) -> None:
         shown = (await gateway.client.get(f"{BASE}/status/{user}", headers=ADMIN)).json()
         assert shown.pop("isConnected") is False
         assert set(shown.values()) == {None}
+
+
+async def test_the_events_of_a_sync_end_with_the_token(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "LOOK", 0.05)
+    gateway.suite.connections.connect("u-1", 1)
+    headers = bearer("u-1", exp=int(time.time()) + 2) | {"Accept": "text/event-stream"}
+    async with gateway.client.stream("POST", f"{SYNC}/u-1", headers=headers) as answer:
+        events = Events(answer)
+        first = await events.next()
+        told = [await events.block(), await events.block()]
+
+    assert first["state"] == "QUEUED"
+    assert (told[0]["event"], json.loads(told[0]["data"])["code"]) == ("refused", "UNAUTHORIZED")
+    assert told[1] == {}

@@ -119,7 +119,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
             {"message": "TikTok account disconnected successfully", "statusCode": 200}, NO_CONNECTION
         ),
         f"POST {CREATORS}/sync/{{user_id}}": Answer(
-            said={200: {JSON: one(shapes.CREATOR_RESULT)}},
+            said={200: {JSON: one(shapes.CREATOR_RESULT), EVENTS: None}},
             reasons=(NO_CONNECTION, Reason.REAUTH_REQUIRED, Reason.RUN_ALREADY_ACTIVE),
             words=("SYNC_FAILED",),
         ),

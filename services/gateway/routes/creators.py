@@ -9,7 +9,14 @@ from tokhub.token.v1 import token_pb2
 
 from libs.errors import ConnectionNotFound
 from services.gateway.backends import Backends
-from services.gateway.parameters import CodeInQuery, RedirectInQuery, StateInQuery, UserInPath, UserInQuery
+from services.gateway.parameters import (
+    CodeInQuery,
+    RedirectInQuery,
+    StateInQuery,
+    UserInPath,
+    UserInQuery,
+    accepts_events,
+)
 from services.gateway.results import Results
 from services.gateway.routes.owners import owner_connection, reference, user_of
 from services.gateway.shapes.creators import account_status, metrics
@@ -69,9 +76,12 @@ class CreatorRoutes:
         return JSONResponse({"message": "TikTok account disconnected successfully", "statusCode": 200})
 
     async def sync(self, request: Request, user_id: UserInPath) -> Response:
-        """Sync the account, and answer when that has ended with what it came to."""
+        """Sync the account; answer when that has ended with what it came to, or with its progress as events."""
         order = sync_pb2.StartSyncRequest(job=sync_pb2.JOB_ALL, user_id=user_id)
-        return await self._results.answer(request, (await self._sync.StartSync(order)).run.id)
+        run_id = (await self._sync.StartSync(order)).run.id
+        if accepts_events(request):
+            return self._results.stream(request, run_id)
+        return await self._results.answer(request, run_id)
 
     async def metrics(self, user_id: UserInPath) -> JSONResponse:
         """Answer with the account's figures as TikTok last told them; all null before the first sync."""

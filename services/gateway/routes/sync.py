@@ -1,6 +1,5 @@
 """Runs: POST /admin/sync/run in its three forms, the runs there are, the schedules, and the sync logs."""
 
-import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -10,8 +9,6 @@ from tokhub.sync.v1 import sync_pb2
 
 from services.gateway.backends import Backends
 from services.gateway.bodies import Body, documented, json_body
-from services.gateway.event_stream import ProgressStream
-from services.gateway.following import BEFORE_ANY, Follower
 from services.gateway.parameters import (
     DEFAULT_LIMIT,
     Active,
@@ -42,11 +39,9 @@ class Order(Body):
 class SyncRoutes:
     """Starts runs and tells about them; a run goes on whoever listens."""
 
-    def __init__(self, *, backends: Backends, follower: Follower, results: Results, stopping: asyncio.Event) -> None:
+    def __init__(self, *, backends: Backends, results: Results) -> None:
         self._sync = backends.sync
-        self._follower = follower
         self._results = results
-        self._stopping = stopping
 
     def add_to(self, router: APIRouter) -> None:
         """Declare the routes."""
@@ -76,7 +71,7 @@ class SyncRoutes:
         started = (await self._sync.StartSync(start_request(order))).run
         headers = {"Location": f"/admin/sync/runs/{started.id}"}
         if accepts_events(request):
-            return self._stream(started.id, BEFORE_ANY, headers)
+            return self._results.stream(request, started.id, headers=headers)
         if prefers_async(request):
             applied = {"Preference-Applied": "respond-async"}
             return JSONResponse({"success": True, "data": run(started)}, 202, {**headers, **applied})
@@ -110,10 +105,10 @@ class SyncRoutes:
         seen = last_event_id(request)
         found = (await self._get(str(run_id))).run
         if seen is None or seen > found.sequence:
-            return self._stream(found.id, BEFORE_ANY, {})
+            return self._results.stream(request, found.id)
         if has_ended(found.state) and seen == found.sequence:
             return Response(status_code=NO_CONTENT)
-        return self._stream(found.id, seen, {})
+        return self._results.stream(request, found.id, seen)
 
     async def logs(self, store_code: StoreInQuery | None = None, limit: Limit = DEFAULT_LIMIT) -> JSONResponse:
         """Answer with the newest lines of the sync log."""
@@ -123,9 +118,6 @@ class SyncRoutes:
     async def store_logs(self, store_code: StoreInPath, limit: Limit = DEFAULT_LIMIT) -> JSONResponse:
         """Answer with the newest lines of one store."""
         return await self.logs(store_code, limit)
-
-    def _stream(self, run_id: str, seen: int, headers: dict[str, str]) -> ProgressStream:
-        return ProgressStream(self._follower.follow(run_id, seen), stopping=self._stopping, headers=headers)
 
     async def _get(self, run_id: str) -> sync_pb2.GetRunResponse:
         return await self._sync.GetRun(sync_pb2.GetRunRequest(run_id=run_id))
