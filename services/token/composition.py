@@ -155,7 +155,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
     runs, timeline = PostgresRefreshRuns(grounds.pool), PostgresTimeline(grounds.pool)
     events = PostgresProviderEvents(pool=grounds.pool, replica=grounds.replica)
     refreshing = build_refreshing(base, runs)
-    importing, shop_chores = build_importing(base, refreshing.refresher)
+    importing, import_chores = build_importing(base, refreshing.refresher)
     disconnection = build_disconnection(base)
     directory = Directory(base.connections)
     connecting = connection_service.Parts(
@@ -173,7 +173,7 @@ def build_core(settings: TokenSettings, grounds: Grounds) -> Core:
         disconnection.revoke_due,
         disconnection.carry_out_owed,
         runs.lose,
-        *shop_chores,
+        *import_chores,
     )
     return Core(
         reading=build_reading(base, refreshing.refresher),
@@ -296,15 +296,14 @@ def build_disconnection(base: Base) -> Disconnection:
     return Disconnection(parts)
 
 
-def build_importing(base: Base, refresher: Refresher) -> tuple[Importing | None, Sequence[Chore]]:
-    """Put together what there is only with a TikTok Shop app: imports, and the chores of learning shops."""
-    if base.shop is None:
-        return None, ()
+def build_importing(base: Base, refresher: Refresher) -> tuple[Importing, Sequence[Chore]]:
+    """Put imports together, with their chores and, if there is a TikTok Shop app, those of learning shops."""
     pool, replica, vault = base.grounds.pool, base.grounds.replica, base.vault
-    learner = ShopLearner(rows=PostgresShops(pool=pool, replica=replica), source=base.shop, vault=vault)
+    shops = PostgresShops(pool=pool, replica=replica)
+    learner = ShopLearner(rows=shops, source=base.shop, vault=vault) if base.shop else None
     imports = PostgresImports(pool=pool, replica=replica)
     importing = Importing(rows=imports, refresher=refresher, learner=learner, vault=vault)
-    return importing, (learner.learn_due, importing.finish_due)
+    return importing, ((learner.learn_due,) if learner else ()) + (importing.finish_due,)
 
 
 def build_vaulting(base: Base) -> Vaulting:

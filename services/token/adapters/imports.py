@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
+
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
 from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
 from services.token.adapters.timeline import author, recorded
-from services.token.core.importing import FIRST, Candidate
-from services.token.domain.connection import Connection
+from services.token.core.importing import FIRST, Candidate, Imported
+from services.token.domain.connection import Provider
 
 KNOWN = "SELECT mark, connection_id FROM refresh_token_marks WHERE mark = ANY ($1)"
 
@@ -25,17 +27,19 @@ INSERT = recorded(
     f"""
     INSERT INTO connections (
         id, provider, owner_kind, owner_id, team_id, account_id, status, epoch, generation, access_token,
-        refresh_token, access_given, received_at, access_expires_at)
-    SELECT id, 'tiktok_shop', kind, owner, team, 'import:' || left(encode(mark, 'hex'), 32), 'ACTIVE', $1, $2, access,
-        refresh, 0, clock_timestamp(), clock_timestamp()
-    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bytea[])
-        AS new (id, kind, owner, team, mark, access, refresh)
+        refresh_token, access_given, received_at, access_expires_at, wanted_shop, connected_at)
+    SELECT id, provider, kind, owner, team, 'import:' || left(encode(mark, 'hex'), 32), 'ACTIVE', $1, $2, access,
+        refresh, 0, clock_timestamp(), clock_timestamp(), shop,
+        coalesce(least(to_timestamp(nullif(connected, 0)), clock_timestamp()), clock_timestamp())
+    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bytea[], $9::bytea[], $10::bytea[],
+            $11::text[], $12::bigint[])
+        AS new (id, provider, kind, owner, team, mark, access, refresh, shop, connected)
     ON CONFLICT DO NOTHING
-    RETURNING {COLUMNS}
+    RETURNING {COLUMNS}, wanted_shop
     """,
     kind="'IMPORTED'",
     reason="''",
-    by="$10",
+    by="$13",
 )
 
 TAKEN_NUMBERS = "SELECT number FROM shops WHERE number = ANY ($1)"
@@ -48,9 +52,13 @@ ADD_SHOPS = """
 LOCK = "SELECT account_id FROM connections WHERE id = $1 FOR UPDATE"
 LIVE = """
     SELECT id FROM connections
-    WHERE provider = 'tiktok_shop' AND account_id = $1 AND status <> 'DISCONNECTED' AND id <> $2 FOR UPDATE
+    WHERE provider = (SELECT provider FROM connections WHERE id = $2) AND account_id = $1
+      AND status <> 'DISCONNECTED' AND id <> $2 FOR UPDATE
 """
-TAKE_ACCOUNT = f"UPDATE connections SET account_id = $2, shops_due_at = {SHOPS_DUE} WHERE id = $1"
+TAKE_ACCOUNT = f"""
+    UPDATE connections SET account_id = $2, shops_due_at = CASE WHEN provider = 'tiktok_shop' THEN {SHOPS_DUE} END
+    WHERE id = $1
+"""
 # The row stays, without tokens and a step ahead of the journal, so that a replay does not bring it back.
 GIVE_WAY = recorded(
     """
@@ -66,11 +74,13 @@ GIVE_WAY = recorded(
 )
 MOVE_SHOPS = "UPDATE shops SET connection_id = $2 WHERE connection_id = $1"
 MOVE_MARKS = "UPDATE refresh_token_marks SET connection_id = $2 WHERE connection_id = $1"
-LEARN_AGAIN = "UPDATE connections SET shops_due_at = clock_timestamp() WHERE id = $1"
+LEARN_AGAIN = """
+    UPDATE connections SET shops_due_at = clock_timestamp() WHERE id = $1 AND provider = 'tiktok_shop'
+"""
 
 DUE = f"""
-    SELECT {COLUMNS} FROM connections
-    WHERE provider = 'tiktok_shop' AND status IN ('ACTIVE', 'SUSPECT')
+    SELECT {COLUMNS}, wanted_shop FROM connections
+    WHERE provider = ANY ($2) AND status IN ('ACTIVE', 'SUSPECT')
       AND (account_id LIKE 'import:%' OR account_id LIKE 'same:%')
       AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
       AND updated_at < clock_timestamp() - interval '1 minute'
@@ -91,7 +101,7 @@ class PostgresImports:
             return {row["mark"]: row["connection_id"] for row in await database.fetch(KNOWN, list(set(marks)))}
 
     @repeated
-    async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Connection]:
+    async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Imported]:
         """Store those whose token is new and whose owner is free, with a row for each shop that has a cipher."""
         async with borrow(self._pool) as database, database.transaction():
             ids = [one.connection_id for one in candidates]
@@ -102,7 +112,7 @@ class PostgresImports:
             stored = {row["id"] for row in rows}
             await database.execute(UNMARK, list(marked - stored))
             await add_shops(database, [one for one in new if one.connection_id in stored])
-        return [connection_of(row) for row in rows]
+        return [imported_of(row) for row in rows]
 
     @repeated
     async def settle(self, connection_id: UUID) -> UUID:
@@ -122,22 +132,30 @@ class PostgresImports:
             await database.execute(LEARN_AGAIN, live)
             return live
 
-    async def due(self, most: int) -> Sequence[Connection]:
-        """Return imported connections whose account is not known or not settled."""
+    async def due(self, providers: Sequence[Provider], most: int) -> Sequence[Imported]:
+        """Return imported connections of these providers whose account is not known or not settled."""
         async with borrow(self._pool) as database:
-            return [connection_of(row) for row in await database.fetch(DUE, most)]
+            return [imported_of(row) for row in await database.fetch(DUE, most, list(providers))]
+
+
+def imported_of(row: asyncpg.Record) -> Imported:
+    """Return the imported connection of a row of COLUMNS and its wanted shop."""
+    return Imported(connection=connection_of(row), wanted_shop=row["wanted_shop"])
 
 
 def columns(candidates: Sequence[Candidate]) -> tuple[Sequence[object], ...]:
     """Return the columns of INSERT."""
     return (
         [one.connection_id for one in candidates],
+        [one.first.provider for one in candidates],
         [one.owner.kind for one in candidates],
         [one.owner.id for one in candidates],
-        [one.entries[0].team_id for one in candidates],
+        [one.first.team_id for one in candidates],
         [one.sealed.mark for one in candidates],
         [one.sealed.access for one in candidates],
         [one.sealed.refresh for one in candidates],
+        [one.first.shop_id for one in candidates],
+        [one.first.connected_at for one in candidates],
     )
 
 

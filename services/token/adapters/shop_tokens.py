@@ -1,4 +1,4 @@
-"""What new tokens of a TikTok Shop connection bring along, the same whether they are saved or replayed.
+"""What new tokens of a connection bring along, the same whether they are saved or replayed.
 
 Each function returns SQL; its arguments are parameters or columns. An imported connection is named `import:` and its
 token's mark until a refresh has told its account, and `same:` that account while another live connection has it.
@@ -29,7 +29,7 @@ def account_of(name: str, told: str, provider: str) -> str:
 def shops_due_of(name: str, told: str, provider: str, *, before: str) -> str:
     """Return when to ask for a connection's shops after a refresh: soon, when that has told its account."""
     learnt = f"{name} LIKE 'import:%' AND {told} <> '' AND NOT {is_live(told, provider)}"
-    return f"CASE WHEN {learnt} THEN {SHOPS_DUE} ELSE {before} END"
+    return f"CASE WHEN {provider} = 'tiktok_shop' AND {learnt} THEN {SHOPS_DUE} ELSE {before} END"
 
 
 def is_live(account: str, provider: str) -> str:

@@ -1,4 +1,4 @@
-"""Takes over TikTok Shop tokens from elsewhere, so that an old list of them never does harm.
+"""Takes over tokens from elsewhere, so that an old list of them never does harm.
 
 A new refresh token is stored first and refreshed then, by the same path as any other: its rotation is as safe as
 theirs. Until the first refresh has told its account, a connection is called `import:` and the token's mark.
@@ -7,14 +7,14 @@ theirs. Until the first refresh has told its account, a connection is called `im
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
 
-from libs.errors import ReauthRequired, TokhubError
+from libs.errors import ReauthRequired, ServerMisconfig, TokhubError
 from libs.secret import Secret
 from services.token.core.connections import Held
 from services.token.core.refresh import Refresher
@@ -29,9 +29,11 @@ FIRST = Version(epoch=1, generation=1)
 TOKEN = re.compile(r"[!-~]{1,4096}")
 OPTIONAL_TOKEN = re.compile(r"[!-~]{0,4096}")
 CIPHER = re.compile(r"[!-~]{0,255}")
+SHOP_ID = re.compile(r"[A-Za-z0-9_-]{0,64}")
 OWNER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LARGEST_NUMBER = 1_000_000
 LARGEST_TEAM = 1 << 53
+LARGEST_TIME = 1 << 35
 
 log = structlog.get_logger()
 
@@ -50,15 +52,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportEntry:
-    """One shop's tokens; a shop_number of 0 is none."""
+    """One account's tokens; a shop_number of 0 and an empty shop_id are none, connected_at is in Unix seconds or 0."""
 
+    provider: Provider
     access_token: Secret
     refresh_token: Secret
     cipher: str = field(repr=False)
     name: str
     team_id: int
     shop_number: int
+    shop_id: str
     owner: Owner | None
+    connected_at: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,19 @@ class Candidate:
     entries: Sequence[ImportEntry]
     sealed: SealedTokens = field(repr=False)
 
+    @property
+    def first(self) -> ImportEntry:
+        """Return the entry that stands for all of them."""
+        return self.entries[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A connection as it was imported, with the only shop its owner asked for, if any."""
+
+    connection: Connection
+    wanted_shop: str
+
 
 class ImportsPort(Protocol):
     """Rows of imported connections. Methods raise StorageUnavailable."""
@@ -87,7 +105,7 @@ class ImportsPort(Protocol):
         """Return the connections that hold or held tokens of these marks."""
         ...
 
-    async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Connection]:
+    async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Imported]:
         """Store those whose token is new and whose owner is free."""
         ...
 
@@ -95,15 +113,15 @@ class ImportsPort(Protocol):
         """Return the connection of the account: itself, or the live one it gives way to."""
         ...
 
-    async def due(self, most: int) -> Sequence[Connection]:
-        """Return imported connections whose account is not known or not settled."""
+    async def due(self, providers: Sequence[Provider], most: int) -> Sequence[Imported]:
+        """Return imported connections of these providers whose account is not known or not settled."""
         ...
 
 
 class Importing:
-    """Imports entries, each by itself."""
+    """Imports entries, each by itself; without a learner there is no TikTok Shop app."""
 
-    def __init__(self, *, rows: ImportsPort, refresher: Refresher, learner: ShopLearner, vault: Vault) -> None:
+    def __init__(self, *, rows: ImportsPort, refresher: Refresher, learner: ShopLearner | None, vault: Vault) -> None:
         self._rows = rows
         self._refresher = refresher
         self._learner = learner
@@ -111,7 +129,9 @@ class Importing:
         self._room = asyncio.Semaphore(AT_ONCE)
 
     async def take(self, entries: Sequence[ImportEntry]) -> Sequence[Result]:
-        """Return what became of each entry, in order; one that is bad stops no other."""
+        """Return what became of each entry, in order; a bad one stops no other. Raises ServerMisconfig."""
+        if any(one.provider not in self._providers for one in entries):
+            raise ServerMisconfig("No TikTok Shop app is set up: set TIKTOK_SHOP_APP_KEY, its secret and service id.")
         faults = [fault_of(entry) for entry in entries]
         marks = [
             b"" if fault else self._vault.mark(one.refresh_token) for one, fault in zip(entries, faults, strict=True)
@@ -124,8 +144,12 @@ class Importing:
 
     async def finish_due(self) -> None:
         """Go on with imports that TikTok could not be asked about."""
-        due = await self._rows.due(MOST_DUE)
-        await asyncio.gather(*(self._finish(connection) for connection in due))
+        due = await self._rows.due(self._providers, MOST_DUE)
+        await asyncio.gather(*(self._finish(imported) for imported in due))
+
+    @property
+    def _providers(self) -> Sequence[Provider]:
+        return [provider for provider in Provider if self._learner or provider is not Provider.TIKTOK_SHOP]
 
     async def _take_marked(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
         known = await self._known(marked)
@@ -135,7 +159,7 @@ class Importing:
             if mark not in known:
                 groups.setdefault(mark, []).append(entry)
         candidates = {mark: self._candidate(mark, group) for mark, group in groups.items()}
-        inserted = {connection.id: connection for connection in await self._rows.insert(list(candidates.values()))}
+        inserted = {one.connection.id: one for one in await self._rows.insert(list(candidates.values()))}
         finished = await asyncio.gather(
             *(self._result(inserted.get(candidate.connection_id)) for candidate in candidates.values())
         )
@@ -150,7 +174,7 @@ class Importing:
     def _candidate(self, mark: bytes, entries: Sequence[ImportEntry]) -> Candidate:
         connection_id = uuid4()
         grant = Grant(
-            provider=Provider.TIKTOK_SHOP,
+            provider=entries[0].provider,
             account_id=f"import:{mark.hex()[:32]}",
             access_token=entries[0].access_token,
             access_seconds=0,
@@ -161,17 +185,18 @@ class Importing:
             scopes=(),
         )
         owner = next((one.owner for one in entries if one.owner), None) or owner_for(mark, entries[0])
-        sealed = self._vault.seal(grant, connection_id, FIRST)
+        sealed = replace(self._vault.seal(grant, connection_id, FIRST), mark=mark)
         return Candidate(connection_id=connection_id, owner=owner, entries=entries, sealed=sealed)
 
-    async def _result(self, connection: Connection | None) -> Result:
-        if connection is None:
+    async def _result(self, imported: Imported | None) -> Result:
+        if imported is None:
             message = "This owner has or had a connection: name another owner, or disconnect and connect it anew."
             return Result(outcome=Outcome.OWNER_TAKEN, message=message)
-        return await self._finish(connection)
+        return await self._finish(imported)
 
-    async def _finish(self, connection: Connection) -> Result:
+    async def _finish(self, imported: Imported) -> Result:
         """Refresh an imported connection once, learn its shops and settle whose it is."""
+        connection = imported.connection
         async with self._room:
             try:
                 held = await self._refreshed(connection)
@@ -179,9 +204,10 @@ class Importing:
                 if settled != connection.id:
                     message = "This account was connected already: its connection keeps its own tokens."
                     return Result(outcome=Outcome.MERGED, connection_id=settled, message=message)
-                await self._learner.learn(held, "")
+                if self._learner and connection.provider is Provider.TIKTOK_SHOP:
+                    await self._learner.learn(held, imported.wanted_shop)
             except ReauthRequired:
-                message = "TikTok refuses this refresh token: let the seller connect again."
+                message = "TikTok refuses this refresh token: let the owner connect the account again."
                 return Result(outcome=Outcome.REFUSED, connection_id=connection.id, message=message)
             except TokhubError as error:
                 log.warning("an import is finished later", connection=str(connection.id), why=error.reason.value)
@@ -200,15 +226,30 @@ def fault_of(entry: ImportEntry) -> str:
         return "refresh_token is missing or is no token."
     if not OPTIONAL_TOKEN.fullmatch(entry.access_token.reveal()):
         return "access_token is no token."
-    if not CIPHER.fullmatch(entry.cipher):
-        return "shop_cipher is no cipher."
     if len(entry.name) > 255 or "\x00" in entry.name:
         return "name is longer than 255 characters or holds a NUL."
-    if not (0 <= entry.team_id <= LARGEST_TEAM and 0 <= entry.shop_number <= LARGEST_NUMBER):
-        return "team_id or shop_number is out of range."
-    return (
-        "" if entry.owner is None or OWNER_ID.fullmatch(entry.owner.id) else "owner.id must be 1 to 64 of A-Za-z0-9_-."
-    )
+    if not (0 <= entry.team_id <= LARGEST_TEAM and 0 <= entry.connected_at <= LARGEST_TIME):
+        return "team_id or connect_seconds is out of range."
+    return fault_of_shop(entry) or fault_of_owner(entry)
+
+
+def fault_of_shop(entry: ImportEntry) -> str:
+    """Return what is wrong with what an entry says of its shop."""
+    if not CIPHER.fullmatch(entry.cipher):
+        return "shop_cipher is no cipher."
+    if not SHOP_ID.fullmatch(entry.shop_id):
+        return "shop_id is no shop's id."
+    if not 0 <= entry.shop_number <= LARGEST_NUMBER:
+        return "shop_number is out of range."
+    has_shop = entry.cipher or entry.shop_id or entry.shop_number
+    return "a Login Kit account has no shop." if has_shop and entry.provider is Provider.LOGIN_KIT else ""
+
+
+def fault_of_owner(entry: ImportEntry) -> str:
+    """Return what is wrong with an entry's owner."""
+    if entry.owner is None:
+        return "owner is missing." if entry.provider is Provider.LOGIN_KIT else ""
+    return "" if OWNER_ID.fullmatch(entry.owner.id) else "owner.id must be 1 to 64 of A-Za-z0-9_-."
 
 
 def owner_for(mark: bytes, entry: ImportEntry) -> Owner:

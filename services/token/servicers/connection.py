@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.errors import InvalidField, ServerMisconfig
+from libs.errors import InvalidField
 from libs.rpc.identity import Context
 from libs.rpc.times import timestamp
 from services.token.core.authorization import Authorization, Redirect
@@ -49,7 +49,7 @@ class Parts:
 
     authorization: Authorization
     disconnection: Disconnection
-    importing: Importing | None
+    importing: Importing
     directory: Directory
     explainer: Explainer
     forecaster: Forecaster
@@ -114,8 +114,6 @@ class ConnectionServicer(token_pb2_grpc.ConnectionServiceServicer):
         self, request: token_pb2.ImportConnectionsRequest, context: Context
     ) -> token_pb2.ImportConnectionsResponse:
         """Take tokens from elsewhere."""
-        if self._importing is None:
-            raise ServerMisconfig("No TikTok Shop app is set up: set TIKTOK_SHOP_APP_KEY, its secret and service id.")
         results = await self._importing.take([import_entry(entry) for entry in request.entries])
         return token_pb2.ImportConnectionsResponse(
             results=[

@@ -87,12 +87,15 @@ def owner_of(message: token_pb2.Owner) -> Owner:
 def import_entry(message: token_pb2.ImportEntry) -> ImportEntry:
     """Return an entry of an import."""
     return ImportEntry(
+        provider=PROVIDERS.get(message.provider, Provider.TIKTOK_SHOP),
         access_token=Secret(message.access_token),
         refresh_token=Secret(message.refresh_token),
         cipher=message.shop_cipher,
         name=message.name,
         team_id=message.team_id if message.HasField("team_id") else 1,
         shop_number=message.shop_number,
+        shop_id=message.shop_id,
+        connected_at=message.connect_seconds,
         owner=Owner(kind=OWNER_KINDS.get(message.owner.kind, OwnerKind.STORE), id=message.owner.id)
         if message.HasField("owner")
         else None,

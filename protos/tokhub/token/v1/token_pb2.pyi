@@ -1557,6 +1557,9 @@ class ImportEntry(_message.Message):
     TEAM_ID_FIELD_NUMBER: _builtins.int
     SHOP_NUMBER_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SHOP_ID_FIELD_NUMBER: _builtins.int
+    CONNECT_SECONDS_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
     """Access token; not used, as its end is unknown."""
     refresh_token: _builtins.str
@@ -1569,6 +1572,12 @@ class ImportEntry(_message.Message):
     """Team the connection is counted with; 1 when absent."""
     shop_number: _builtins.int
     """Number of the shop; the next free one when 0 or taken."""
+    provider: Global___Provider.ValueType
+    """Product whose consent gave the tokens; TikTok Shop when not given. Login Kit has no shop, and needs an owner."""
+    shop_id: _builtins.str
+    """TikTok's id of the only shop that the owner asked for; empty for all of the grant."""
+    connect_seconds: _builtins.int
+    """When the account was connected, in Unix seconds; now when 0, and never later than now."""
     @_builtins.property
     def owner(self) -> Global___Owner:
         """Owner of the connection, a store if its kind is not given; absent, a store named after the shop's number."""
@@ -1583,10 +1592,13 @@ class ImportEntry(_message.Message):
         team_id: _builtins.int | None = ...,
         shop_number: _builtins.int = ...,
         owner: Global___Owner | None = ...,
+        provider: Global___Provider.ValueType = ...,
+        shop_id: _builtins.str = ...,
+        connect_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "owner", b"owner", "team_id", b"team_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "access_token", b"access_token", "name", b"name", "owner", b"owner", "refresh_token", b"refresh_token", "shop_cipher", b"shop_cipher", "shop_number", b"shop_number", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_team_id", b"_team_id", "access_token", b"access_token", "connect_seconds", b"connect_seconds", "name", b"name", "owner", b"owner", "provider", b"provider", "refresh_token", b"refresh_token", "shop_cipher", b"shop_cipher", "shop_id", b"shop_id", "shop_number", b"shop_number", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__team_id: _TypeAlias = _typing.Literal["team_id"]  # noqa: Y015
     _WhichOneofArgType__team_id: _TypeAlias = _typing.Literal["_team_id", b"_team_id"]  # noqa: Y015

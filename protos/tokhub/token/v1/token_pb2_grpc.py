@@ -397,12 +397,12 @@ class ConnectionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportConnections(self, request, context):
-        """Takes over TikTok Shop tokens from elsewhere, entry by entry; doing it again changes nothing.
+        """Takes over tokens of another system, entry by entry; doing it again changes nothing.
 
-        A refresh token that this service ever held is never taken again, however old the list it stands in. Each new one
-        is refreshed once, for its expiry and its account; entries with one refresh token or one account become one
-        connection. Tokens of the list are dead afterwards. Callers: operators.
-        Errors: SERVER_MISCONFIG without a TikTok Shop app, STORAGE_UNAVAILABLE.
+        A refresh token that was imported before is never taken again, nor one of TikTok Shop that this service ever held,
+        however old the list it stands in. Each new one is refreshed once, for its expiry and its account; entries with one
+        refresh token or one account become one connection. Tokens of the list are dead afterwards. Callers: operators.
+        Errors: SERVER_MISCONFIG for shops without a TikTok Shop app, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

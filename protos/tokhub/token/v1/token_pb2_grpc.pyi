@@ -162,12 +162,12 @@ class ConnectionServiceStub:
     Errors: CONNECTION_NOT_FOUND, STORAGE_UNAVAILABLE; a grant that cannot be ended now is no error.
     """
     ImportConnections: _aio.UnaryUnaryMultiCallable[_token_pb2.ImportConnectionsRequest, _token_pb2.ImportConnectionsResponse]
-    """Takes over TikTok Shop tokens from elsewhere, entry by entry; doing it again changes nothing.
+    """Takes over tokens of another system, entry by entry; doing it again changes nothing.
 
-    A refresh token that this service ever held is never taken again, however old the list it stands in. Each new one
-    is refreshed once, for its expiry and its account; entries with one refresh token or one account become one
-    connection. Tokens of the list are dead afterwards. Callers: operators.
-    Errors: SERVER_MISCONFIG without a TikTok Shop app, STORAGE_UNAVAILABLE.
+    A refresh token that was imported before is never taken again, nor one of TikTok Shop that this service ever held,
+    however old the list it stands in. Each new one is refreshed once, for its expiry and its account; entries with one
+    refresh token or one account become one connection. Tokens of the list are dead afterwards. Callers: operators.
+    Errors: SERVER_MISCONFIG for shops without a TikTok Shop app, STORAGE_UNAVAILABLE.
     """
     GetConnection: _aio.UnaryUnaryMultiCallable[_token_pb2.GetConnectionRequest, _token_pb2.GetConnectionResponse]
     """Returns one connection without its secrets.
@@ -249,12 +249,12 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_pb2.ImportConnectionsRequest,
         context: _aio.ServicerContext[_token_pb2.ImportConnectionsRequest, _abc.Awaitable[_token_pb2.ImportConnectionsResponse]],
     ) -> _abc.Awaitable[_token_pb2.ImportConnectionsResponse]:
-        """Takes over TikTok Shop tokens from elsewhere, entry by entry; doing it again changes nothing.
+        """Takes over tokens of another system, entry by entry; doing it again changes nothing.
 
-        A refresh token that this service ever held is never taken again, however old the list it stands in. Each new one
-        is refreshed once, for its expiry and its account; entries with one refresh token or one account become one
-        connection. Tokens of the list are dead afterwards. Callers: operators.
-        Errors: SERVER_MISCONFIG without a TikTok Shop app, STORAGE_UNAVAILABLE.
+        A refresh token that was imported before is never taken again, nor one of TikTok Shop that this service ever held,
+        however old the list it stands in. Each new one is refreshed once, for its expiry and its account; entries with one
+        refresh token or one account become one connection. Tokens of the list are dead afterwards. Callers: operators.
+        Errors: SERVER_MISCONFIG for shops without a TikTok Shop app, STORAGE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
