@@ -36,6 +36,7 @@ from services.gateway.routes.creators import CreatorRoutes
 from services.gateway.routes.docs import DocsRoutes
 from services.gateway.routes.export import ExportRoutes
 from services.gateway.routes.info import NAME, OPENAPI_PATH, InfoRoutes, Life
+from services.gateway.routes.integrations import IntegrationRoutes
 from services.gateway.routes.refreshes import RefreshRoutes
 from services.gateway.routes.reports import ReportRoutes
 from services.gateway.routes.shops import ShopRoutes
@@ -136,6 +137,7 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     public = APIRouter()
     InfoRoutes(life=life, health=backends.health, registry=parts.registry).add_to(public)
     DocsRoutes().add_to(public)
+    IntegrationRoutes().add_to(public)
     WebhookRoutes(backends=backends).add_to(public)
     ConsoleRoutes(gate=parts.gates.admin, sessions=parts.gates.sessions).add_to(public)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])

@@ -286,6 +286,7 @@ async def test_the_openapi_document_lists_the_routes(gateway: Gateway) -> None:
         "/connect/tiktok",
         "/auth/url",
         "/auth/tiktok/callback",
+        "/integrations/tiktok.js",
         "/webhooks/tiktok",
         "/webhooks/tiktok-shop",
     } == set(document["paths"])

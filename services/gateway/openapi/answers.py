@@ -15,6 +15,7 @@ CSV = "text/csv"
 NDJSON = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
 EVENTS = "text/event-stream"
+SCRIPT = "text/javascript"
 
 OAUTH = (
     Reason.SCOPE_MISSING,
@@ -67,6 +68,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
     {
         "GET /": ok(shapes.INDEX),
         "GET /health": Answer(said={200: {JSON: shapes.HEALTH}, 503: {JSON: {**shapes.HEALTH, "status": "unhealthy"}}}),
+        "GET /integrations/tiktok.js": Answer(said={200: {SCRIPT: None}}),
         "POST /webhooks/tiktok": EVENT,
         "POST /webhooks/tiktok-shop": EVENT,
         "GET /connect/tiktok": page(REDIRECT, NO_STORE, Reason.SERVER_MISCONFIG),

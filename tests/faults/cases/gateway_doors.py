@@ -43,6 +43,7 @@ PUBLIC = {
     "GET /auth/url": 400,
     f"GET {CALLBACK}": 400,
     "GET /api/v1/tiktok/auth/callback": 400,
+    "GET /integrations/tiktok.js": 200,
     "GET /console": 200,
     "GET /console/console.css": 200,
     # From no page of the console.
