@@ -1,7 +1,7 @@
 # `make` alone prints what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint protos requirements faults fuzz bench peers clean clean-state browser
+.PHONY: help install run test lint protos requirements faults fuzz bench figures peers clean clean-state browser
 
 BIN := .venv/bin
 # Tools look each other up: protoc its plugins, buf its own.
@@ -58,6 +58,9 @@ fuzz: .venv/dev ## Send every route what nobody expects, for some minutes (EXAMP
 
 bench: .venv/runtime ## Measure what is promised about speed; figures go to build/bench.json too
 	@python -m benchmarks
+
+figures: .venv/runtime ## Write docs/measured.md from what `make bench` has measured
+	@python -m benchmarks.document
 
 peers: build/peers ## Install what `make bench` compares a sync with, in a place of its own
 

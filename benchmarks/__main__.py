@@ -23,8 +23,7 @@ from benchmarks import (
 )
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, open_ground
-from benchmarks.processes import ROOT
-from benchmarks.report import show, write
+from benchmarks.report import RESULT, circumstances, plain, show, write
 
 Measure = Callable[[Ground], Coroutine[Any, Any, Sequence[Figure]]]
 
@@ -45,7 +44,6 @@ MEASUREMENTS: Mapping[str, Measure] = {
     "simulation": simulation.measure,
 }
 ONLY_BY_NAME = ("sync-scale-full", "simulation")  # too long for all
-RESULT = ROOT / "build" / "bench.json"
 
 
 def promise(measure: Measure) -> str:
@@ -69,14 +67,15 @@ def chosen() -> Sequence[str]:
 
 def main() -> None:
     """Measure, print, write, judge."""
-    measured: dict[str, Sequence[Figure]] = {}
+    missed = False
     for name in chosen():
+        question, before = promise(MEASUREMENTS[name]), circumstances()
         with open_ground() as ground:
-            measured[name] = asyncio.run(MEASUREMENTS[name](ground))
-        show(f"{name}: {promise(MEASUREMENTS[name])}", measured[name])
-        write(RESULT, measured)
-    if any(figure.met is False for figures in measured.values() for figure in figures):
-        sys.exit(1)
+            figures = asyncio.run(MEASUREMENTS[name](ground))
+        show(f"{name}: {question}", figures)
+        write(RESULT, name, {"question": question, **before, "figures": [plain(figure) for figure in figures]})
+        missed = missed or any(figure.met is False for figure in figures)
+    sys.exit(1 if missed else 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Prints figures as a table, and writes them down with the machine they were measured on."""
+"""Prints figures as a table, and keeps them with the machine they were measured on."""
 
 import json
 import os
@@ -19,6 +19,8 @@ from rich.table import Table
 from benchmarks.figures import Figure
 from benchmarks.processes import ROOT
 
+RESULT = ROOT / "build" / "bench.json"
+HEADINGS = ("figure", "median", "spread", "unit", "against", "ratio", "bound", "verdict")
 PACKAGES = (
     "grpcio",
     "asyncpg",
@@ -38,9 +40,9 @@ def verdict(figure: Figure) -> str:
 
 def table(title: str, figures: Sequence[Figure]) -> Table:
     """Return the figures of one measurement."""
-    found = Table("figure", title=title, title_justify="left")
-    for heading in ("median", "spread", "unit", "of its floor", "bound", "verdict"):
-        found.add_column(heading, justify="left" if heading in ("unit", "verdict") else "right")
+    found = Table(title=title, title_justify="left")
+    for heading in HEADINGS:
+        found.add_column(heading, justify="right" if heading in ("median", "spread", "ratio", "bound") else "left")
     for figure in figures:
         found.add_row(*cells(figure), style="bold red" if figure.met is False else "")
     return found
@@ -52,7 +54,7 @@ def cells(figure: Figure) -> Sequence[str]:
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
     spread = "" if len(figure.rounds) == 1 else f"{number(low)} - {number(high)}"
     bound = "" if figure.limit is None else str(figure.limit)
-    return (figure.name, number(figure.value), spread, figure.unit, ratio, bound, verdict(figure))
+    return (figure.name, number(figure.value), spread, figure.unit, figure.floor, ratio, bound, verdict(figure))
 
 
 def number(value: float) -> str:
@@ -66,22 +68,21 @@ def show(title: str, figures: Sequence[Figure]) -> None:
     Console(width=max(shutil.get_terminal_size().columns, 120)).print(table(title, figures))
 
 
-def write(path: Path, measured: Mapping[str, Sequence[Figure]]) -> None:
-    """Write everything as JSON."""
+def write(path: Path, name: str, measured: Mapping[str, Any]) -> None:
+    """Write one measurement as JSON, beside those that were written before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = circumstances() | {"figures": {name: [plain(one) for one in each] for name, each in measured.items()}}
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps(known | {name: measured}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def plain(figure: Figure) -> dict[str, Any]:
     """Return a figure as JSON."""
-    limit = str(figure.limit) if figure.limit else None
-    told = {"median": figure.value, "ratio": figure.ratio, "limit": limit, "met": figure.met}
+    told = {"median": figure.value, "ratio": figure.ratio, "met": figure.met}
     return asdict(figure) | told
 
 
 def circumstances() -> dict[str, Any]:
-    """Return when, on what and of which commit this was measured."""
+    """Return when, on what and of which commit is measured; asked before, so that the load is that of others."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),

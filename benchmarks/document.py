@@ -1,0 +1,88 @@
+"""Writes docs/measured.md: every figure that was measured, with its commit, its machine and its load."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Bound, Figure, Limit
+from benchmarks.plots import growth, nearness, rates
+from benchmarks.processes import ROOT
+from benchmarks.report import HEADINGS, RESULT, cells
+
+PAGE = ROOT / "docs" / "measured.md"
+INTRODUCTION = """# Measured
+
+`make bench` measures, and `make figures` writes this page out of what it left in `build/bench.json`.
+A measurement that is repeated replaces its older self, so each tells its own commit, hour and load.
+What the figures mean is in [performance.md](performance.md) and [scaling.md](scaling.md).
+
+A ratio is the median over rounds of a figure against its floor, both measured in the same seconds.
+*Spread* is the smallest and the largest round.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one measurement asked, what it found, and of what."""
+
+    question: str
+    at: str
+    commit: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    figures: Sequence[Figure]
+
+
+def main() -> None:
+    """Write the page, or say what is missing."""
+    if not RESULT.exists():
+        sys.exit(f"Nothing was measured yet: {RESULT.relative_to(ROOT)} is not there. `make bench` makes it.")
+    PAGE.write_text(page(read(RESULT)), encoding="utf-8")
+
+
+def read(path: Path) -> Mapping[str, Measurement]:
+    """Return what was measured, by name."""
+    known = json.loads(path.read_text(encoding="utf-8"))
+    return {name: measurement(each) for name, each in known.items()}
+
+
+def measurement(told: Mapping[str, Any]) -> Measurement:
+    """Return a measurement out of its JSON."""
+    return Measurement(**{**told, "figures": [figure(each) for each in told["figures"]]})
+
+
+def figure(told: Mapping[str, Any]) -> Figure:
+    """Return a figure out of its JSON, whose derived values are left behind."""
+    limit = told["limit"] and Limit(bound=Bound(told["limit"]["bound"]), value=told["limit"]["value"])
+    kept = {name: told[name] for name in ("name", "unit", "rounds", "floor", "floors")}
+    return Figure(**kept, limit=limit)
+
+
+def page(measured: Mapping[str, Measurement]) -> str:
+    """Return the whole page."""
+    overview = nearness({name: one.figures for name, one in measured.items()})
+    told = "How near each measurement comes to its bounds; above 1 one is missed:"
+    parts = [INTRODUCTION.rstrip(), *([told, overview] if overview else [])]
+    parts += [section(name, one) for name, one in measured.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def section(name: str, one: Measurement) -> str:
+    """Return one measurement's part of the page."""
+    machine = f"{one.machine['processor']}, {one.machine['cores']} cores, load {one.machine['load']:.1f} before"
+    told = f"Commit {one.commit}, {one.at}, Python {one.versions['python']}, {machine}."
+    charts = [each for each in (rates(one.figures), *growth(one.figures)) if each]
+    return "\n\n".join([f"## {name}", one.question, told, table(one.figures), *charts])
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return figures as a table in Markdown."""
+    rows = [HEADINGS, ["---"] * len(HEADINGS), *(cells(each) for each in figures)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    main()
