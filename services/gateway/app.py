@@ -20,6 +20,9 @@ from libs.errors import TokhubError
 from services.gateway.access import NO_HEAD, AccessLog, HttpMetrics
 from services.gateway.backends import Backends
 from services.gateway.bodies import BodyLimit
+from services.gateway.console.gate import ConsoleGate
+from services.gateway.console.overview import OverviewPage
+from services.gateway.console.pages import ConsolePages, for_people
 from services.gateway.console.routes import ConsoleRoutes
 from services.gateway.denials import DenialReports
 from services.gateway.errors import KeyMayOnlyRead, error_response, refusal_response, typed
@@ -88,6 +91,14 @@ class Parts:
     cors_origins: Sequence[str] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Faces:
+    """What people see instead of JSON: the console, and the pages after TikTok's."""
+
+    pages: Pages
+    console: ConsolePages
+
+
 class Api(FastAPI):
     """FastAPI, documented as the gateway answers."""
 
@@ -110,10 +121,10 @@ def create_app(parts: Parts) -> FastAPI:
         telemetry=NO_TELEMETRY,
         middleware=layers(parts),
     )
-    pages = Pages()
-    routes = add_routes(app, parts, pages)
+    faces = Faces(pages=Pages(), console=ConsolePages())
+    routes = add_routes(app, parts, faces)
     denials = DenialReports(audit=parts.backends.token_audit, clock=parts.life.clock)
-    add_error_handlers(app, pages, routes, denials)
+    add_error_handlers(app, faces, routes, denials)
     return app
 
 
@@ -130,7 +141,7 @@ def layers(parts: Parts) -> list[Middleware]:
     return [access, *([cors] if parts.cors_origins else []), Middleware(BodyLimit)]
 
 
-def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
+def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
     """Declare every route behind its gate, and return them."""
     backends, life = parts.backends, parts.life
     follower = Follower(watches=backends.watches, clock=life.clock)
@@ -139,7 +150,11 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     DocsRoutes().add_to(public)
     IntegrationRoutes().add_to(public)
     WebhookRoutes(backends=backends).add_to(public)
-    ConsoleRoutes(gate=parts.gates.admin, sessions=parts.gates.sessions).add_to(public)
+    sign_in = ConsoleRoutes(gate=parts.gates.admin, sessions=parts.gates.sessions, pages=faces.console)
+    sign_in.add_to(public)
+    console = APIRouter(dependencies=[Depends(ConsoleGate(parts.gates.admin)), Depends(once_each)])
+    sign_in.add_behind_gate(console)
+    OverviewPage(backends=backends, pages=faces.console).add_to(console)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)
     ConnectionRoutes(backends=backends).add_to(admin)
@@ -155,23 +170,27 @@ def add_routes(app: FastAPI, parts: Parts, pages: Pages) -> list[APIRoute]:
     users = APIRouter(dependencies=[Depends(parts.gates.users), Depends(once_each)])
     ShopRoutes(backends=backends).add_to(users)
     oauth = APIRouter(dependencies=[Depends(parts.gates.oauth), Depends(once_each)])
-    ConnectRoutes(backends=backends, pages=pages, redirect_uri=parts.redirect_uri).add_to(oauth)
-    routers = (public, admin, creators, users, oauth)
+    ConnectRoutes(backends=backends, pages=faces.pages, redirect_uri=parts.redirect_uri).add_to(oauth)
+    routers = (public, console, admin, creators, users, oauth)
     for router in routers:
         app.include_router(router)
     return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
-def add_error_handlers(app: FastAPI, pages: Pages, routes: Sequence[APIRoute], denials: DenialReports) -> None:
+def add_error_handlers(app: FastAPI, faces: Faces, routes: Sequence[APIRoute], denials: DenialReports) -> None:
     """Answer every error in one place: as a page where a person is looking, else as JSON."""
 
     async def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
+            if error.status_code == HTTPStatus.NOT_FOUND and for_people(request):
+                return faces.console.missing(request)
             return refusal_response(with_all_methods(routes, request, error))
         failure = typed(error)
         if isinstance(failure, KeyMayOnlyRead):
             await denials.tell(request)
-        return pages.failed(failure) if is_page(request) else error_response(failure)
+        if for_people(request):
+            return faces.console.failed(request, failure)
+        return faces.pages.failed(failure) if is_page(request) else error_response(failure)
 
     for kind in (TokhubError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)

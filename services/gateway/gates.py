@@ -88,8 +88,12 @@ class AdminGate:
         await self._door.let_in(request)
 
     async def ask_for_key(self, request: Request) -> None:
-        """Raise InvalidField, Unauthenticated, LockedOut, NotAllowed or StorageUnavailable."""
+        """Leave the key in the request's state.
+
+        Raise InvalidField, Unauthenticated, LockedOut, NotAllowed or StorageUnavailable.
+        """
         key = await self.identify(request)
+        request.state.key = key
         structlog.contextvars.bind_contextvars(key=key.name)
         bind_actor(f"key/{key.name}")
         if key.role is Role.READ and request.method not in SAFE_METHODS:

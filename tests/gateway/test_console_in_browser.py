@@ -28,9 +28,10 @@ async def test_somebody_signs_in_and_out_without_scripts(database_dsn: str, page
         await expect(page.get_by_role("alert")).to_contain_text("Missing or invalid API key")
         await page.get_by_label("API key").fill(ADMIN_KEY)
         await page.get_by_role("button", name="Sign in").click()
-        await expect(page.get_by_role("heading")).to_have_text("You are signed in")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
         await page.reload()
-        await expect(page.get_by_text("may read and change everything")).to_be_visible()
+        await page.locator(".who summary").click()
+        await expect(page.get_by_text("May read and change everything")).to_be_visible()
         await page.get_by_role("button", name="Sign out", exact=True).click()
         await expect(page.get_by_role("heading")).to_have_text("Sign in to the console")
 

@@ -1,7 +1,10 @@
 import asyncio
+import gzip
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from urllib.parse import urlencode
 
 import asyncpg
 import pytest
@@ -25,6 +28,7 @@ FORM = "Content-Type: application/x-www-form-urlencoded"
 JSON = "Content-Type: application/json"
 # The raw requests' Host is 127.0.0.1 without a port.
 HERE = "Origin: http://127.0.0.1"
+PAGE = "Accept: text/html,application/xhtml+xml"
 NEW_STORE = b'{"store_code": "store_9", "store_name": "Nine", "pic_name": "John Doe"}'
 
 Serve = Callable[..., Awaitable[Gateway]]
@@ -76,13 +80,13 @@ async def execute(dsn: str, statement: str) -> list[asyncpg.Record]:
 
 async def test_a_form_begins_a_session_that_the_page_shows(serve: Serve) -> None:
     gateway = await serve()
-    before = await get(gateway, "/console")
+    before = await get(gateway, "/console", PAGE)
     cookie = await sign_in(gateway)
-    page = (await get(gateway, "/console", cookie)).body.decode()
+    page = (await get(gateway, "/console", PAGE, cookie)).body.decode()
 
     assert b'type="password"' in before.body
-    assert "<dd>ops</dd>" in page
-    assert "may read and change everything" in page
+    assert '<span class="name">ops</span>' in page
+    assert "May read and change everything" in page
     assert ADMIN_KEY not in page
 
 
@@ -169,7 +173,7 @@ async def test_a_session_ends_when_its_key_leaves(serve: Serve, keys: str) -> No
     cookie = await sign_in(before)
 
     assert (await get(after, "/admin/stores", cookie)).status == 401
-    assert b"Sign in" in (await get(after, "/console", cookie)).body
+    assert b"Sign in" in (await get(after, "/console", PAGE, cookie)).body
 
 
 async def test_a_session_has_the_role_its_key_has_now(serve: Serve) -> None:
@@ -336,7 +340,7 @@ async def test_without_a_database_nobody_signs_in(gateway: Gateway) -> None:
     answer = await post(gateway, "/console/session", HERE, FORM, body=f"key={ADMIN_KEY}".encode())
 
     assert (answer.status, b"DATABASE_URL" in answer.body) == (500, True)
-    assert (await get(gateway, "/console", "Cookie: tokhub_session=x")).status == 200
+    assert (await get(gateway, "/console", PAGE, "Cookie: tokhub_session=x")).status == 401
 
 
 @pytest.mark.parametrize("body", [b"", b"key=", b"key=a&key=b", b"\xff=1", b"other=1"])
@@ -348,13 +352,63 @@ async def test_a_form_without_one_key_signs_nobody_in(serve: Serve, body: bytes)
     assert "set-cookie" not in answer.headers
 
 
-async def test_the_page_runs_nothing_and_loads_its_style_alone(serve: Serve) -> None:
+async def test_pages_run_and_load_what_is_their_own_alone(serve: Serve) -> None:
     gateway = await serve()
-    page = await get(gateway, "/console")
-    style = await get(gateway, "/console/console.css")
+    page = await get(gateway, "/console", PAGE, await sign_in(gateway))
+    policy = page.headers["content-security-policy"]
 
-    assert "script-src" not in page.headers["content-security-policy"]
-    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self';")
-    assert b"<script" not in page.body
-    assert b"style=" not in page.body.replace(b'rel="stylesheet"', b"")
-    assert (style.status, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';")
+    assert "unsafe" not in policy
+    assert set(re.findall(rb"<(?:script|style)[^>]*", page.body)) == set(
+        re.findall(rb"<script[^>]* src=[^>]*", page.body)
+    )
+    assert b" style=" not in page.body
+
+
+async def test_what_pages_load_is_kept_under_its_fingerprint_alone(serve: Serve) -> None:
+    gateway = await serve()
+    page = (await get(gateway, "/console", PAGE)).body.decode()
+    (style,) = re.findall(r'rel="stylesheet" href="([^"]*)"', page)
+    kept = await get(gateway, style, "Accept-Encoding: br, gzip")
+    other = await get(gateway, "/console/static/0123456789abcdef/console.css")
+
+    assert (kept.headers["content-encoding"], "immutable" in kept.headers["cache-control"]) == ("gzip", True)
+    assert (other.status, other.headers["cache-control"]) == (200, "no-store")
+    assert gzip.decompress(kept.body) == other.body
+    assert (await get(gateway, "/console/static/0123456789abcdef/console.py")).status == 404
+
+
+async def test_opening_the_console_is_no_wrong_key(serve: Serve) -> None:
+    gateway = await serve()
+    statuses = {(await get(gateway, "/console", PAGE)).status for _ in range(10)}
+
+    assert statuses == {401}
+    assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 200
+
+
+async def test_a_link_of_another_site_is_followed_once_more_from_here(serve: Serve) -> None:
+    gateway = await serve()
+    led = await get(gateway, "/console?done=x", PAGE, "Sec-Fetch-Site: cross-site")
+    again = await get(gateway, "/console?done=x", PAGE, "Sec-Fetch-Site: same-origin")
+
+    assert b'content="0;url=/console?done=x"' in led.body
+    assert (b"API key" in led.body, b"API key" in again.body) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "led_to"),
+    [
+        ("/console/stores?status=CONNECTED", "/console/stores?status=CONNECTED"),
+        ("//evil.example/console", "/console"),
+        ("/console//evil.example", "/console"),
+        ("/console\r\nSet-Cookie: a=b", "/console"),
+        ("https://evil.example/console", "/console"),
+        ("/console/../admin/stores", "/console"),
+    ],
+)
+async def test_signing_in_leads_to_pages_of_the_console_alone(serve: Serve, wanted: str, led_to: str) -> None:
+    gateway = await serve()
+    body = urlencode({"key": ADMIN_KEY, "to": wanted}).encode()
+    answer = await post(gateway, "/console/session", HERE, FORM, body=body)
+
+    assert (answer.status, answer.headers["location"]) == (303, led_to)

@@ -1,1 +1,1 @@
-"""The console: a page for those who run stores and tokhub, behind a session that their key begins."""
+"""The console: pages for those who run stores and tokhub, behind a session that their key begins."""

@@ -1,24 +1,27 @@
-"""Signing in to the console and out again: /console and below."""
+"""Signing in to the console and out again, and what its pages load."""
 
-from urllib.parse import parse_qsl
+import re
 
 import structlog
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from libs.errors import InvalidField, TokhubError
+from libs.errors import TokhubError
 from services.gateway.auth import AdminKey
 from services.gateway.bodies import Body, json_body
-from services.gateway.console.page import CONSOLE, STYLE, ConsolePage
+from services.gateway.console.assets import STATIC
+from services.gateway.console.forms import field, fields_of, is_form
+from services.gateway.console.navigation import CONSOLE
+from services.gateway.console.pages import ConsolePages
 from services.gateway.gates import AdminGate
 from services.gateway.routes.answers import one
 from services.gateway.sessions import SESSION, Sessions, refuse_other_sites
 
-FORM = "application/x-www-form-urlencoded"
+SESSION_PATH = f"{CONSOLE}/session"
 SEE_OTHER = 303
 EVERYWHERE = "everywhere"
-MOST_FIELDS = 4
+PAGE = re.compile(rf"{CONSOLE}(/[\w-]+)*(\?[\w=&%.+-]*)?", re.ASCII)
 
 log = structlog.get_logger()
 
@@ -32,35 +35,32 @@ class SignIn(Body):
 class ConsoleRoutes:
     """Begins and ends sessions, for programs as JSON and for people as pages."""
 
-    def __init__(self, *, gate: AdminGate, sessions: Sessions) -> None:
+    def __init__(self, *, gate: AdminGate, sessions: Sessions, pages: ConsolePages) -> None:
         self._gate = gate
         self._sessions = sessions
-        self._page = ConsolePage()
+        self._pages = pages
 
     def add_to(self, router: APIRouter) -> None:
         """Declare the routes."""
-        router.add_api_route(CONSOLE, self.show, include_in_schema=False)
-        router.add_api_route(STYLE, self.style, include_in_schema=False)
-        session, sessions = f"{CONSOLE}/session", f"{CONSOLE}/sessions"
-        router.add_api_route(session, self.sign_in, methods=["POST"], include_in_schema=False)
-        router.add_api_route(session, self.sign_out, methods=["DELETE"], include_in_schema=False)
+        router.add_api_route(f"{STATIC}/{{fingerprint}}/{{name}}", self.asset, include_in_schema=False)
+        router.add_api_route(SESSION_PATH, self.sign_in, methods=["POST"], include_in_schema=False)
+        router.add_api_route(SESSION_PATH, self.sign_out, methods=["DELETE"], include_in_schema=False)
+        sessions = f"{CONSOLE}/sessions"
         router.add_api_route(sessions, self.sign_out_everywhere, methods=["DELETE"], include_in_schema=False)
         # Forms can neither DELETE nor be answered with 204.
         router.add_api_route(f"{CONSOLE}/sign-out", self.leave, methods=["POST"], include_in_schema=False)
 
-    async def show(self, request: Request) -> Response:
-        """Answer with the page, which asks for a key unless there is a session."""
-        try:
-            await self._gate.let_in(request)
-            token = SESSION.of(request)
-            key = await self._sessions.key_of(token) if token else None
-        except TokhubError as error:
-            return self._page.refused(error)
-        return self._page.signed_in(key) if key else self._page.signed_out()
+    def add_behind_gate(self, router: APIRouter) -> None:
+        """Declare what only those reach who have signed in."""
+        router.add_api_route(SESSION_PATH, self.whose, include_in_schema=False)
 
-    async def style(self) -> Response:
-        """Answer with how the page looks."""
-        return self._page.style()
+    async def asset(self, request: Request, fingerprint: str, name: str) -> Response:
+        """Answer with what a page loads."""
+        return self._pages.assets.answer(request, fingerprint, name)
+
+    async def whose(self, request: Request) -> Response:
+        """Answer whose session the request has."""
+        return session_of(request.state.key)
 
     async def sign_in(self, request: Request) -> Response:
         """Begin a session; a form is sent on to the console, a program is told whose session it is."""
@@ -69,7 +69,7 @@ class ConsoleRoutes:
         try:
             return await self._begin(request)
         except TokhubError as error:
-            return self._page.refused(error)
+            return self._pages.sign_in(request, error)
 
     async def sign_out(self, request: Request) -> Response:
         """End this session; answer 204, also when there is none."""
@@ -90,7 +90,7 @@ class ConsoleRoutes:
                 return await self._end_everywhere(request, back)
             return await self._end_here(request, back)
         except TokhubError as error:
-            return self._page.refused(error)
+            return self._pages.sign_in(request, error)
 
     async def _begin(self, request: Request) -> Response:
         await self._gate.let_in(request)
@@ -98,7 +98,9 @@ class ConsoleRoutes:
         key = await self._gate.recognise(request, await presented_key(request))
         token = await self._sessions.begin(key)
         log.info("signed in to the console", key=key.name)
-        answer: Response = RedirectResponse(CONSOLE, SEE_OTHER) if is_form(request) else session_of(key)
+        answer: Response = (
+            RedirectResponse(await page_after(request), SEE_OTHER) if is_form(request) else session_of(key)
+        )
         SESSION.give(request, answer, token)
         return answer
 
@@ -122,11 +124,6 @@ def session_of(key: AdminKey) -> JSONResponse:
     return one({"name": key.name, "role": key.role})
 
 
-def is_form(request: Request) -> bool:
-    """Return whether a page without scripts asks."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
-
-
 async def presented_key(request: Request) -> str:
     """Return the key in a form, or in JSON."""
     if is_form(request):
@@ -134,13 +131,7 @@ async def presented_key(request: Request) -> str:
     return (await json_body(SignIn)(request)).key
 
 
-async def field(request: Request, name: str) -> str:
-    """Return a field of a form; raise InvalidField unless it is there once."""
-    try:
-        fields = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
-    except ValueError:
-        raise InvalidField("form", "cannot be read") from None
-    values = [value for key, value in fields if key == name]
-    if len(values) != 1:
-        raise InvalidField(name, "must be sent once")
-    return values[0]
+async def page_after(request: Request) -> str:
+    """Return the page that somebody wanted when they were asked for a key; never one of elsewhere."""
+    wanted = (await fields_of(request)).get("to", "")
+    return wanted if PAGE.fullmatch(wanted) else CONSOLE

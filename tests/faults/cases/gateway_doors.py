@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from libs.clock import SystemClock
 from libs.settings import parse
 from services.gateway.__main__ import Limiting, gates_of
-from services.gateway.app import Parts, add_routes
+from services.gateway.app import Faces, Parts, add_routes
 from services.gateway.backends import Targets, open_backends
+from services.gateway.console.pages import ConsolePages
 from services.gateway.pages.render import Pages
 from services.gateway.routes.connect import CALLBACK, CONNECT, NONCE
 from services.gateway.routes.info import OPENAPI_PATH, Life
@@ -44,8 +45,7 @@ PUBLIC = {
     f"GET {CALLBACK}": 400,
     "GET /api/v1/tiktok/auth/callback": 400,
     "GET /integrations/tiktok.js": 200,
-    "GET /console": 200,
-    "GET /console/console.css": 200,
+    "GET /console/static/{fingerprint}/{name}": 404,
     # From no page of the console.
     "POST /console/session": 403,
     "DELETE /console/session": 403,
@@ -78,7 +78,7 @@ async def served_routes() -> set[str]:
     async with open_backends(Targets(token="127.0.0.1:1", sync="127.0.0.1:1")) as backends:
         gates = gates_of(Limiting(settings=settings, clock=clock), None)
         parts = Parts(backends=backends, gates=gates, life=life, registry=CollectorRegistry())
-        routes = add_routes(FastAPI(openapi_url=None), parts, Pages())
+        routes = add_routes(FastAPI(openapi_url=None), parts, Faces(pages=Pages(), console=ConsolePages()))
     return {f"{method} {route.path}" for route in routes for method in route.methods or ()} | {f"GET {OPENAPI_PATH}"}
 
 

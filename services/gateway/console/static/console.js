@@ -1,0 +1,20 @@
+// What every page of the console does: times in the viewer's zone, live parts, one submit at a time.
+import { begin as beginCharts } from "./charts.js";
+import { begin as beginCopying } from "./copying.js";
+import { begin as beginForms } from "./forms.js";
+import { begin as beginLive } from "./live.js";
+import { begin as beginTheme } from "./theme.js";
+import { begin as beginTimes, localise } from "./times.js";
+
+// A page shows once what was done; its address should not say so again.
+if (new URLSearchParams(location.search).has("done")) {
+  const address = new URL(location.href);
+  address.searchParams.delete("done");
+  history.replaceState(null, "", address);
+}
+beginTheme(document.getElementById("theme"));
+beginTimes();
+beginForms();
+beginCopying();
+beginCharts();
+beginLive((part) => localise(part));

@@ -1,0 +1,80 @@
+// Keeps parts of a page up to date: elements with an id and data-live="seconds" are asked for again while they are seen.
+import { askToSignIn, hush, say } from "./banner.js";
+
+const LONGEST = 60; // seconds between two attempts while nobody answers
+const policy = globalThis.trustedTypes?.createPolicy("console", { createHTML: (page) => page }) ?? { createHTML: (page) => page };
+
+let failures = 0;
+let timer = 0;
+let refreshed = () => {};
+
+function parts() {
+  return [...document.querySelectorAll("[data-live][id]")];
+}
+
+function wait() {
+  const seconds = Math.min(...parts().map((part) => Number(part.dataset.live)));
+  return failures ? Math.min(LONGEST, 2 ** failures) : seconds;
+}
+
+// What somebody is busy with stays: an open question, a field that is being written in.
+function busy(part) {
+  return part.querySelector("details[open]") || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+}
+
+function put(page) {
+  for (const part of parts()) {
+    const fresh = page.getElementById(part.id);
+    if (!fresh || busy(part)) continue;
+    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+    part.replaceWith(document.adoptNode(fresh));
+    refreshed(fresh);
+    if (focused) document.getElementById(focused)?.focus();
+  }
+}
+
+async function ask() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+  if (answer.status === 401) { askToSignIn(); return false; }
+  if (answer.status === 429) {
+    failures += 1;
+    say("Too many requests come from your address. The page goes on in a moment.");
+    return true;
+  }
+  if (!answer.ok) throw new Error(String(answer.status));
+  put(new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html"));
+  if (failures) hush();
+  failures = 0;
+  return true;
+}
+
+async function tick() {
+  timer = 0;
+  let goOn = true;
+  try {
+    goOn = await ask();
+  } catch {
+    failures += 1;
+    // A gateway that restarts is back within seconds: nobody need hear of it.
+    if (failures > 2) say("tokhub cannot be reached. What you see may be old; this page goes on by itself.");
+  }
+  if (goOn) plan();
+}
+
+function plan() {
+  clearTimeout(timer);
+  timer = !document.hidden && parts().length ? setTimeout(tick, wait() * 1000) : 0;
+}
+
+/** Asks for the page again now. */
+export function refresh() {
+  clearTimeout(timer);
+  return tick();
+}
+
+/** Keeps the page up to date while it is seen; calls back with each part that was replaced. */
+export function begin(callback) {
+  refreshed = callback;
+  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : parts().length && refresh()));
+  plan();
+}
