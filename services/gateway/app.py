@@ -46,6 +46,7 @@ from services.gateway.routes.shops import ShopRoutes
 from services.gateway.routes.stats import StatsRoutes
 from services.gateway.routes.stores import StoreRoutes
 from services.gateway.routes.sync import SyncRoutes
+from services.gateway.routes.vault import VaultRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.sessions import Sessions
 
@@ -158,7 +159,8 @@ def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)
     ConnectionRoutes(backends=backends).add_to(admin)
-    RefreshRoutes(backends=backends).add_to(admin)
+    RefreshRoutes(backends=backends, stopping=life.stopping).add_to(admin)
+    VaultRoutes(backends=backends, stopping=life.stopping).add_to(admin)
     StatsRoutes(backends=backends).add_to(admin)
     ReportRoutes(backends=backends).add_to(admin)
     ExportRoutes(backends=backends).add_to(admin)

@@ -9,7 +9,7 @@ from grpc.aio import Channel
 from grpc_health.v1 import health, health_pb2
 from tokhub.audit.v1 import audit_pb2_grpc
 from tokhub.sync.v1 import report_pb2_grpc, sync_pb2, sync_pb2_grpc
-from tokhub.token.v1 import token_pb2_grpc
+from tokhub.token.v1 import token_pb2_grpc, vault_pb2_grpc
 
 from libs.errors import TokhubError, TryLater
 from libs.rpc.client import open_channel
@@ -115,6 +115,7 @@ class Backends:
 
     connections: token_pb2_grpc.ConnectionServiceStub
     tokens: token_pb2_grpc.TokenServiceStub
+    vault: vault_pb2_grpc.VaultServiceStub
     stores: sync_pb2_grpc.StoreServiceStub
     stats: sync_pb2_grpc.StatsServiceStub
     reports: report_pb2_grpc.ReportServiceStub
@@ -138,6 +139,7 @@ async def open_backends(targets: Targets) -> AsyncIterator[Backends]:
         yield Backends(
             connections=token_pb2_grpc.ConnectionServiceStub(token),
             tokens=token_pb2_grpc.TokenServiceStub(token),
+            vault=vault_pb2_grpc.VaultServiceStub(token),
             stores=sync_pb2_grpc.StoreServiceStub(sync),
             stats=sync_pb2_grpc.StatsServiceStub(sync),
             reports=report_pb2_grpc.ReportServiceStub(sync),

@@ -35,8 +35,9 @@ TABLE: Table = {
         "ImportConnections": OPERATORS,
     },
     "tokhub.token.v1.VaultService": {
-        "GetKeyRing": OPERATORS,
-        "RotateKeys": OPERATORS,
+        # Neither gives a key or a token: a ring without bytes, and rows sealed with the key that is active anyway.
+        "GetKeyRing": ADMINS,
+        "RotateKeys": ADMINS,
         "VerifyVault": OPERATORS,
     },
     AUDIT_SERVICE: {"ListAuditRecords": ADMINS, "VerifyAudit": ADMINS, "ReportDenial": ADMINS},
@@ -61,7 +62,7 @@ RECORDED: Table = {
         "ImportConnections": OPERATORS,
     },
     "tokhub.token.v1.VaultService": {
-        "RotateKeys": OPERATORS,
+        "RotateKeys": ADMINS,
         "VerifyVault": OPERATORS,
     },
 }

@@ -14,7 +14,7 @@ import jwt
 from prometheus_client import CollectorRegistry
 from tokhub.audit.v1 import audit_pb2, audit_pb2_grpc
 from tokhub.sync.v1 import report_pb2, report_pb2_grpc, sync_pb2, sync_pb2_grpc
-from tokhub.token.v1 import token_pb2, token_pb2_grpc
+from tokhub.token.v1 import token_pb2, token_pb2_grpc, vault_pb2, vault_pb2_grpc
 
 from libs.clock import SystemClock
 from libs.rpc.server import Readiness, RpcServer, RpcService
@@ -34,8 +34,10 @@ from tests.gateway.fake_connections import FakeConnections
 from tests.gateway.fake_runs import FakeSync
 from tests.gateway.fake_stores import FakeReports, FakeStats, FakeStores
 from tests.gateway.fake_tokens import FakeTokens
+from tests.gateway.fake_vault import FakeVault
 from tests.gateway.scripted import Scripted
 
+VAULT = vault_pb2.DESCRIPTOR.services_by_name["VaultService"]
 AUDIT = audit_pb2.DESCRIPTOR.services_by_name["AuditService"]
 ADMIN_KEY = "CNRYadmin-key-0123456789-0123456789-0123"
 READ_KEY = "CNRYread-key-0123456789-0123456789-01234"
@@ -76,6 +78,7 @@ class Suite:
         self.reports = FakeReports()
         self.token_audit, self.sync_audit = FakeAudit(), FakeAudit()
         self.tokens = FakeTokens(self.connections)
+        self.vault = FakeVault()
         self.sync = FakeSync(self.stores, self.connections)
 
 
@@ -133,6 +136,7 @@ def token_server(suite: Suite) -> RpcServer:
         listen="127.0.0.1:0",
         services=[
             *(rpc_service(token_pb2_grpc, names[name], servicer) for name, servicer in servicers.items()),
+            rpc_service(vault_pb2_grpc, VAULT, suite.vault),
             rpc_service(audit_pb2_grpc, AUDIT, suite.token_audit),
         ],
         registry=CollectorRegistry(),

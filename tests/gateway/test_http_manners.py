@@ -267,6 +267,8 @@ async def test_the_openapi_document_lists_the_routes(gateway: Gateway) -> None:
         "/api/v1/integrations/tiktok/auth/callback",
         "/api/v1/integrations/tiktok/disconnect/{user_id}",
         "/api/tiktok/refresh-all-tokens",
+        "/admin/vault",
+        "/admin/vault/rotate",
         "/admin/connections",
         "/admin/connections/{connection_id}",
         "/admin/forecast",

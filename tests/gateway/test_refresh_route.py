@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ from tokhub.token.v1 import token_pb2
 
 from libs.errors import UpstreamUnavailable
 from tests.gateway.served import ADMIN, READ, Gateway
+from tests.gateway.watching import Events
 
 PATH = "/api/tiktok/refresh-all-tokens"
 DONE, SKIPPED, FAILED = (
@@ -80,3 +82,27 @@ async def test_a_refresh_that_cannot_begin_is_told(gateway: Gateway) -> None:
 async def test_a_read_key_refreshes_nothing(gateway: Gateway) -> None:
     assert (await gateway.client.post(PATH, headers=READ)).status_code == 403
     assert not gateway.suite.tokens.all_asked
+
+
+async def test_shops_are_told_one_by_one_as_events(gateway: Gateway) -> None:
+    gateway.suite.tokens.ended = [
+        ended(DONE, 1, name="One", hours_left=1.5),
+        ended(FAILED, 2, name="Two", reason="REAUTH_REQUIRED", message="connect it again"),
+    ]
+
+    async with gateway.client.stream("POST", PATH, headers=ADMIN | {"Accept": "text/event-stream"}) as answer:
+        events = Events(answer)
+        blocks = [block for block in [await events.block() for _ in range(4)] if "data" in block]
+
+    assert [block["event"] for block in blocks] == ["shop", "shop", "summary"]
+    assert [json.loads(block["data"]) for block in blocks] == [
+        {"shopNumber": 1, "shopName": "One", "success": True, "hoursLeft": 1.5},
+        {
+            "shopNumber": 2,
+            "shopName": "Two",
+            "success": False,
+            "error": "REAUTH_REQUIRED: connect it again",
+            "hoursLeft": 0.0,
+        },
+        {"total": 2, "successful": 1, "failed": 1},
+    ]

@@ -103,7 +103,12 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         f"GET {RUN}": ok(one(shapes.RUN), Reason.RUN_NOT_FOUND),
         f"GET {RUN}/events": Answer(said={200: {EVENTS: None}, 204: {}}, reasons=(Reason.RUN_NOT_FOUND,)),
         f"POST {RUN}/cancel": ok(one(shapes.RUN), Reason.RUN_NOT_FOUND),
-        "POST /api/tiktok/refresh-all-tokens": ok(shapes.REFRESHES),
+        "POST /api/tiktok/refresh-all-tokens": Answer(said={200: {JSON: shapes.REFRESHES, EVENTS: None}}),
+        "GET /admin/vault": ok(one(shapes.KEY_RING)),
+        "POST /admin/vault/rotate": Answer(
+            said={200: {JSON: one(shapes.ROTATION), EVENTS: None}},
+            reasons=(Reason.KEY_NOT_READY, Reason.SERVER_MISCONFIG),
+        ),
         "GET /admin/connections": ok({**many(shapes.CONNECTION), "nextPageToken": Maybe("123")}),
         "GET /admin/connections/{connection_id}": ok(one(shapes.EXPLANATION), NO_CONNECTION),
         "GET /admin/forecast": ok(one(shapes.FORECAST)),

@@ -292,3 +292,20 @@ COMPLETENESS = {
     "missing": 2,
     "reasons": [{"reason": "REAUTH_REQUIRED", "stores": 2, "storeCodes": ["store_0001", "store_0002"]}],
 }
+KEY_RING = {
+    "keys": [
+        {
+            "id": "k2",
+            "active": True,
+            "preferred": True,
+            "firstSeenTime": NIGHT,
+            "activateTime": Maybe(NIGHT),
+            "rows": 300,
+            "encryptions": 1200,
+            "replicas": ["token-1"],
+        }
+    ],
+    "liveReplicas": ["token-1"],
+    "unrecognisedRows": 0,
+}
+ROTATION = {"keyId": "k2", "total": 300, "rewritten": 300, "unreadable": 0, "duration": 56_000}

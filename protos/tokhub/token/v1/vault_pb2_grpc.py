@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class VaultServiceStub:
-    """The vault of sealed tokens, for operators.
+    """The vault of sealed tokens.
     """
 
     def __init__(self, channel):
@@ -53,13 +53,13 @@ class VaultServiceStub:
 
 
 class VaultServiceServicer:
-    """The vault of sealed tokens, for operators.
+    """The vault of sealed tokens.
     """
 
     def GetKeyRing(self, request, context):
         """Returns the keys of the ring, how much each is used, and which replicas know it.
 
-        Callers: operators.
+        Callers: the gateway and operators.
         Errors: STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -74,7 +74,7 @@ class VaultServiceServicer:
         is told of the one that runs, and goes on with it should its process die. A caller that leaves stops it after the
         batch in hand, and the next call goes on from there. The stream ends with one summary.
 
-        Callers: operators.
+        Callers: the gateway and operators.
         Errors: KEY_NOT_READY while a live replica lacks the key that another lists first: start that replica with the key;
         SERVER_MISCONFIG when the active key has sealed too often: add a new one; STORAGE_UNAVAILABLE.
         """
@@ -120,7 +120,7 @@ def add_VaultServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VaultService:
-    """The vault of sealed tokens, for operators.
+    """The vault of sealed tokens.
     """
 
     @staticmethod

@@ -17,13 +17,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VaultServiceStub:
-    """The vault of sealed tokens, for operators."""
+    """The vault of sealed tokens."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetKeyRing: _aio.UnaryUnaryMultiCallable[_vault_pb2.GetKeyRingRequest, _vault_pb2.GetKeyRingResponse]
     """Returns the keys of the ring, how much each is used, and which replicas know it.
 
-    Callers: operators.
+    Callers: the gateway and operators.
     Errors: STORAGE_UNAVAILABLE.
     """
     RotateKeys: _aio.UnaryStreamMultiCallable[_vault_pb2.RotateKeysRequest, _vault_pb2.RotateKeysResponse]
@@ -34,7 +34,7 @@ class VaultServiceStub:
     is told of the one that runs, and goes on with it should its process die. A caller that leaves stops it after the
     batch in hand, and the next call goes on from there. The stream ends with one summary.
 
-    Callers: operators.
+    Callers: the gateway and operators.
     Errors: KEY_NOT_READY while a live replica lacks the key that another lists first: start that replica with the key;
     SERVER_MISCONFIG when the active key has sealed too often: add a new one; STORAGE_UNAVAILABLE.
     """
@@ -47,7 +47,7 @@ class VaultServiceStub:
     """
 
 class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The vault of sealed tokens, for operators."""
+    """The vault of sealed tokens."""
 
     @_abc_1.abstractmethod
     def GetKeyRing(
@@ -57,7 +57,7 @@ class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_vault_pb2.GetKeyRingResponse]:
         """Returns the keys of the ring, how much each is used, and which replicas know it.
 
-        Callers: operators.
+        Callers: the gateway and operators.
         Errors: STORAGE_UNAVAILABLE.
         """
 
@@ -74,7 +74,7 @@ class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
         is told of the one that runs, and goes on with it should its process die. A caller that leaves stops it after the
         batch in hand, and the next call goes on from there. The stream ends with one summary.
 
-        Callers: operators.
+        Callers: the gateway and operators.
         Errors: KEY_NOT_READY while a live replica lacks the key that another lists first: start that replica with the key;
         SERVER_MISCONFIG when the active key has sealed too often: add a new one; STORAGE_UNAVAILABLE.
         """
