@@ -70,6 +70,7 @@ from services.sync.core.progress_log import ProgressLog
 from services.sync.core.reports import Reports
 from services.sync.core.retention import History, Retention
 from services.sync.core.scheduler import Scheduler
+from services.sync.core.show_budget import BudgetViewer
 from services.sync.core.show_run import RunViewer
 from services.sync.core.show_schedule import ScheduleDesk
 from services.sync.core.start_run import Roster, RunStarter
@@ -125,6 +126,7 @@ class Core:
     creators: CreatorMetrics
     runs: Runs
     schedule: ScheduleDesk
+    budget: BudgetViewer
     scheduler: Scheduler
     worker: ItemWorker
     upkeep: Upkeep
@@ -156,6 +158,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
         schedule=ScheduleDesk(
             timetable=settings.timetable, runs=run_rows, fires=ticks, starting=(starter, roster), clock=clock
         ),
+        budget=BudgetViewer(SlotLog(database=database, limit=settings.rate_limit)),
         scheduler=Scheduler(
             schedules=settings.timetable.schedules if settings.cron_enabled else (),
             ticks=ticks,
@@ -314,7 +317,7 @@ def proto_services(core: Core) -> list[RpcService]:
         StatsServicer(stats=core.stats, exports=core.exports, creators=core.creators),
         ReportServicer(core.reports),
     )
-    sync = SyncServicer(runs=core.runs, stats=core.stats, schedule=core.schedule)
+    sync = SyncServicer(runs=core.runs, stats=core.stats, schedule=core.schedule, budget=core.budget)
     names = sync_pb2.DESCRIPTOR.services_by_name
     return [
         RpcService(

@@ -11,6 +11,7 @@ TABLE: Table = {
         "CreateStore": ADMINS,
         "GetStore": ADMINS,
         "ListStores": ADMINS,
+        "CountStores": ADMINS,
         "UpdateStore": ADMINS,
         "DeleteStore": ADMINS,
     },
@@ -33,6 +34,7 @@ TABLE: Table = {
         "ListRuns": ADMINS,
         "CancelRun": ADMINS,
         "GetSchedule": ADMINS,
+        "GetBudget": ADMINS,
         "ListSyncLogs": ADMINS,
         "RunScheduledJob": ADMINS,
         # One call for a person at a terminal; the gateway starts and watches.

@@ -196,6 +196,9 @@ class FakeSync(sync_pb2_grpc.SyncServiceServicer):
         self.schedules_told += 1
         return self.schedule
 
+    async def GetBudget(self, _request: sync_pb2.GetBudgetRequest, _context: Any) -> sync_pb2.GetBudgetResponse:
+        return sync_pb2.GetBudgetResponse()
+
     async def RunScheduledJob(
         self, _request: sync_pb2.RunScheduledJobRequest, _context: Any
     ) -> sync_pb2.RunScheduledJobResponse:

@@ -55,6 +55,11 @@ class FakeStores(sync_pb2_grpc.StoreServiceServicer):
         more = page[-1] if len(codes) > len(page) else ""
         return sync_pb2.ListStoresResponse(stores=[self.rows[code] for code in page], next_page_token=more)
 
+    async def CountStores(self, _request: sync_pb2.CountStoresRequest, _context: Any) -> sync_pb2.CountStoresResponse:
+        self.script.begin()
+        count = sync_pb2.StoreCount(status=sync_pb2.STORE_STATUS_CONNECTED, stores=len(self.rows))
+        return sync_pb2.CountStoresResponse(counts=[count])
+
     async def UpdateStore(self, request: sync_pb2.UpdateStoreRequest, _context: Any) -> sync_pb2.UpdateStoreResponse:
         self.script.begin()
         store = self.find(request.store_code)

@@ -141,9 +141,9 @@ LOOKS = {
     },
     "sync": {
         *("ListAuditRecords", "VerifyAudit"),
-        *("GetStore", "ListStores", "ListUserStats", "ListVideoStats", "GetAccountMetrics"),
+        *("GetStore", "ListStores", "CountStores", "ListUserStats", "ListVideoStats", "GetAccountMetrics"),
         *("ListGrowth", "ListTopVideos", "ListDailyTotals", "ListCompleteness"),
-        *("WatchSync", "GetRun", "ListRuns", "GetSchedule", "ListSyncLogs"),
+        *("WatchSync", "GetRun", "ListRuns", "GetSchedule", "GetBudget", "ListSyncLogs"),
     },
 }
 

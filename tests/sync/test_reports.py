@@ -62,6 +62,18 @@ async def test_a_store_without_snapshots_has_no_figures(suite: LivingSuite, repl
     assert not shop.HasField("follower_count")
 
 
+async def test_one_stores_figures_leave_the_others_out(suite: LivingSuite, replica: Replica) -> None:
+    for code, followers in (("shop", 5), ("other", 100)):
+        await suite.add_store(code)
+        await account(suite, code, 0, followers)
+        await video(suite, code, 0, "1", followers * 10)
+    asked = report_pb2.ListDailyTotalsRequest(period=period(0), store_code="shop")
+    (day,) = (await replica.reports.ListDailyTotals(asked)).totals
+    best = report_pb2.ListTopVideosRequest(period=period(0), store_code="shop")
+    assert (day.follower_count, day.view_count, day.videos) == (5, 50, 1)
+    assert [one.store_code for one in (await replica.reports.ListTopVideos(best)).videos] == ["shop"]
+
+
 async def test_growth_is_listed_page_by_page(suite: LivingSuite, replica: Replica) -> None:
     for code in ("a", "b", "c"):
         await suite.add_store(code)

@@ -23,12 +23,12 @@ class ReportRows(Protocol):
         """Return the growth of stores with higher codes, lowest first."""
         ...
 
-    async def top_videos(self, period: Period, *, begins_at: datetime, limit: int) -> list[TopVideo]:
-        """Return the videos that gained most views; those posted from begins_at on began with none."""
+    async def top_videos(self, period: Period, *, begins_at: datetime, limit: int, store_code: str) -> list[TopVideo]:
+        """Return the videos, of one store or all, that gained most; those posted from begins_at on began with none."""
         ...
 
-    async def daily_totals(self, period: Period) -> list[DailyTotals]:
-        """Return the sums of every day, oldest first."""
+    async def daily_totals(self, period: Period, *, store_code: str) -> list[DailyTotals]:
+        """Return the sums of every day, of one store or all, oldest first."""
         ...
 
     async def completeness(self, ends: Sequence[tuple[date, datetime]]) -> list[Completeness]:
@@ -51,14 +51,15 @@ class Reports:
         """Return a page of stores with their growth."""
         return await self._rows.growth(period, after=after, limit=limit)
 
-    async def top_videos(self, period: Period, *, limit: int) -> list[TopVideo]:
-        """Return the videos that gained most."""
+    async def top_videos(self, period: Period, *, limit: int, store_code: str = "") -> list[TopVideo]:
+        """Return the videos that gained most, of all stores or of one."""
         begins_at = self._calendar.begins_at(period.first)
-        return await self._rows.top_videos(period, begins_at=begins_at, limit=limit or USUAL_VIDEOS)
+        most = limit or USUAL_VIDEOS
+        return await self._rows.top_videos(period, begins_at=begins_at, limit=most, store_code=store_code)
 
-    async def daily_totals(self, period: Period) -> list[DailyTotals]:
-        """Return the sums by day."""
-        return await self._rows.daily_totals(period)
+    async def daily_totals(self, period: Period, *, store_code: str = "") -> list[DailyTotals]:
+        """Return the sums by day, of all stores or of one."""
+        return await self._rows.daily_totals(period, store_code=store_code)
 
     async def completeness(self, period: Period) -> list[Completeness]:
         """Return how complete each day is."""

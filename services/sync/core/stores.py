@@ -1,12 +1,16 @@
 """Stores are created, shown, listed, changed and archived."""
 
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 from libs.errors import StoreNotFound
-from services.sync.domain.stores import Store, StoreChanges, StoreDraft
+from services.sync.domain.connections import Connection, Standing
+from services.sync.domain.stores import Store, StoreChanges, StoreChoice, StoreDraft
 from services.sync.domain.subjects import Subject
 
 USUAL_PAGE = 100
+BEST_LAST = (Standing.NEVER_CONNECTED, Standing.DISCONNECTED, Standing.NEEDS_RECONNECT, Standing.USABLE)
 
 
 class StoreRows(Protocol):
@@ -20,8 +24,12 @@ class StoreRows(Protocol):
         """Return a store."""
         ...
 
-    async def page(self, *, after: str, limit: int) -> list[Store]:
-        """Return stores with higher codes, lowest first."""
+    async def page(self, *, after: str, limit: int, choice: StoreChoice) -> list[Store]:
+        """Return stores of the choice with higher codes, lowest first."""
+        ...
+
+    async def codes(self) -> list[str]:
+        """Return the codes of all stores."""
         ...
 
     async def change(self, store_code: str, changes: StoreChanges) -> Store | None:
@@ -34,7 +42,11 @@ class StoreRows(Protocol):
 
 
 class Accounts(Protocol):
-    """The connected accounts of subjects."""
+    """The connected accounts of subjects; UpstreamUnavailable."""
+
+    def of_stores(self) -> AsyncIterator[tuple[Connection, ...]]:
+        """Yield the connections of all stores, page by page."""
+        ...
 
     async def disconnect_all(self, subject: Subject) -> None:
         """End every live connection of the subject, at TikTok too."""
@@ -59,9 +71,15 @@ class Stores:
             raise StoreNotFound
         return store
 
-    async def page(self, *, after: str, limit: int) -> list[Store]:
-        """Return up to limit stores behind the code, 0 meaning the usual number."""
-        return await self._rows.page(after=after, limit=limit or USUAL_PAGE)
+    async def page(self, *, after: str, limit: int, search: str = "", standing: Standing | None = None) -> list[Store]:
+        """Return up to limit stores behind the code, 0 meaning the usual number; those that stand so, when given."""
+        choice = await self._choice(search, standing)
+        return await self._rows.page(after=after, limit=limit or USUAL_PAGE, choice=choice)
+
+    async def counts(self) -> Mapping[Standing, int]:
+        """Return how many stores stand so."""
+        standings = await self._standings()
+        return Counter(standings.get(code, Standing.NEVER_CONNECTED) for code in await self._rows.codes())
 
     async def change(self, store_code: str, changes: StoreChanges) -> Store:
         """Return the store as it is after the changes; StoreNotFound."""
@@ -79,3 +97,17 @@ class Stores:
         await self._accounts.disconnect_all(Subject.store(store_code))
         if not await self._rows.archive(store_code):
             raise StoreNotFound
+
+    async def _choice(self, search: str, standing: Standing | None) -> StoreChoice:
+        if standing is None:
+            return StoreChoice(search=search)
+        standings = await self._standings()
+        if standing is Standing.NEVER_CONNECTED:
+            return StoreChoice(search=search, without=frozenset(standings))
+        return StoreChoice(search=search, only=frozenset(code for code, has in standings.items() if has is standing))
+
+    async def _standings(self) -> Mapping[str, Standing]:
+        """Return how each store stands that was ever connected; of several connections the best one counts."""
+        found = [connection async for page in self._accounts.of_stores() for connection in page]
+        found.sort(key=lambda connection: BEST_LAST.index(connection.standing))
+        return {connection.subject.id: connection.standing for connection in found}

@@ -1,6 +1,7 @@
 """TikTok's rate limit as a value: so many calls of an endpoint in any stretch of so many seconds."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from math import floor
 
@@ -44,3 +45,13 @@ class RateLimit:
     def page_spacing(self) -> float:
         """Seconds between two calls for one account: a public report saw 429 after 36 pages back to back."""
         return self.window / 240
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointBudget:
+    """What an endpoint may be called in a window now, what of that counts, and until when nothing may be sent."""
+
+    endpoint: str
+    limit: int
+    used: int
+    resumes_at: datetime | None

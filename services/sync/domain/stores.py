@@ -29,6 +29,15 @@ StoreChanges = Mapping[StoreField, str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoreChoice:
+    """Which stores are listed: those with a text in them, and, where codes are given, some codes or all but some."""
+
+    search: str = ""
+    only: frozenset[str] | None = None
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatestUserStats:
     """The newest account snapshot, shortened."""
 

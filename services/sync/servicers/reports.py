@@ -37,14 +37,16 @@ class ReportServicer(report_pb2_grpc.ReportServiceServicer):
         self, request: report_pb2.ListTopVideosRequest, context: Context
     ) -> report_pb2.ListTopVideosResponse:
         """Return the videos that gained most."""
-        rows = await self._reports.top_videos(self._period(request.period), limit=request.limit)
+        rows = await self._reports.top_videos(
+            self._period(request.period), limit=request.limit, store_code=request.store_code
+        )
         return report_pb2.ListTopVideosResponse(videos=[top_video_message(row) for row in rows])
 
     async def ListDailyTotals(
         self, request: report_pb2.ListDailyTotalsRequest, context: Context
     ) -> report_pb2.ListDailyTotalsResponse:
         """Return the sums by day."""
-        rows = await self._reports.daily_totals(self._period(request.period))
+        rows = await self._reports.daily_totals(self._period(request.period), store_code=request.store_code)
         return report_pb2.ListDailyTotalsResponse(totals=[totals_message(row) for row in rows])
 
     async def ListCompleteness(

@@ -6,7 +6,7 @@ from libs.rpc.identity import Context
 from services.sync.core.stores import USUAL_PAGE, Stores
 from services.sync.domain.stores import StoreChanges, StoreDraft, StoreField
 from services.sync.servicers.page_tokens import store_behind, store_token
-from services.sync.servicers.translate import store_message
+from services.sync.servicers.translate import STANDINGS, store_message
 
 USUAL_TEAM = 1
 
@@ -35,11 +35,26 @@ class StoreServicer(sync_pb2_grpc.StoreServiceServicer):
     async def ListStores(self, request: sync_pb2.ListStoresRequest, context: Context) -> sync_pb2.ListStoresResponse:
         """Return a page of stores."""
         size = request.page_size or USUAL_PAGE
-        stores = await self._stores.page(after=store_behind(request.page_token), limit=size + 1)
+        stores = await self._stores.page(
+            after=store_behind(request.page_token),
+            limit=size + 1,
+            search=request.search,
+            standing=STANDINGS.get(request.status),
+        )
         shown, more = stores[:size], len(stores) > size
         return sync_pb2.ListStoresResponse(
             stores=[store_message(store) for store in shown],
             next_page_token=store_token(shown[-1].store_code) if more else "",
+        )
+
+    async def CountStores(self, request: sync_pb2.CountStoresRequest, context: Context) -> sync_pb2.CountStoresResponse:
+        """Count stores by how they are connected."""
+        counts = await self._stores.counts()
+        return sync_pb2.CountStoresResponse(
+            counts=[
+                sync_pb2.StoreCount(status=status, stores=counts.get(standing, 0))
+                for status, standing in STANDINGS.items()
+            ]
         )
 
     async def UpdateStore(self, request: sync_pb2.UpdateStoreRequest, context: Context) -> sync_pb2.UpdateStoreResponse:

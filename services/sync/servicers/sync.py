@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from libs.rpc.identity import Context
 from services.sync.core.cancel_run import RunCanceller
+from services.sync.core.show_budget import BudgetViewer
 from services.sync.core.show_run import RunViewer
 from services.sync.core.show_schedule import ScheduleDesk
 from services.sync.core.start_run import RunStarter
@@ -15,6 +17,8 @@ from services.sync.core.watch_run import RunWatch
 from services.sync.domain.progress import Progress
 from services.sync.servicers.page_tokens import run_position, run_token
 from services.sync.servicers.translate import (
+    budget_message,
+    duration,
     ended_message,
     log_message,
     progress_message,
@@ -50,10 +54,11 @@ class WatchMessages:
 class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
     """Translates and nothing else."""
 
-    def __init__(self, *, runs: Runs, stats: Stats, schedule: ScheduleDesk) -> None:
+    def __init__(self, *, runs: Runs, stats: Stats, schedule: ScheduleDesk, budget: BudgetViewer) -> None:
         self._runs = runs
         self._stats = stats
         self._schedule = schedule
+        self._budget = budget
         self._watched = WatchMessages()
 
     async def StartSync(self, request: sync_pb2.StartSyncRequest, context: Context) -> sync_pb2.StartSyncResponse:
@@ -108,6 +113,11 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             return sync_pb2.RunScheduledJobResponse(total=preview.total, skipped=preview.skipped)
         run = await self._schedule.run_now(request.name)
         return sync_pb2.RunScheduledJobResponse(run=run_message(run), total=run.total, skipped=run.skipped)
+
+    async def GetBudget(self, request: sync_pb2.GetBudgetRequest, context: Context) -> sync_pb2.GetBudgetResponse:
+        """Return how much of the rate limit is in use."""
+        endpoints = [budget_message(each) for each in await self._budget.show()]
+        return sync_pb2.GetBudgetResponse(window=duration(timedelta(seconds=self._budget.window)), endpoints=endpoints)
 
     async def ListSyncLogs(
         self, request: sync_pb2.ListSyncLogsRequest, context: Context

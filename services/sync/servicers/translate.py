@@ -7,10 +7,12 @@ from tokhub.sync.v1 import account_pb2, sync_pb2
 
 from libs.rpc.times import timestamp
 from services.sync.core.show_schedule import Entry
+from services.sync.domain.connections import Standing
 from services.sync.domain.jobs import Job
 from services.sync.domain.logs import SyncLog
 from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.progress import Progress
+from services.sync.domain.rate_limit import EndpointBudget
 from services.sync.domain.runs import EndedSubject, JobCounts, Run, Scope
 from services.sync.domain.snapshots import AccountMetrics, UserSnapshot, VideoSnapshot
 from services.sync.domain.stores import LatestUserStats, LatestVideoStats, Store
@@ -37,6 +39,13 @@ OUTCOME_VALUES = {
     Outcome.SKIPPED: sync_pb2.OUTCOME_SKIPPED,
 }
 
+STANDINGS = {
+    sync_pb2.STORE_STATUS_CONNECTED: Standing.USABLE,
+    sync_pb2.STORE_STATUS_NEED_RECONNECT: Standing.NEEDS_RECONNECT,
+    sync_pb2.STORE_STATUS_NOT_CONNECTED: Standing.NEVER_CONNECTED,
+    sync_pb2.STORE_STATUS_DISCONNECTED: Standing.DISCONNECTED,
+}
+
 
 def duration(span: timedelta | None) -> Duration | None:
     """Return a span of time; nothing stays nothing."""
@@ -55,6 +64,16 @@ def scope_of(request: sync_pb2.StartSyncRequest | sync_pb2.RunSyncRequest) -> Sc
     if chosen == "user_id":
         return Scope(job, Subject.user(request.user_id))
     return Scope(job, Subject.store(request.store_code) if chosen == "store_code" else None)
+
+
+def budget_message(budget: EndpointBudget) -> sync_pb2.EndpointBudget:
+    """Return an endpoint's budget."""
+    return sync_pb2.EndpointBudget(
+        endpoint=budget.endpoint,
+        limit=budget.limit,
+        used=budget.used,
+        resume_time=timestamp(budget.resumes_at),
+    )
 
 
 def store_message(store: Store) -> sync_pb2.Store:

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btokhub/sync/v1/report.proto\x12\x0etokhub.sync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n\x06Period\x12\x39\n\tfrom_date\x18\x01 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x37\n\x07to_date\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\"x\n\x11ListGrowthRequest\x12&\n\x06period\x18\x01 \x01(\x0b\x32\x16.tokhub.sync.v1.Period\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"Z\n\x12ListGrowthResponse\x12+\n\x06growth\x18\x01 \x03(\x0b\x32\x1b.tokhub.sync.v1.StoreGrowth\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfc\x02\n\x0bStoreGrowth\x12\x12\n\nstore_code\x18\x01 \x01(\t\x12\x12\n\nstore_name\x18\x02 \x01(\t\x12\x12\n\nfirst_date\x18\x03 \x01(\t\x12\x11\n\tlast_date\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x05 \x01(\x05\x12\x1b\n\x0e\x66ollower_count\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x1d\n\x10\x66ollowers_gained\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x18\n\x0blikes_count\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12\x19\n\x0clikes_gained\x18\t \x01(\x03H\x03\x88\x01\x01\x12\x18\n\x0bvideo_count\x18\n \x01(\x03H\x04\x88\x01\x01\x12\x1a\n\rvideos_gained\x18\x0b \x01(\x03H\x05\x88\x01\x01\x42\x11\n\x0f_follower_countB\x13\n\x11_followers_gainedB\x0e\n\x0c_likes_countB\x0f\n\r_likes_gainedB\x0e\n\x0c_video_countB\x10\n\x0e_videos_gained\"Y\n\x14ListTopVideosRequest\x12&\n\x06period\x18\x01 \x01(\x0b\x32\x16.tokhub.sync.v1.Period\x12\x19\n\x05limit\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\"A\n\x15ListTopVideosResponse\x12(\n\x06videos\x18\x01 \x03(\x0b\x32\x18.tokhub.sync.v1.TopVideo\"\xda\x02\n\x08TopVideo\x12\x12\n\nstore_code\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\tpost_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfirst_date\x18\x05 \x01(\t\x12\x11\n\tlast_date\x18\x06 \x01(\t\x12\x12\n\nview_count\x18\x07 \x01(\x03\x12\x14\n\x0cviews_gained\x18\x08 \x01(\x03\x12\x17\n\nlike_count\x18\t \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\rcomment_count\x18\n \x01(\x03H\x02\x88\x01\x01\x12\x18\n\x0bshare_count\x18\x0b \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_descriptionB\r\n\x0b_like_countB\x10\n\x0e_comment_countB\x0e\n\x0c_share_count\"@\n\x16ListDailyTotalsRequest\x12&\n\x06period\x18\x01 \x01(\x0b\x32\x16.tokhub.sync.v1.Period\"F\n\x17ListDailyTotalsResponse\x12+\n\x06totals\x18\x01 \x03(\x0b\x32\x1b.tokhub.sync.v1.DailyTotals\"\xc2\x03\n\x0b\x44\x61ilyTotals\x12\x15\n\rsnapshot_date\x18\x01 \x01(\t\x12\x0e\n\x06stores\x18\x02 \x01(\x03\x12\x1b\n\x0e\x66ollower_count\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x1d\n\x10\x66ollowers_gained\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x18\n\x0blikes_count\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x19\n\x0clikes_gained\x18\x06 \x01(\x03H\x03\x88\x01\x01\x12\x1a\n\x12stores_with_videos\x18\x07 \x01(\x03\x12\x0e\n\x06videos\x18\x08 \x01(\x03\x12\x17\n\nview_count\x18\t \x01(\x03H\x04\x88\x01\x01\x12\x17\n\nlike_count\x18\n \x01(\x03H\x05\x88\x01\x01\x12\x1a\n\rcomment_count\x18\x0b \x01(\x03H\x06\x88\x01\x01\x12\x18\n\x0bshare_count\x18\x0c \x01(\x03H\x07\x88\x01\x01\x42\x11\n\x0f_follower_countB\x13\n\x11_followers_gainedB\x0e\n\x0c_likes_countB\x0f\n\r_likes_gainedB\r\n\x0b_view_countB\r\n\x0b_like_countB\x10\n\x0e_comment_countB\x0e\n\x0c_share_count\"A\n\x17ListCompletenessRequest\x12&\n\x06period\x18\x01 \x01(\x0b\x32\x16.tokhub.sync.v1.Period\"F\n\x18ListCompletenessResponse\x12*\n\x04\x64\x61ys\x18\x01 \x03(\x0b\x32\x1c.tokhub.sync.v1.Completeness\"|\n\x0c\x43ompleteness\x12\x15\n\rsnapshot_date\x18\x01 \x01(\t\x12\x0b\n\x03job\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x03\x12\x0c\n\x04\x64one\x18\x04 \x01(\x03\x12(\n\x07missing\x18\x05 \x03(\x0b\x32\x17.tokhub.sync.v1.Missing\">\n\x07Missing\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06stores\x18\x02 \x01(\x03\x12\x13\n\x0bstore_codes\x18\x03 \x03(\t2\x8d\x03\n\rReportService\x12S\n\nListGrowth\x12!.tokhub.sync.v1.ListGrowthRequest\x1a\".tokhub.sync.v1.ListGrowthResponse\x12\\\n\rListTopVideos\x12$.tokhub.sync.v1.ListTopVideosRequest\x1a%.tokhub.sync.v1.ListTopVideosResponse\x12\x62\n\x0fListDailyTotals\x12&.tokhub.sync.v1.ListDailyTotalsRequest\x1a\'.tokhub.sync.v1.ListDailyTotalsResponse\x12\x65\n\x10ListCompleteness\x12\'.tokhub.sync.v1.ListCompletenessRequest\x1a(.tokhub.sync.v1.ListCompletenessResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btokhub/sync/v1/report.proto\x12\x0etokhub.sync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n\x06Period\x12\x39\n\tfrom_date\x18\x01 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x37\n\x07to_date\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\"x\n\x11ListGrowthRequest\x12&\n\x06period\x18\x01 \x01(\x0b\x32\x16.tokhub.sync.v1.Period\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"Z\n\x12ListGrowthResponse\x12+\n\x06growth\x18\x01 \x03(\x0b\x32\x1b.tokhub.sync.v1.StoreGrowth\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfc\x02\n\x0bStoreGrowth\x12\x12\n\nstore_code\x18\x01 \x01(\t\x12\x12\n\nstore_name\x18\x02 \x01(\t\x12\x12\n\nfirst_date\x18\x03 \x01(\t\x12\x11\n\tlast_date\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x05 \x01(\x05\x12\x1b\n\x0e\x66ollower_count\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x1d\n\x10\x66ollowers_gained\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x18\n\x0blikes_count\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12\x19\n\x0clikes_gained\x18\t \x01(\x03H\x03\x88\x01\x01\x12\x18\n\x0bvideo_count\x18\n \x01(\x03H\x04\x88\x01\x01\x12\x1a\n\rvideos_gained\x18\x0b \x01(\x03H\x05\x88\x01\x01\x42\x11\n\x0f_follower_countB\x13\n\x11_followers_gainedB\x0e\n\x0c_likes_countB\x0f\n\r_likes_gainedB\x0e\n\x0c_video_countB\x10\n\x0e_videos_gained\"\x8b\x01\n\x14ListTopVideosRequest\x12&\n\x06period\x18\x01 \x01(\x0b\x32\x16.tokhub.sync.v1.Period\x12\x19\n\x05limit\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x30\n\nstore_code\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,50}$\"A\n\x15ListTopVideosResponse\x12(\n\x06videos\x18\x01 \x03(\x0b\x32\x18.tokhub.sync.v1.TopVideo\"\xda\x02\n\x08TopVideo\x12\x12\n\nstore_code\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\tpost_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfirst_date\x18\x05 \x01(\t\x12\x11\n\tlast_date\x18\x06 \x01(\t\x12\x12\n\nview_count\x18\x07 \x01(\x03\x12\x14\n\x0cviews_gained\x18\x08 \x01(\x03\x12\x17\n\nlike_count\x18\t \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\rcomment_count\x18\n \x01(\x03H\x02\x88\x01\x01\x12\x18\n\x0bshare_count\x18\x0b \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_descriptionB\r\n\x0b_like_countB\x10\n\x0e_comment_countB\x0e\n\x0c_share_count\"r\n\x16ListDailyTotalsRequest\x12&\n\x06period\x18\x01 \x01(\x0b\x32\x16.tokhub.sync.v1.Period\x12\x30\n\nstore_code\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,50}$\"F\n\x17ListDailyTotalsResponse\x12+\n\x06totals\x18\x01 \x03(\x0b\x32\x1b.tokhub.sync.v1.DailyTotals\"\xc2\x03\n\x0b\x44\x61ilyTotals\x12\x15\n\rsnapshot_date\x18\x01 \x01(\t\x12\x0e\n\x06stores\x18\x02 \x01(\x03\x12\x1b\n\x0e\x66ollower_count\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x1d\n\x10\x66ollowers_gained\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x18\n\x0blikes_count\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x19\n\x0clikes_gained\x18\x06 \x01(\x03H\x03\x88\x01\x01\x12\x1a\n\x12stores_with_videos\x18\x07 \x01(\x03\x12\x0e\n\x06videos\x18\x08 \x01(\x03\x12\x17\n\nview_count\x18\t \x01(\x03H\x04\x88\x01\x01\x12\x17\n\nlike_count\x18\n \x01(\x03H\x05\x88\x01\x01\x12\x1a\n\rcomment_count\x18\x0b \x01(\x03H\x06\x88\x01\x01\x12\x18\n\x0bshare_count\x18\x0c \x01(\x03H\x07\x88\x01\x01\x42\x11\n\x0f_follower_countB\x13\n\x11_followers_gainedB\x0e\n\x0c_likes_countB\x0f\n\r_likes_gainedB\r\n\x0b_view_countB\r\n\x0b_like_countB\x10\n\x0e_comment_countB\x0e\n\x0c_share_count\"A\n\x17ListCompletenessRequest\x12&\n\x06period\x18\x01 \x01(\x0b\x32\x16.tokhub.sync.v1.Period\"F\n\x18ListCompletenessResponse\x12*\n\x04\x64\x61ys\x18\x01 \x03(\x0b\x32\x1c.tokhub.sync.v1.Completeness\"|\n\x0c\x43ompleteness\x12\x15\n\rsnapshot_date\x18\x01 \x01(\t\x12\x0b\n\x03job\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x03\x12\x0c\n\x04\x64one\x18\x04 \x01(\x03\x12(\n\x07missing\x18\x05 \x03(\x0b\x32\x17.tokhub.sync.v1.Missing\">\n\x07Missing\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06stores\x18\x02 \x01(\x03\x12\x13\n\x0bstore_codes\x18\x03 \x03(\t2\x8d\x03\n\rReportService\x12S\n\nListGrowth\x12!.tokhub.sync.v1.ListGrowthRequest\x1a\".tokhub.sync.v1.ListGrowthResponse\x12\\\n\rListTopVideos\x12$.tokhub.sync.v1.ListTopVideosRequest\x1a%.tokhub.sync.v1.ListTopVideosResponse\x12\x62\n\x0fListDailyTotals\x12&.tokhub.sync.v1.ListDailyTotalsRequest\x1a\'.tokhub.sync.v1.ListDailyTotalsResponse\x12\x65\n\x10ListCompleteness\x12\'.tokhub.sync.v1.ListCompletenessRequest\x1a(.tokhub.sync.v1.ListCompletenessResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTGROWTHREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_LISTTOPVIDEOSREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_LISTTOPVIDEOSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTTOPVIDEOSREQUEST'].fields_by_name['store_code']._loaded_options = None
+  _globals['_LISTTOPVIDEOSREQUEST'].fields_by_name['store_code']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{0,50}$'
+  _globals['_LISTDAILYTOTALSREQUEST'].fields_by_name['store_code']._loaded_options = None
+  _globals['_LISTDAILYTOTALSREQUEST'].fields_by_name['store_code']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{0,50}$'
   _globals['_PERIOD']._serialized_start=109
   _globals['_PERIOD']._serialized_end=233
   _globals['_LISTGROWTHREQUEST']._serialized_start=235
@@ -51,26 +55,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTGROWTHRESPONSE']._serialized_end=447
   _globals['_STOREGROWTH']._serialized_start=450
   _globals['_STOREGROWTH']._serialized_end=830
-  _globals['_LISTTOPVIDEOSREQUEST']._serialized_start=832
-  _globals['_LISTTOPVIDEOSREQUEST']._serialized_end=921
-  _globals['_LISTTOPVIDEOSRESPONSE']._serialized_start=923
-  _globals['_LISTTOPVIDEOSRESPONSE']._serialized_end=988
-  _globals['_TOPVIDEO']._serialized_start=991
-  _globals['_TOPVIDEO']._serialized_end=1337
-  _globals['_LISTDAILYTOTALSREQUEST']._serialized_start=1339
-  _globals['_LISTDAILYTOTALSREQUEST']._serialized_end=1403
-  _globals['_LISTDAILYTOTALSRESPONSE']._serialized_start=1405
-  _globals['_LISTDAILYTOTALSRESPONSE']._serialized_end=1475
-  _globals['_DAILYTOTALS']._serialized_start=1478
-  _globals['_DAILYTOTALS']._serialized_end=1928
-  _globals['_LISTCOMPLETENESSREQUEST']._serialized_start=1930
-  _globals['_LISTCOMPLETENESSREQUEST']._serialized_end=1995
-  _globals['_LISTCOMPLETENESSRESPONSE']._serialized_start=1997
-  _globals['_LISTCOMPLETENESSRESPONSE']._serialized_end=2067
-  _globals['_COMPLETENESS']._serialized_start=2069
-  _globals['_COMPLETENESS']._serialized_end=2193
-  _globals['_MISSING']._serialized_start=2195
-  _globals['_MISSING']._serialized_end=2257
-  _globals['_REPORTSERVICE']._serialized_start=2260
-  _globals['_REPORTSERVICE']._serialized_end=2657
+  _globals['_LISTTOPVIDEOSREQUEST']._serialized_start=833
+  _globals['_LISTTOPVIDEOSREQUEST']._serialized_end=972
+  _globals['_LISTTOPVIDEOSRESPONSE']._serialized_start=974
+  _globals['_LISTTOPVIDEOSRESPONSE']._serialized_end=1039
+  _globals['_TOPVIDEO']._serialized_start=1042
+  _globals['_TOPVIDEO']._serialized_end=1388
+  _globals['_LISTDAILYTOTALSREQUEST']._serialized_start=1390
+  _globals['_LISTDAILYTOTALSREQUEST']._serialized_end=1504
+  _globals['_LISTDAILYTOTALSRESPONSE']._serialized_start=1506
+  _globals['_LISTDAILYTOTALSRESPONSE']._serialized_end=1576
+  _globals['_DAILYTOTALS']._serialized_start=1579
+  _globals['_DAILYTOTALS']._serialized_end=2029
+  _globals['_LISTCOMPLETENESSREQUEST']._serialized_start=2031
+  _globals['_LISTCOMPLETENESSREQUEST']._serialized_end=2096
+  _globals['_LISTCOMPLETENESSRESPONSE']._serialized_start=2098
+  _globals['_LISTCOMPLETENESSRESPONSE']._serialized_end=2168
+  _globals['_COMPLETENESS']._serialized_start=2170
+  _globals['_COMPLETENESS']._serialized_end=2294
+  _globals['_MISSING']._serialized_start=2296
+  _globals['_MISSING']._serialized_end=2358
+  _globals['_REPORTSERVICE']._serialized_start=2361
+  _globals['_REPORTSERVICE']._serialized_end=2758
 # @@protoc_insertion_point(module_scope)

@@ -204,8 +204,11 @@ class ListTopVideosRequest(_message.Message):
 
     PERIOD_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    STORE_CODE_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Most videos in the answer: 1-500; 50 when 0."""
+    store_code: _builtins.str
+    """Only this store, when given."""
     @_builtins.property
     def period(self) -> Global___Period:
         """The period."""
@@ -215,10 +218,11 @@ class ListTopVideosRequest(_message.Message):
         *,
         period: Global___Period | None = ...,
         limit: _builtins.int = ...,
+        store_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "period", b"period"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "period", b"period", "store_code", b"store_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,6 +338,9 @@ class ListDailyTotalsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PERIOD_FIELD_NUMBER: _builtins.int
+    STORE_CODE_FIELD_NUMBER: _builtins.int
+    store_code: _builtins.str
+    """Only this store, when given."""
     @_builtins.property
     def period(self) -> Global___Period:
         """The period."""
@@ -342,10 +349,11 @@ class ListDailyTotalsRequest(_message.Message):
         self,
         *,
         period: Global___Period | None = ...,
+        store_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "store_code", b"store_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,7 +72,7 @@ class ReportServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTopVideos(self, request, context):
-        """Lists the videos that gained most views within the period.
+        """Lists the videos that gained most views within the period, of all stores or of one.
 
         Callers: the gateway, internal services and operators.
         Errors: INVALID_FIELD for a period that cannot be, STORAGE_UNAVAILABLE.
@@ -82,7 +82,7 @@ class ReportServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDailyTotals(self, request, context):
-        """Lists the sums over all stores, one entry a day, oldest first.
+        """Lists the sums over all stores, or one store's figures, one entry a day, oldest first.
 
         Callers: the gateway, internal services and operators.
         Errors: INVALID_FIELD for a period that cannot be, STORAGE_UNAVAILABLE.

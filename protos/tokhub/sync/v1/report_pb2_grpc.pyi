@@ -27,13 +27,13 @@ class ReportServiceStub:
     Errors: INVALID_FIELD for a period that cannot be or a page_token of another list, STORAGE_UNAVAILABLE.
     """
     ListTopVideos: _aio.UnaryUnaryMultiCallable[_report_pb2.ListTopVideosRequest, _report_pb2.ListTopVideosResponse]
-    """Lists the videos that gained most views within the period.
+    """Lists the videos that gained most views within the period, of all stores or of one.
 
     Callers: the gateway, internal services and operators.
     Errors: INVALID_FIELD for a period that cannot be, STORAGE_UNAVAILABLE.
     """
     ListDailyTotals: _aio.UnaryUnaryMultiCallable[_report_pb2.ListDailyTotalsRequest, _report_pb2.ListDailyTotalsResponse]
-    """Lists the sums over all stores, one entry a day, oldest first.
+    """Lists the sums over all stores, or one store's figures, one entry a day, oldest first.
 
     Callers: the gateway, internal services and operators.
     Errors: INVALID_FIELD for a period that cannot be, STORAGE_UNAVAILABLE.
@@ -66,7 +66,7 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _report_pb2.ListTopVideosRequest,
         context: _aio.ServicerContext[_report_pb2.ListTopVideosRequest, _abc.Awaitable[_report_pb2.ListTopVideosResponse]],
     ) -> _abc.Awaitable[_report_pb2.ListTopVideosResponse]:
-        """Lists the videos that gained most views within the period.
+        """Lists the videos that gained most views within the period, of all stores or of one.
 
         Callers: the gateway, internal services and operators.
         Errors: INVALID_FIELD for a period that cannot be, STORAGE_UNAVAILABLE.
@@ -78,7 +78,7 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _report_pb2.ListDailyTotalsRequest,
         context: _aio.ServicerContext[_report_pb2.ListDailyTotalsRequest, _abc.Awaitable[_report_pb2.ListDailyTotalsResponse]],
     ) -> _abc.Awaitable[_report_pb2.ListDailyTotalsResponse]:
-        """Lists the sums over all stores, one entry a day, oldest first.
+        """Lists the sums over all stores, or one store's figures, one entry a day, oldest first.
 
         Callers: the gateway, internal services and operators.
         Errors: INVALID_FIELD for a period that cannot be, STORAGE_UNAVAILABLE.

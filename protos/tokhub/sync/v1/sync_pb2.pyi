@@ -26,6 +26,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _StoreStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StoreStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StoreStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STORE_STATUS_UNSPECIFIED: _StoreStatus.ValueType  # 0
+    """Not a status."""
+    STORE_STATUS_CONNECTED: _StoreStatus.ValueType  # 1
+    """Its tokens work."""
+    STORE_STATUS_NEED_RECONNECT: _StoreStatus.ValueType  # 2
+    """A person has to connect it again."""
+    STORE_STATUS_NOT_CONNECTED: _StoreStatus.ValueType  # 3
+    """No account was ever connected."""
+    STORE_STATUS_DISCONNECTED: _StoreStatus.ValueType  # 4
+    """Its account was disconnected."""
+
+class StoreStatus(_StoreStatus, metaclass=_StoreStatusEnumTypeWrapper):
+    """How a store's account is connected."""
+
+STORE_STATUS_UNSPECIFIED: StoreStatus.ValueType  # 0
+"""Not a status."""
+STORE_STATUS_CONNECTED: StoreStatus.ValueType  # 1
+"""Its tokens work."""
+STORE_STATUS_NEED_RECONNECT: StoreStatus.ValueType  # 2
+"""A person has to connect it again."""
+STORE_STATUS_NOT_CONNECTED: StoreStatus.ValueType  # 3
+"""No account was ever connected."""
+STORE_STATUS_DISCONNECTED: StoreStatus.ValueType  # 4
+"""Its account was disconnected."""
+Global___StoreStatus: _TypeAlias = StoreStatus  # noqa: Y015
+
 class _Job:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -816,19 +848,27 @@ class ListStoresRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most stores in the answer; 100 when 0, at most 1,000."""
     page_token: _builtins.str
     """next_page_token of the page before; empty for the first."""
+    search: _builtins.str
+    """Only stores with this in their code, their name or the name of the person in charge, whatever the case of A to Z."""
+    status: Global___StoreStatus.ValueType
+    """Only stores that are connected so, when given."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        search: _builtins.str = ...,
+        status: Global___StoreStatus.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "search", b"search", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -861,6 +901,73 @@ class ListStoresResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListStoresResponse: _TypeAlias = ListStoresResponse  # noqa: Y015
+
+@_typing.final
+class CountStoresRequest(_message.Message):
+    """Asks how many stores there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountStoresRequest: _TypeAlias = CountStoresRequest  # noqa: Y015
+
+@_typing.final
+class CountStoresResponse(_message.Message):
+    """How many stores there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreCount]:
+        """One entry for each status, in the order they are listed in StoreStatus."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___StoreCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountStoresResponse: _TypeAlias = CountStoresResponse  # noqa: Y015
+
+@_typing.final
+class StoreCount(_message.Message):
+    """Stores with one status."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
+    status: Global___StoreStatus.ValueType
+    """The status."""
+    stores: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        status: Global___StoreStatus.ValueType = ...,
+        stores: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "stores", b"stores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreCount: _TypeAlias = StoreCount  # noqa: Y015
 
 @_typing.final
 class UpdateStoreRequest(_message.Message):
@@ -1631,6 +1738,89 @@ class RunScheduledJobResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunScheduledJobResponse: _TypeAlias = RunScheduledJobResponse  # noqa: Y015
+
+@_typing.final
+class GetBudgetRequest(_message.Message):
+    """Asks how much of the rate limit is in use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBudgetRequest: _TypeAlias = GetBudgetRequest  # noqa: Y015
+
+@_typing.final
+class GetBudgetResponse(_message.Message):
+    """How much of the rate limit is in use, by all replicas together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """How long a call counts: TikTok's limit is for any stretch of this length."""
+
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndpointBudget]:
+        """Endpoints that were ever called, by name."""
+
+    def __init__(
+        self,
+        *,
+        window: _duration_pb2.Duration | None = ...,
+        endpoints: _abc.Iterable[Global___EndpointBudget] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBudgetResponse: _TypeAlias = GetBudgetResponse  # noqa: Y015
+
+@_typing.final
+class EndpointBudget(_message.Message):
+    """One endpoint's share of the rate limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    RESUME_TIME_FIELD_NUMBER: _builtins.int
+    endpoint: _builtins.str
+    """The endpoint, for instance video/list."""
+    limit: _builtins.int
+    """Calls that a window may have now; fewer than set for a while after TikTok answered 429."""
+    used: _builtins.int
+    """Calls that count now, those that are under way among them."""
+    @_builtins.property
+    def resume_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next call may be made, after TikTok asked to wait; absent when one may be made now."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        used: _builtins.int = ...,
+        resume_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resume_time", b"resume_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "limit", b"limit", "resume_time", b"resume_time", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointBudget: _TypeAlias = EndpointBudget  # noqa: Y015
 
 @_typing.final
 class ListSyncLogsRequest(_message.Message):

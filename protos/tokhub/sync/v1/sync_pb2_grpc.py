@@ -52,6 +52,11 @@ class StoreServiceStub:
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresRequest.SerializeToString,
                 response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresResponse.FromString,
                 _registered_method=True)
+        self.CountStores = channel.unary_unary(
+                '/tokhub.sync.v1.StoreService/CountStores',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CountStoresRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CountStoresResponse.FromString,
+                _registered_method=True)
         self.UpdateStore = channel.unary_unary(
                 '/tokhub.sync.v1.StoreService/UpdateStore',
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.UpdateStoreRequest.SerializeToString,
@@ -92,7 +97,18 @@ class StoreServiceServicer:
         """Lists stores by code, a page at a time, with their newest statistics.
 
         Callers: the gateway, internal services and operators.
-        Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE; UPSTREAM_UNAVAILABLE when a status is
+        asked for while the token service is away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountStores(self, request, context):
+        """Counts stores by how they are connected.
+
+        Callers: the gateway, internal services and operators.
+        Errors: STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +152,11 @@ def add_StoreServiceServicer_to_server(servicer, server):
                     servicer.ListStores,
                     request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresRequest.FromString,
                     response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresResponse.SerializeToString,
+            ),
+            'CountStores': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountStores,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CountStoresRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.CountStoresResponse.SerializeToString,
             ),
             'UpdateStore': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateStore,
@@ -230,6 +251,33 @@ class StoreService:
             '/tokhub.sync.v1.StoreService/ListStores',
             tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresRequest.SerializeToString,
             tokhub_dot_sync_dot_v1_dot_sync__pb2.ListStoresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountStores(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.StoreService/CountStores',
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.CountStoresRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.CountStoresResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -569,6 +617,11 @@ class SyncServiceStub:
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobRequest.SerializeToString,
                 response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobResponse.FromString,
                 _registered_method=True)
+        self.GetBudget = channel.unary_unary(
+                '/tokhub.sync.v1.SyncService/GetBudget',
+                request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetBudgetRequest.SerializeToString,
+                response_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetBudgetResponse.FromString,
+                _registered_method=True)
         self.ListSyncLogs = channel.unary_unary(
                 '/tokhub.sync.v1.SyncService/ListSyncLogs',
                 request_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.ListSyncLogsRequest.SerializeToString,
@@ -665,6 +718,16 @@ class SyncServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBudget(self, request, context):
+        """Returns how much of TikTok's rate limit is in use.
+
+        Callers: the gateway, internal services and operators.
+        Errors: STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSyncLogs(self, request, context):
         """Lists sync logs, newest first.
 
@@ -717,6 +780,11 @@ def add_SyncServiceServicer_to_server(servicer, server):
                     servicer.RunScheduledJob,
                     request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobRequest.FromString,
                     response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobResponse.SerializeToString,
+            ),
+            'GetBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBudget,
+                    request_deserializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetBudgetRequest.FromString,
+                    response_serializer=tokhub_dot_sync_dot_v1_dot_sync__pb2.GetBudgetResponse.SerializeToString,
             ),
             'ListSyncLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSyncLogs,
@@ -943,6 +1011,33 @@ class SyncService:
             '/tokhub.sync.v1.SyncService/RunScheduledJob',
             tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobRequest.SerializeToString,
             tokhub_dot_sync_dot_v1_dot_sync__pb2.RunScheduledJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tokhub.sync.v1.SyncService/GetBudget',
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.GetBudgetRequest.SerializeToString,
+            tokhub_dot_sync_dot_v1_dot_sync__pb2.GetBudgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,7 +38,14 @@ class StoreServiceStub:
     """Lists stores by code, a page at a time, with their newest statistics.
 
     Callers: the gateway, internal services and operators.
-    Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+    Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE; UPSTREAM_UNAVAILABLE when a status is
+    asked for while the token service is away.
+    """
+    CountStores: _aio.UnaryUnaryMultiCallable[_sync_pb2.CountStoresRequest, _sync_pb2.CountStoresResponse]
+    """Counts stores by how they are connected.
+
+    Callers: the gateway, internal services and operators.
+    Errors: STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.
     """
     UpdateStore: _aio.UnaryUnaryMultiCallable[_sync_pb2.UpdateStoreRequest, _sync_pb2.UpdateStoreResponse]
     """Changes what was entered about a store.
@@ -90,7 +97,20 @@ class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists stores by code, a page at a time, with their newest statistics.
 
         Callers: the gateway, internal services and operators.
-        Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE.
+        Errors: INVALID_FIELD for a page_token of another list, STORAGE_UNAVAILABLE; UPSTREAM_UNAVAILABLE when a status is
+        asked for while the token service is away.
+        """
+
+    @_abc_1.abstractmethod
+    def CountStores(
+        self,
+        request: _sync_pb2.CountStoresRequest,
+        context: _aio.ServicerContext[_sync_pb2.CountStoresRequest, _abc.Awaitable[_sync_pb2.CountStoresResponse]],
+    ) -> _abc.Awaitable[_sync_pb2.CountStoresResponse]:
+        """Counts stores by how they are connected.
+
+        Callers: the gateway, internal services and operators.
+        Errors: STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.
         """
 
     @_abc_1.abstractmethod
@@ -264,6 +284,12 @@ class SyncServiceStub:
     Callers: operators.
     Errors: RUN_ALREADY_ACTIVE with metadata run_id; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
     """
+    GetBudget: _aio.UnaryUnaryMultiCallable[_sync_pb2.GetBudgetRequest, _sync_pb2.GetBudgetResponse]
+    """Returns how much of TikTok's rate limit is in use.
+
+    Callers: the gateway, internal services and operators.
+    Errors: STORAGE_UNAVAILABLE.
+    """
     ListSyncLogs: _aio.UnaryUnaryMultiCallable[_sync_pb2.ListSyncLogsRequest, _sync_pb2.ListSyncLogsResponse]
     """Lists sync logs, newest first.
 
@@ -374,6 +400,18 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: operators.
         Errors: RUN_ALREADY_ACTIVE with metadata run_id; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetBudget(
+        self,
+        request: _sync_pb2.GetBudgetRequest,
+        context: _aio.ServicerContext[_sync_pb2.GetBudgetRequest, _abc.Awaitable[_sync_pb2.GetBudgetResponse]],
+    ) -> _abc.Awaitable[_sync_pb2.GetBudgetResponse]:
+        """Returns how much of TikTok's rate limit is in use.
+
+        Callers: the gateway, internal services and operators.
+        Errors: STORAGE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -48,6 +48,7 @@ WITH seen AS (
     FROM tiktok_video_daily
     WHERE subject_kind = 'store' AND snapshot_date BETWEEN $1 AND $2 AND view_count IS NOT NULL
       AND subject_id IN (SELECT store_code FROM stores WHERE archived_at IS NULL)
+      AND ($5 = '' OR subject_id = $5)
     GROUP BY subject_id, video_id
 ), top AS (
     SELECT subject_id, video_id, posted_at, last[2] AS view_count,
@@ -74,7 +75,7 @@ def total(expression: str) -> str:
 
 DAILY_TOTALS = f"""
 WITH live AS (
-    SELECT store_code FROM stores WHERE archived_at IS NULL
+    SELECT store_code FROM stores WHERE archived_at IS NULL AND ($3 = '' OR store_code = $3)
 ), accounts AS (
     SELECT snapshot_date, follower_count, likes_count,
            CASE WHEN (account_id <> lag(account_id) OVER before) IS NOT TRUE
@@ -93,7 +94,7 @@ WITH live AS (
     SELECT snapshot_date, subject_id, count(*) AS videos, sum(view_count) AS views, sum(like_count) AS likes,
            sum(comment_count) AS comments, sum(share_count) AS shares
     FROM tiktok_video_daily
-    WHERE subject_kind = 'store' AND snapshot_date BETWEEN $1 AND $2
+    WHERE subject_kind = 'store' AND snapshot_date BETWEEN $1 AND $2 AND ($3 = '' OR subject_id = $3)
     GROUP BY snapshot_date, subject_id
 ), by_video AS (
     SELECT snapshot_date, count(*) AS stores_with_videos, sum(videos)::bigint AS videos,
@@ -165,14 +166,14 @@ class ReportRows:
         rows = await self._fetch(GROWTH, period.first, period.last, after, limit)
         return [StoreGrowth(**row) for row in rows]
 
-    async def top_videos(self, period: Period, *, begins_at: datetime, limit: int) -> list[TopVideo]:
-        """Return the videos that gained most views; those posted from begins_at on began with none."""
-        rows = await self._fetch(TOP_VIDEOS, period.first, period.last, begins_at, limit)
+    async def top_videos(self, period: Period, *, begins_at: datetime, limit: int, store_code: str) -> list[TopVideo]:
+        """Return the videos, of one store or all, that gained most; those posted from begins_at on began with none."""
+        rows = await self._fetch(TOP_VIDEOS, period.first, period.last, begins_at, limit, store_code)
         return [TopVideo(**row) for row in rows]
 
-    async def daily_totals(self, period: Period) -> list[DailyTotals]:
-        """Return the sums of every day, oldest first."""
-        return [DailyTotals(**row) for row in await self._fetch(DAILY_TOTALS, period.first, period.last)]
+    async def daily_totals(self, period: Period, *, store_code: str) -> list[DailyTotals]:
+        """Return the sums of every day, of one store or all, oldest first."""
+        return [DailyTotals(**row) for row in await self._fetch(DAILY_TOTALS, period.first, period.last, store_code)]
 
     async def completeness(self, ends: Sequence[tuple[date, datetime]]) -> list[Completeness]:
         """Return how complete these days are, each given with the moment at which it ends."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.sync.adapters.postgres.database import Database
-from services.sync.domain.rate_limit import RateLimit
+from services.sync.domain.rate_limit import EndpointBudget, RateLimit
 
 APP = "login_kit"
 # A call that nobody tells the end of has reached TikTok within this time, or never: the deadline of a call and a bit.
@@ -26,6 +26,16 @@ ON CONFLICT (app, endpoint) DO UPDATE SET
     slowed_to = CASE WHEN budget.next_slot > clock_timestamp() THEN budget.slowed_to ELSE greatest(0.05, 0.8 *
         least(1, budget.slowed_to + extract(epoch FROM clock_timestamp() - budget.slowed_at) / $4)) END,
     slowed_at = CASE WHEN budget.next_slot > clock_timestamp() THEN budget.slowed_at ELSE clock_timestamp() END
+"""
+
+STATE = """
+SELECT budget.endpoint, coalesce(sum(slot.calls) FILTER (WHERE slot.taken_until > clock_timestamp()), 0)::int AS used,
+       ceil($2 * least(1, budget.slowed_to
+           + extract(epoch FROM clock_timestamp() - budget.slowed_at)::float8 / $3))::int AS limit,
+       CASE WHEN budget.next_slot > clock_timestamp() THEN budget.next_slot END AS resumes_at
+FROM upstream_budgets budget LEFT JOIN upstream_slots slot USING (app, endpoint)
+WHERE budget.app = $1
+GROUP BY budget.app, budget.endpoint ORDER BY budget.endpoint
 """
 
 
@@ -90,3 +100,9 @@ class SlotLog:
         """Give no slot before so many seconds have passed, and fewer in a window after that."""
         async with self._database.borrow() as connection:
             await connection.execute(SLOW_DOWN, APP, endpoint, seconds, RECOVERY * self.limit.window)
+
+    async def state(self) -> list[EndpointBudget]:
+        """Return how much is in use, endpoint by endpoint."""
+        async with self._database.borrow() as connection:
+            rows = await connection.fetch(STATE, APP, float(self.limit.calls), RECOVERY * self.limit.window)
+        return [EndpointBudget(**row) for row in rows]

@@ -7,7 +7,7 @@ import asyncpg
 from libs.errors import StoreExists
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.sums import bounded_sum
-from services.sync.domain.stores import LatestUserStats, LatestVideoStats, Store, StoreChanges, StoreDraft
+from services.sync.domain.stores import LatestUserStats, LatestVideoStats, Store, StoreChanges, StoreChoice, StoreDraft
 
 CREATE = """
 INSERT INTO stores (store_code, store_name, pic_name, pic_contact, team_id)
@@ -40,6 +40,13 @@ LEFT JOIN LATERAL (
 WHERE s.archived_at IS NULL
 """
 
+PAGE = f"""{READ}
+    AND s.store_code > $1
+    AND strpos(lower(concat_ws(E'\\n', s.store_code, s.store_name, s.pic_name)), lower($3)) > 0
+    AND ($4::text[] IS NULL OR s.store_code = ANY($4)) AND s.store_code <> ALL($5::text[])
+ORDER BY s.store_code LIMIT $2
+"""
+
 
 class StoreRows:
     """Keeps stores."""
@@ -66,11 +73,18 @@ class StoreRows:
             row = await connection.fetchrow(f"{READ} AND s.store_code = $1", store_code)
         return to_store(row) if row else None
 
-    async def page(self, *, after: str, limit: int) -> list[Store]:
-        """Return stores with higher codes, lowest first."""
+    async def page(self, *, after: str, limit: int, choice: StoreChoice) -> list[Store]:
+        """Return stores of the choice with higher codes, lowest first."""
+        only = None if choice.only is None else list(choice.only)
         async with self._database.borrow() as connection:
-            rows = await connection.fetch(f"{READ} AND s.store_code > $1 ORDER BY s.store_code LIMIT $2", after, limit)
+            rows = await connection.fetch(PAGE, after, limit, choice.search, only, list(choice.without))
         return [to_store(row) for row in rows]
+
+    async def codes(self) -> list[str]:
+        """Return the codes of all stores that are not archived."""
+        async with self._database.borrow() as connection:
+            rows = await connection.fetch("SELECT store_code FROM stores WHERE archived_at IS NULL")
+        return [row["store_code"] for row in rows]
 
     async def change(self, store_code: str, changes: StoreChanges) -> Store | None:
         """Change a store that is not archived and return it; changes must not be empty."""
