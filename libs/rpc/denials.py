@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from libs.clock import Clock
 
 EVERY = 600.0  # seconds
+AGAIN = 10.0  # seconds until a denial that could not be recorded is due once more
 
 
 @dataclass
@@ -30,3 +31,9 @@ class Denials:
             return None
         self._counts[caller, method] = Count(now)
         return count.unrecorded if count else 0
+
+    def failed(self, caller: str, method: str, unrecorded: int) -> None:
+        """Take back that one was recorded, and so many before it."""
+        count = self._counts[caller, method]
+        count.at = self._clock.monotonic() - EVERY + AGAIN
+        count.unrecorded += unrecorded + 1

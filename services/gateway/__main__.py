@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 
@@ -47,13 +47,18 @@ class Limiting:
         settings = self.settings
         return LockoutRule(max_failures=settings.auth_max_failures, block_seconds=settings.auth_block_seconds)
 
+    def share(self, limit: int) -> int:
+        """Return what this process gives out of a limit when it cannot reach the others."""
+        return max(1, limit // self.settings.gateway_replicas)
+
     def local_budget(self, per_minute: int) -> MinuteBudget:
         """Return this process's share of a budget."""
-        return MinuteBudget(clock=self.clock, per_minute=max(1, per_minute // self.settings.gateway_replicas))
+        return MinuteBudget(clock=self.clock, per_minute=self.share(per_minute))
 
     def local_lockouts(self) -> FailureLockouts:
-        """Return lockouts of this process."""
-        return FailureLockouts(clock=self.clock, rule=self.rule)
+        """Return lockouts of this process, which allow its share of failures."""
+        rule = replace(self.rule, max_failures=self.share(self.rule.max_failures))
+        return FailureLockouts(clock=self.clock, rule=rule)
 
     def shared_budget(self, name: str, per_minute: int, take: Take) -> SharedBudget:
         """Return a budget of all processes."""
@@ -62,7 +67,8 @@ class Limiting:
 
     def shared_lockouts(self, rows: LimitRows) -> SharedLockouts:
         """Return lockouts of all processes."""
-        return SharedLockouts(rule=self.rule, rows=rows, local=self.local_lockouts(), clock=self.clock)
+        local, share = FailureLockouts(clock=self.clock, rule=self.rule), self.share(self.rule.max_failures)
+        return SharedLockouts(rule=self.rule, rows=rows, local=local, share=share, clock=self.clock)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +94,7 @@ def gates_of(limiting: Limiting, kept: Kept | None) -> Gates:
     door = Door(budget=budgets[0], lockouts=lockouts, trusted=trusted)
     sessions = kept.sessions if kept else NoSessions()
     admins = AdminGate(keys=settings.keys, door=door, sessions=sessions)
-    users = UserGate(tokens=settings.users, door=door)
+    users = UserGate(tokens=settings.users(limiting.clock), door=door)
     return Gates(
         admin=admins,
         users=users,

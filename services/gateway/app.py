@@ -12,7 +12,6 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -24,6 +23,7 @@ from services.gateway.console.gate import ConsoleGate
 from services.gateway.console.overview import OverviewPage
 from services.gateway.console.pages import ConsolePages, for_people
 from services.gateway.console.routes import ConsoleRoutes
+from services.gateway.cors import Cors
 from services.gateway.denials import DenialReports
 from services.gateway.errors import KeyMayOnlyRead, error_response, refusal_response, typed
 from services.gateway.following import Follower
@@ -33,7 +33,7 @@ from services.gateway.pages.render import Pages
 from services.gateway.parameters import once_each
 from services.gateway.results import Results
 from services.gateway.routes.audit import AuditRoutes
-from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes
+from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes, counted_once
 from services.gateway.routes.connections import ConnectionRoutes
 from services.gateway.routes.creators import CreatorRoutes
 from services.gateway.routes.docs import DocsRoutes
@@ -132,7 +132,7 @@ def create_app(parts: Parts) -> FastAPI:
 def layers(parts: Parts) -> list[Middleware]:
     """Return what every request passes through, outermost first."""
     cors = Middleware(
-        CORSMiddleware,
+        Cors,
         allow_origins=list(parts.cors_origins),
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=CORS_REQUEST_HEADERS,
@@ -147,7 +147,7 @@ def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
     backends, life = parts.backends, parts.life
     follower = Follower(watches=backends.watches, clock=life.clock)
     public = APIRouter()
-    InfoRoutes(life=life, health=backends.health, registry=parts.registry).add_to(public)
+    InfoRoutes(life=life, health=backends.health, registry=parts.registry, gate=parts.gates.admin).add_to(public)
     DocsRoutes().add_to(public)
     IntegrationRoutes().add_to(public)
     WebhookRoutes(backends=backends).add_to(public)
@@ -171,7 +171,7 @@ def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
     CreatorRoutes(backends=backends, results=results).add_to(creators)
     users = APIRouter(dependencies=[Depends(parts.gates.users), Depends(once_each)])
     ShopRoutes(backends=backends).add_to(users)
-    oauth = APIRouter(dependencies=[Depends(parts.gates.oauth), Depends(once_each)])
+    oauth = APIRouter(dependencies=[Depends(counted_once(parts.gates.oauth, parts.redirect_uri)), Depends(once_each)])
     ConnectRoutes(backends=backends, pages=faces.pages, redirect_uri=parts.redirect_uri).add_to(oauth)
     routers = (public, console, admin, creators, users, oauth)
     for router in routers:

@@ -4,15 +4,20 @@ import asyncio
 import contextvars
 import math
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.exceptions import HTTPException
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from libs.rpc.request_id import bind_request_id
 from services.gateway.access import SAFE_HEADERS
 from services.gateway.errors import refusal_response
+from services.gateway.plain_answers import without_chunks
 from services.gateway.plain_requests import PlainParser
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 # Seconds that a connection may wait for a request, and a request may take from its first byte to its last.
 PATIENCE = 30
@@ -85,6 +90,9 @@ class HeadProtocol(HttpToolsProtocol):
             raise TooManyBehind
         super().on_headers_complete()
         self.head, self.in_head = -math.inf, False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        super()._start_asgi_task(cycle, without_chunks(cycle, app) if cycle.scope["http_version"] == "1.0" else app)
 
     def on_chunk_header(self) -> None:
         """Expect trailers: a chunk without data is the last one."""

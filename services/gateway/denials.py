@@ -23,12 +23,13 @@ class DenialReports:
 
     async def tell(self, request: Request) -> None:
         """Report a request that was denied, by its route, unless that was done a moment ago."""
-        attempt = f"{request.method} {request.scope['route'].path}"
-        unrecorded = self._denials.due(current_actor(), attempt)
+        actor, attempt = current_actor(), f"{request.method} {request.scope['route'].path}"
+        unrecorded = self._denials.due(actor, attempt)
         if unrecorded is None:
             return
         report = audit_pb2.ReportDenialRequest(attempt=attempt, unrecorded=unrecorded)
         try:
             await self._audit.ReportDenial(report, timeout=REPORT_TIMEOUT)
         except TokhubError as error:
+            self._denials.failed(actor, attempt, unrecorded)
             log.warning("a denial is not in the audit trail", attempt=attempt, why=error.reason.value)

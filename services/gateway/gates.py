@@ -8,7 +8,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
 from libs.errors import InvalidField, NotAllowed
@@ -36,7 +36,14 @@ BEARER = re.compile(r"bearer +([\w.-]+)", re.ASCII | re.IGNORECASE)
 # Read by the gates themselves, because two headers must be told from one; here for the API document.
 documented_key = APIKeyHeader(name=HEADER, auto_error=False, scheme_name="ApiKey")
 documented_token = HTTPBearer(auto_error=False, scheme_name="UserToken", bearerFormat="JWT")
+documented_session = APIKeyCookie(
+    name=f"__Host-{SESSION.name}",
+    auto_error=False,
+    scheme_name="Session",
+    description=f"What /console gives a browser that signs in with a key; {SESSION.name} over http on this machine.",
+)
 DocumentedKey = Annotated[str | None, Security(documented_key)]
+DocumentedSession = Annotated[str | None, Security(documented_session)]
 DocumentedToken = Annotated[HTTPAuthorizationCredentials | None, Security(documented_token)]
 
 
@@ -78,7 +85,7 @@ class AdminGate:
         self._door = door
         self._sessions = sessions
 
-    async def __call__(self, request: Request, _key: DocumentedKey) -> None:
+    async def __call__(self, request: Request, _key: DocumentedKey, _session: DocumentedSession) -> None:
         """Raise LockedOut, RateLimited, InvalidField, Unauthenticated or NotAllowed."""
         await self.let_in(request)
         await self.ask_for_key(request)
@@ -164,7 +171,9 @@ class CreatorGate:
         self._users = users
         self._door = door
 
-    async def __call__(self, request: Request, _key: DocumentedKey, _token: DocumentedToken) -> None:
+    async def __call__(
+        self, request: Request, _key: DocumentedKey, _session: DocumentedSession, _token: DocumentedToken
+    ) -> None:
         """Raise LockedOut, RateLimited, InvalidField, Unauthenticated or NotAllowed."""
         await self._door.let_in(request)
         if AUTHORIZATION not in request.headers:

@@ -174,6 +174,10 @@ class FailureLockouts:
         """Count one failed authentication; raise LockedOut when it is one more than allowed."""
         await self.check(address)
         self._failures.note(address)
-        if len(self._failures.recall(address)) >= self._rule.max_failures:
+        self.block_after(self._rule.max_failures, address)
+
+    def block_after(self, failures: int, address: str) -> None:
+        """Block the address if it failed so often."""
+        if len(self._failures.recall(address)) >= failures:
             self._failures.forget(address)
             self._blocked.start(address, self._rule.block_seconds)

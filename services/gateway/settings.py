@@ -6,14 +6,16 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from libs.clock import Clock
 from libs.rpc.listen import Target
 from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
 from libs.tiktok.address import Url
 from services.gateway.addresses import Network, WrongNetwork, parse_networks, parsed, subscriber
 from services.gateway.auth import AdminKey, Role, WrongKey, admin_key, parse_keys
+from services.gateway.key_sets import KeySet
 from services.gateway.sessions import LONGEST, SessionLife
-from services.gateway.user_tokens import Keys, KeySet, NoUsers, SharedSecret, Users, UserTokens
+from services.gateway.user_tokens import Keys, NoUsers, SharedSecret, Users, UserTokens
 
 # HS256 is as strong as its secret: one shorter than its digest can be guessed offline from any token.
 MIN_JWT_SECRET = 32
@@ -123,14 +125,13 @@ class GatewaySettings(RpcSettings):
             raise refuse("set USER_JWT_SECRET or USER_JWKS_URL, not both")
         return value
 
-    @property
-    def users(self) -> Users:
-        """What knows users by their tokens."""
+    def users(self, clock: Clock) -> Users:
+        """Return what knows users by their tokens."""
         keys: Keys
         if self.user_jwt_secret:
             keys = SharedSecret(self.user_jwt_secret)
         elif self.user_jwks_url:
-            keys = KeySet(self.user_jwks_url)
+            keys = KeySet(self.user_jwks_url, clock=clock)
         else:
             return NoUsers()
         return UserTokens(keys=keys, issuer=self.user_jwt_issuer, audience=self.user_jwt_audience)

@@ -123,12 +123,18 @@ class SharedBudget:
 
 
 class SharedLockouts:
-    """Blocks an address everywhere that was wrong too often, wherever it was."""
+    """Blocks an address everywhere that was wrong too often, wherever it was.
 
-    def __init__(self, *, rule: LockoutRule, rows: FailureRows, local: FailureLockouts, clock: Clock) -> None:
+    While the rows cannot be had, this process allows share failures: as many as it is one of several.
+    """
+
+    def __init__(
+        self, *, rule: LockoutRule, rows: FailureRows, local: FailureLockouts, share: int, clock: Clock
+    ) -> None:
         self._rule = rule
         self._rows = rows
         self._local = local
+        self._share = share
         self._clock = clock
 
     async def check(self, address: str) -> None:
@@ -141,6 +147,7 @@ class SharedLockouts:
         try:
             blocked_for = await self._rows.count_failure(address, self._rule)
         except StorageUnavailable:
+            self._local.block_after(self._share, address)
             return
         if blocked_for is not None:
             raise locked_out(blocked_for, self._clock)

@@ -1,29 +1,20 @@
 """Whose a user's token is: a JWT that is signed, still good, and made for this API; anything else is refused alike."""
 
-import asyncio
-import http.client
-import json
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
+from typing import Protocol
 
 import jwt
 import structlog
 from jwt.types import Options
 
-from libs.errors import UpstreamUnavailable
 from libs.secret import Secret
 from services.gateway.errors import TokenExpired, TokenRequired
 from services.gateway.rules import USER_ID
 
 USER = re.compile(USER_ID)
 MAX_TOKEN = 8_192  # characters; longer ones are nobody's
-FETCH_TIMEOUT = 5.0  # seconds
-MAX_KEYS = 1 << 20  # bytes
-KEYS_LIVE = 300.0  # seconds until a key that was taken out of the set is refused; a new one is fetched when it is named
 
 log = structlog.get_logger()
 
@@ -68,47 +59,6 @@ class SharedSecret:
     async def key_of(self, _token: str) -> str:
         """Return the secret."""
         return self._secret.reveal()
-
-
-class NoRedirects(HTTPRedirectHandler):
-    """Keys are where the operator said, and nowhere else."""
-
-    def redirect_request(self, *_redirected: Any) -> None:
-        """Follow nothing."""
-
-
-class PublishedKeys(jwt.PyJWKClient):
-    """Fetches keys from their address itself, without a proxy; that they cannot be had says nothing about a token."""
-
-    def fetch_data(self) -> jwt.PyJWKSet:
-        """Return the keys at the address, or raise UpstreamUnavailable."""
-        try:
-            keys = jwt.PyJWKSet.from_dict(self._read())
-        except (jwt.PyJWTError, OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-            log.warning("the keys at USER_JWKS_URL cannot be had", error=type(error).__name__)
-            raise UpstreamUnavailable("The keys of users' tokens cannot be fetched now: try again later.") from None
-        self._last_successful_fetch = time.monotonic()
-        return keys
-
-    def _read(self) -> Any:
-        with build_opener(ProxyHandler({}), NoRedirects()).open(self.uri, timeout=self.timeout) as response:
-            return json.loads(response.read(MAX_KEYS))
-
-
-class KeySet:
-    """Public keys at an address, fetched when they are needed, and again for a key id that is new."""
-
-    algorithms = ("RS256", "ES256")
-
-    def __init__(self, url: str) -> None:
-        self._published = PublishedKeys(url, timeout=FETCH_TIMEOUT, lifespan=KEYS_LIVE)
-
-    async def key_of(self, token: str) -> jwt.PyJWK:
-        """Return the key that the token names."""
-        key = await asyncio.to_thread(self._published.get_signing_key_from_jwt, token)
-        if key.algorithm_name not in self.algorithms:
-            raise jwt.InvalidKeyError(key.algorithm_name)
-        return key
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,9 +41,9 @@ async def test_every_operation_is_described_with_its_errors(gateway: Gateway) ->
     }
 
 
-async def test_the_document_names_both_ways_to_be_known(gateway: Gateway) -> None:
+async def test_the_document_names_every_way_to_be_known(gateway: Gateway) -> None:
     document = (await gateway.client.get("/api/openapi.json")).json()
 
-    assert set(document["components"]["securitySchemes"]) == {"ApiKey", "UserToken"}
+    assert set(document["components"]["securitySchemes"]) == {"ApiKey", "Session", "UserToken"}
     sync = document["paths"]["/api/v1/integrations/tiktok/sync/{user_id}"]["post"]
-    assert sync["security"] == [{"ApiKey": []}, {"UserToken": []}]
+    assert sync["security"] == [{"ApiKey": []}, {"Session": []}, {"UserToken": []}]

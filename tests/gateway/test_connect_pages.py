@@ -3,7 +3,7 @@
 import pytest
 
 from libs.errors import AccountAlreadyConnected, ShopChoiceRequired, TokhubError
-from tests.gateway.served import Gateway
+from tests.gateway.served import Gateway, Limits, serve_suite
 from tests.gateway.test_connect_routes import come_back, connect
 
 CONNECT = "/connect/tiktok"
@@ -55,6 +55,16 @@ async def test_another_name_of_this_machine_leads_to_the_one_tiktok_uses(gateway
     assert (answer.status_code, answer.headers["Location"]) == (302, f"{gateway.url}{CONNECT}?store_code=a")
     assert "Set-Cookie" not in answer.headers
     assert not gateway.suite.connections.links
+
+
+async def test_being_sent_on_to_that_name_costs_no_request() -> None:
+    async with serve_suite(Limits(oauth=1)) as gateway:
+        gateway.suite.stores.add("a")
+        by_name = {"Host": f"localhost:{gateway.port}"}
+        asked = [(CONNECT, by_name), (CONNECT, by_name), (CONNECT, {}), ("/auth/url", by_name)]
+        answers = [await gateway.client.get(f"{path}?store_code=a", headers=headers) for path, headers in asked]
+
+    assert [answer.status_code for answer in answers] == [302, 302, 302, 429]
 
 
 @pytest.mark.parametrize("host", ["localhost:1", "localhost", "hub.example", "evil.example:80", "[", "localhost:x", ""])

@@ -1,7 +1,7 @@
 """What a key may not do is reported to the audit trail, and refused either way."""
 
 from libs.errors import StorageUnavailable
-from libs.rpc.denials import EVERY
+from libs.rpc.denials import AGAIN, EVERY
 from tests.gateway.served import ADMIN, READ, Gateway
 
 RUN, STORE = "/admin/sync/run", "/admin/stores/shop_1"
@@ -28,6 +28,15 @@ async def test_many_attempts_are_one_report_and_counted_in_the_next(gateway: Gat
 async def test_a_report_that_fails_changes_no_answer(gateway: Gateway) -> None:
     gateway.suite.token_audit.failure = StorageUnavailable()
     await refused(gateway)
+
+
+async def test_a_report_that_failed_is_made_again_soon(gateway: Gateway) -> None:
+    gateway.suite.token_audit.failure = StorageUnavailable()
+    await refused(gateway, 2)
+    gateway.suite.token_audit.failure = None
+    gateway.clock.shift = AGAIN
+    await refused(gateway, 2)
+    assert gateway.suite.token_audit.denials == [("POST /admin/sync/run", 2)]
 
 
 async def test_what_is_allowed_is_not_reported(gateway: Gateway) -> None:

@@ -67,7 +67,7 @@ async def replica(dsn: str, *unlocked: str) -> AsyncIterator[Replica]:
         clock=clock,
     )
     local = FailureLockouts(clock=clock, rule=RULE)
-    lockouts = SharedLockouts(rule=RULE, rows=rows, local=local, clock=clock)
+    lockouts = SharedLockouts(rule=RULE, rows=rows, local=local, share=RULE.max_failures, clock=clock)
     prune, begin = [partial(rows.prune, RULE)], [partial(rows.unlock, unlocked)]
     keeper = Keeper(database=database, dsn=Secret(dsn), prune=prune, clock=clock, begin=begin)
     async with keeper.keeping():

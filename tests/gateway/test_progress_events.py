@@ -9,7 +9,7 @@ from tokhub.sync.v1 import sync_pb2
 
 from services.gateway import event_stream
 from tests.gateway.fake_runs import FakeRun
-from tests.gateway.served import ADMIN, Gateway
+from tests.gateway.served import ADMIN, ADMIN_KEY, Gateway
 from tests.gateway.watching import Events
 
 EVENTS = {"Accept": "text/event-stream"}
@@ -36,6 +36,19 @@ async def test_a_run_started_as_events_tells_its_whole_story(gateway: Gateway) -
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["location"] == f"/admin/sync/runs/{first['runId']}"
     assert [first["state"], second["state"], *(event["state"] for event in rest)] == ["QUEUED", "RUNNING", "SUCCEEDED"]
+
+
+async def test_a_client_that_knows_no_chunks_gets_none(gateway: Gateway) -> None:
+    run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
+    await run.finish()
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(f"GET /admin/sync/runs/{run.row.id}/events HTTP/1.0\r\nX-API-KEY: {ADMIN_KEY}\r\n\r\n".encode())
+    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    writer.close()
+
+    assert b"chunked" not in head
+    assert body.startswith(b"retry: 1000\n\nevent: progress\n")
+    assert body.endswith(b"\n\n")
 
 
 async def test_a_progress_event_holds_its_zeros(gateway: Gateway) -> None:

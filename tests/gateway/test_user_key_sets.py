@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from tokhub.sync.v1 import account_pb2
 
-from services.gateway.user_tokens import KeySet, UserTokens
-from tests.gateway.served import ADMIN, Gateway, Limits, serve_suite
+from libs.clock import Clock, SystemClock
+from services.gateway.key_sets import FETCH_TIMEOUT, KEYS_LAST, KEYS_LIVE, TRY_EVERY, KeySet
+from services.gateway.user_tokens import UserTokens
+from tests.gateway.served import ADMIN, Gateway, Limits, ShiftedClock, serve_suite
 
 MINE = "/api/v1/integrations/tiktok/metrics/u-1"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -31,9 +33,11 @@ class Publisher:
     url: str = ""
     fetches: int = 0
     keys: list[dict[str, Any]] = field(default_factory=list)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, _request: web.Request) -> web.Response:
         self.fetches += 1
+        await self.answers.wait()
         return web.Response(body=self.body or json.dumps({"keys": self.keys}).encode())
 
     async def lead_on(self, _request: web.Request) -> web.Response:
@@ -43,6 +47,7 @@ class Publisher:
 @pytest.fixture
 async def publisher() -> AsyncIterator[Publisher]:
     publisher = Publisher()
+    publisher.answers.set()
     publisher.keys = [
         {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rsa"},
         {**ECAlgorithm.to_jwk(CURVE.public_key(), as_dict=True), "kid": "curve"},
@@ -57,13 +62,18 @@ async def publisher() -> AsyncIterator[Publisher]:
     await site.start()
     publisher.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
     yield publisher
+    publisher.answers.set()
     await runner.cleanup()
+
+
+def known_by(url: str, clock: Clock | None = None) -> UserTokens:
+    return UserTokens(keys=KeySet(url, clock=clock or SystemClock()))
 
 
 @pytest.fixture
 async def trusting(publisher: Publisher) -> AsyncIterator[Gateway]:
     """A gateway that knows users by the published keys."""
-    async with serve_suite(Limits(max_failures=100, tokens=UserTokens(keys=KeySet(publisher.url)))) as gateway:
+    async with serve_suite(Limits(max_failures=100, tokens=known_by(publisher.url))) as gateway:
         gateway.suite.stats.creators["u-1"] = account_pb2.AccountMetrics()
         yield gateway
 
@@ -138,19 +148,59 @@ async def test_keys_come_from_their_address_and_through_no_proxy(
     elsewhere = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{elsewhere.sockets[0].getsockname()[1]}")
     monkeypatch.setenv("no_proxy", "")
-    async with elsewhere, serve_suite(Limits(tokens=UserTokens(keys=KeySet(publisher.url)))) as gateway:
+    async with elsewhere, serve_suite(Limits(tokens=known_by(publisher.url))) as gateway:
         gateway.suite.stats.creators["u-1"] = account_pb2.AccountMetrics()
         assert await status(gateway, header(RSA, "RS256", "rsa")) == 200
 
 
 async def test_keys_that_moved_are_not_followed(publisher: Publisher) -> None:
-    async with serve_suite(Limits(tokens=UserTokens(keys=KeySet(f"{publisher.url}/moved")))) as gateway:
+    async with serve_suite(Limits(tokens=known_by(f"{publisher.url}/moved"))) as gateway:
         assert await status(gateway, header(RSA, "RS256", "rsa")) == 503
     assert publisher.fetches == 0
 
 
 async def test_keys_that_cannot_be_had_are_nobodys_fault(publisher: Publisher) -> None:
-    async with serve_suite(Limits(max_failures=1, tokens=UserTokens(keys=KeySet(publisher.url)))) as gateway:
+    async with serve_suite(Limits(max_failures=1, tokens=known_by(publisher.url))) as gateway:
         for publisher.body in (b"<html>", b"[]", b'{"keys": []}', b'{"keys": [{"kty": "?"}]}'):
             assert await status(gateway, header(RSA, "RS256", "rsa")) == 503
         assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 200
+
+
+async def test_the_last_known_keys_are_used_while_none_can_be_had(publisher: Publisher) -> None:
+    clock, token = ShiftedClock(), header(RSA, "RS256", "rsa")
+    async with serve_suite(Limits(tokens=known_by(publisher.url, clock))) as gateway:
+        gateway.suite.stats.creators["u-1"] = account_pb2.AccountMetrics()
+        known, publisher.body = await status(gateway, token), b"<html>"
+        clock.shift = KEYS_LIVE + 1
+        later = await status(gateway, token)
+        unknown = await status(gateway, header(RSA, "RS256", "new"))
+        clock.shift = KEYS_LAST + 1
+        assert [known, later, unknown, await status(gateway, token)] == [200, 200, 503, 503]
+
+
+async def test_a_key_that_was_taken_out_is_refused_in_time(publisher: Publisher) -> None:
+    clock, token = ShiftedClock(), header(RSA, "RS256", "rsa")
+    async with serve_suite(Limits(tokens=known_by(publisher.url, clock))) as gateway:
+        gateway.suite.stats.creators["u-1"] = account_pb2.AccountMetrics()
+        assert await status(gateway, token) == 200
+        del publisher.keys[0]
+        clock.shift = KEYS_LIVE + 1
+        assert await status(gateway, token) == 401
+
+
+async def test_nobody_waits_for_an_address_that_is_known_to_be_silent(publisher: Publisher) -> None:
+    clock, token = ShiftedClock(), header(RSA, "RS256", "rsa")
+    async with serve_suite(Limits(tokens=known_by(publisher.url, clock))) as gateway:
+        gateway.suite.stats.creators["u-1"] = account_pb2.AccountMetrics()
+        publisher.body = b"<html>"
+        assert await status(gateway, token) == 503
+        publisher.body = b""
+        publisher.answers.clear()
+        clock.shift = TRY_EVERY + 1
+        async with asyncio.timeout(FETCH_TIMEOUT):
+            assert [await status(gateway, token) for _ in range(5)] == [503] * 5
+        publisher.answers.set()
+        async with asyncio.timeout(FETCH_TIMEOUT):
+            while await status(gateway, token) != 200:
+                pass
+    assert publisher.fetches == 2

@@ -4,6 +4,7 @@ from typing import Any
 
 from deploy.local.settings import LocalSettings
 from libs.settings import ServiceSettings, variable_names
+from libs.tiktok.shop_environment import VARIABLE, ListedShop
 from services.gateway.settings import GatewaySettings
 from services.sync.settings import SyncSettings
 from services.token.settings import TokenSettings
@@ -24,7 +25,10 @@ def shown(default: bool | float | str) -> str:
 
 
 def test_the_example_lists_what_is_read_and_nothing_else() -> None:
-    assert {name for name, _ in ENTRY.findall(EXAMPLE)} == set(defaults())
+    listed = {name for name, _ in ENTRY.findall(EXAMPLE)}
+    of_a_shop = {name for name in listed if VARIABLE.fullmatch(name)}
+    assert listed - of_a_shop == set(defaults())
+    assert len(of_a_shop) == len(ListedShop.__dataclass_fields__) - 1  # all but its number, which is in each name
 
 
 def test_every_entry_of_the_example_has_its_comment() -> None:

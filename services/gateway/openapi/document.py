@@ -50,7 +50,7 @@ def gate_reasons(method: str, operation: Json) -> Iterator[Reason]:
     if schemes:
         yield from AT_THE_GATE
     # A user may only reach their own; a key may only read.
-    if len(schemes) > 1 or ("ApiKey" in schemes and method in CHANGING):
+    if {"ApiKey", "UserToken"} <= schemes or ("ApiKey" in schemes and method in CHANGING):
         yield Reason.NOT_ALLOWED
 
 

@@ -1,7 +1,7 @@
 """The way to TikTok and back: /connect/tiktok, /auth/url and /auth/tiktok/callback."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Request
@@ -13,6 +13,7 @@ from libs.errors import InvalidField, StateInvalid, TokhubError
 from libs.tiktok.address import origin_of
 from services.gateway.backends import Backends
 from services.gateway.cookies import Cookie, asked_for, is_loopback, is_plain_loopback
+from services.gateway.gates import OAuthGate
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import StoreInQuery
 from services.gateway.routes.answers import one
@@ -115,6 +116,16 @@ def complete_request(parameters: Mapping[str, str], nonce: str) -> token_pb2.Com
     if not CODE.fullmatch(code):
         raise InvalidField("code", "must be the authorization code of TikTok")
     return token_pb2.CompleteAuthorizationRequest(state=state, code=code, browser_nonce=nonce)
+
+
+def counted_once(gate: OAuthGate, redirect_uri: str) -> Callable[[Request], Awaitable[None]]:
+    """Return the gate of these routes, which lets whoever is only sent on to the other name pass uncounted."""
+
+    async def ask(request: Request) -> None:
+        if request.scope["path"] != CONNECT or not goes_by_another_name(request, redirect_uri):
+            await gate(request)
+
+    return ask
 
 
 def goes_by_another_name(request: Request, redirect_uri: str) -> bool:

@@ -77,6 +77,8 @@ class CreatorRoutes:
 
     async def sync(self, request: Request, user_id: UserInPath) -> Response:
         """Sync the account; answer when that has ended with what it came to, or with its progress as events."""
+        # A body says nothing here, but one that is too large must be refused before anything is begun.
+        await request.body()
         order = sync_pb2.StartSyncRequest(job=sync_pb2.JOB_ALL, user_id=user_id)
         run_id = (await self._sync.StartSync(order)).run.id
         if accepts_events(request):

@@ -12,15 +12,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.responses import JSONResponse, Response
 
 from libs.clock import Clock
-from libs.errors import NotAllowed
 from libs.rpc.request_id import current_request_id
 from services.gateway.backends import UNAVAILABLE, Health
+from services.gateway.gates import AdminGate
 from services.gateway.shapes.times import clock_text
 
 NAME = "TikTok Content Reporting Hub"
 OPENAPI_PATH = "/api/openapi.json"
 DOCS_PATHS = ("/api/docs", "/docs", "/swagger")
-FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+FORWARDING_HEADERS = ("forwarded", "x-forwarded-", "x-real-ip", "via")
 
 ENDPOINTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -64,7 +64,8 @@ class Life:
 class InfoRoutes:
     """Routes without authentication that tell how the suite is."""
 
-    def __init__(self, *, life: Life, health: Health, registry: CollectorRegistry) -> None:
+    def __init__(self, *, life: Life, health: Health, registry: CollectorRegistry, gate: AdminGate) -> None:
+        self._gate = gate
         self._life = life
         self._health = health
         self._registry = registry
@@ -104,11 +105,17 @@ class InfoRoutes:
         return JSONResponse(body, 200 if healthy else 503)
 
     async def metrics(self, request: Request) -> Response:
-        """Answer Prometheus on this machine; a proxy on this machine brings strangers and is refused."""
-        forwarded = any(name in request.headers for name in FORWARDING_HEADERS)
-        if forwarded or not from_loopback(request):
-            raise NotAllowed("Metrics are for this machine only")
+        """Answer Prometheus on this machine, and elsewhere who has a key; a proxy on this machine brings strangers."""
+        if is_forwarded(request) or not from_loopback(request):
+            await self._gate.let_in(request)
+            await self._gate.ask_for_key(request)
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def is_forwarded(request: Request) -> bool:
+    """Return whether a proxy speaks for somebody; proxies that do not say so mostly speak HTTP/1.0."""
+    said = any(name.startswith(FORWARDING_HEADERS) for name in request.headers)
+    return said or request.scope["http_version"] == "1.0"
 
 
 def from_loopback(request: Request) -> bool:
