@@ -31,7 +31,7 @@ async def test_of_fifty_starts_at_once_one_runs(suite: LivingSuite, idle: Replic
     assert (len(runs), len(refusals)) == (1, 49)
     assert {refusal.metadata["run_id"] for refusal in refusals} == {runs[0].id}
     assert await suite.pool.fetchval("SELECT count(*) FROM reporting.sync_runs") == 1
-    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.pgqueuer") == 3
+    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.pgqueuer") == 2
 
 
 async def test_one_idempotency_key_is_one_run(suite: LivingSuite, idle: Replica) -> None:
@@ -78,7 +78,7 @@ async def test_a_run_over_very_many_stores_has_them_all(suite: LivingSuite, idle
     (run,) = [run for run in runs if not isinstance(run, RunAlreadyActive)]
     assert isinstance(run, sync_pb2.Run)
     assert (run.total, [part.total for part in run.jobs]) == (2_501, [2_501] * 3)
-    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.pgqueuer") == 3 * 2_501
+    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.pgqueuer") == 2 * 2_501
 
 
 async def test_the_planner_knows_at_once_how_long_the_queue_is(suite: LivingSuite, idle: Replica) -> None:

@@ -1,3 +1,6 @@
+from collections import Counter
+from datetime import timedelta
+
 from tokhub.sync.v1 import sync_pb2
 
 from tests.sync.living_suite import JOB_ALL, JOB_REFRESH, JOB_USER, JOB_VIDEO, LivingSuite, Replica
@@ -120,6 +123,27 @@ async def test_a_refresh_run_leaves_fresh_tokens_alone(suite: LivingSuite, repli
     )
     end = await replica.run(JOB_REFRESH)
     assert counts_of(end, JOB_REFRESH).refreshed == 1
+
+
+async def test_tokens_that_are_not_due_have_ended_with_the_start(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect_many(2)
+    replica.stop.set()
+    run = await replica.start(JOB_ALL)
+    assert [(part.processed, part.succeeded) for part in run.jobs] == [(0, 0), (0, 0), (2, 2)]
+    assert (run.processed, run.state) == (0, sync_pb2.RUN_STATE_QUEUED)
+    messages = Counter(line.message for line in await replica.logs())
+    assert messages == {"Token is still valid: no refresh was due": 2, "Refreshed 0/2 tokens, 0 failed, 0 skipped": 1}
+
+
+async def test_a_stores_duration_is_that_of_its_work(suite: LivingSuite) -> None:
+    await suite.connect("shop")
+    async with suite.replica() as starter:
+        starter.stop.set()
+        run = await starter.start(JOB_ALL)
+    await suite.pool.execute("UPDATE reporting.sync_items SET ended_at = ended_at - interval '1 hour'")
+    async with suite.replica() as worker:
+        end = await worker.end_of(run.id)
+    assert end.ended_stores[0].duration.ToTimedelta() < timedelta(minutes=1)
 
 
 async def test_a_run_of_one_store_says_how_it_ended(suite: LivingSuite, replica: Replica) -> None:

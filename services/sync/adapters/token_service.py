@@ -48,9 +48,7 @@ class TokenClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = token_pb2_grpc.TokenServiceStub(channel)
-        self._connections = token_pb2_grpc.ConnectionServiceStub(channel)
         self._at_hand: Together[Subject, AccessToken | None] = Together(self._get_at_hand, most=PAGE)
-        self._due: Together[Subject, bool] = Together(self._may_be_due, most=PAGE // len(token_pb2.Provider.keys()))
 
     async def valid(self, subject: Subject) -> AccessToken:
         """Return a token that works now."""
@@ -61,10 +59,6 @@ class TokenClient:
         request = request_for(subject)
         request.rejected_generation = generation
         return await self._get(request)
-
-    async def may_be_due(self, subject: Subject) -> bool:
-        """Return False when the token works and is not due."""
-        return await self._due.call(subject)
 
     async def refresh_when_due(self, subject: Subject, request_id: str) -> bool:
         """Return whether a token was refreshed; the same request_id never refreshes twice."""
@@ -78,16 +72,6 @@ class TokenClient:
     async def _get(self, request: token_pb2.GetValidTokenRequest) -> AccessToken:
         return to_token(await self._stub.GetValidToken(request))
 
-    async def _may_be_due(self, subjects: Sequence[Subject]) -> Sequence[bool]:
-        healthy: set[Subject] = set()
-        for kind in {subject.kind for subject in subjects}:
-            ids = [subject.id for subject in subjects if subject.kind is kind]
-            answer = await self._connections.ListConnections(
-                token_pb2.ListConnectionsRequest(page_size=PAGE, owner_kind=KINDS[kind], owner_ids=ids)
-            )
-            healthy |= {Subject(kind, row.owner.id) for row in answer.connections if is_healthy(row)}
-        return [subject not in healthy for subject in subjects]
-
     async def _get_at_hand(self, subjects: Sequence[Subject]) -> Sequence[AccessToken | TokhubError | None]:
         """Return a token or an error for each, None for those that take longer."""
         request = token_pb2.BatchGetValidTokensRequest(requests=map(request_for, subjects))
@@ -98,10 +82,14 @@ class TokenClient:
         return [outcome_of(result) for result in answer.results]
 
 
-def is_healthy(row: token_pb2.Connection) -> bool:
-    """Return whether a refresh that asks for what is due would find nothing to do."""
-    is_active = row.status == token_pb2.CONNECTION_STATUS_ACTIVE
-    return row.provider == token_pb2.PROVIDER_LOGIN_KIT and is_active and not row.needs_refresh
+def to_connection(subject: Subject, row: token_pb2.Connection) -> Connection:
+    """Return how a subject's connection stands; one that is in doubt has its token looked at, due or not."""
+    return Connection(
+        subject,
+        STANDINGS.get(row.status, Standing.NEEDS_RECONNECT),
+        row.account_id,
+        refresh_is_due=row.needs_refresh or row.status != token_pb2.CONNECTION_STATUS_ACTIVE,
+    )
 
 
 def request_for(subject: Subject) -> token_pb2.GetValidTokenRequest:
@@ -134,7 +122,7 @@ class ConnectionClient:
         while True:
             answer = await self._stub.ListConnections(request)
             yield tuple(
-                Connection(Subject.store(row.owner.id), STANDINGS.get(row.status, Standing.NEEDS_RECONNECT))
+                to_connection(Subject.store(row.owner.id), row)
                 for row in answer.connections
                 if row.provider == token_pb2.PROVIDER_LOGIN_KIT
             )
@@ -147,8 +135,7 @@ class ConnectionClient:
         answer = await self._stub.GetConnection(token_pb2.GetConnectionRequest(connection=reference_to(subject)))
         if not answer.HasField("connection"):
             raise ConnectionNotFound
-        row = answer.connection
-        return Connection(subject, STANDINGS.get(row.status, Standing.NEEDS_RECONNECT), row.account_id)
+        return to_connection(subject, answer.connection)
 
     async def disconnect_all(self, subject: Subject) -> None:
         """End every connection of the subject, and the links that would make one, whatever their provider."""

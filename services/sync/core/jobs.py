@@ -47,10 +47,6 @@ class Snapshots(Protocol):
 class Refresher(Protocol):
     """Refreshes tokens."""
 
-    async def may_be_due(self, subject: Subject) -> bool:
-        """Return False when the token works and is not due."""
-        ...
-
     async def refresh_when_due(self, subject: Subject, request_id: str) -> bool:
         """Return whether a token was refreshed; the same request_id never refreshes twice."""
         ...
@@ -135,9 +131,6 @@ class RefreshJob:
 
     async def _refresh(self, claim: Claim) -> bool:
         subject = claim.key.subject
-        # What an attempt before this one has refreshed is not due any more, and was refreshed all the same.
-        if claim.attempt == 1 and not await self._refresher.may_be_due(subject):
-            return False
         request_id = str(uuid5(UUID(claim.key.run_id), f"{subject.kind}:{subject.id}"))
         async with self._places.of(claim):
             return await self._refresher.refresh_when_due(subject, request_id)

@@ -11,7 +11,8 @@ from libs.errors import ConnectionNotFound, ReauthRequired, StoreNotFound
 from services.sync.core.calendar import Calendar
 from services.sync.domain.connections import Connection, Standing
 from services.sync.domain.links import ConnectLinks
-from services.sync.domain.runs import PlannedItem, Run, RunPlan, Scope, plan_items
+from services.sync.domain.planning import plan_items
+from services.sync.domain.runs import PlannedItem, Run, RunPlan, Scope
 from services.sync.domain.schedules import Tick
 from services.sync.domain.subjects import Subject, SubjectKind
 

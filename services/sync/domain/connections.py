@@ -22,3 +22,4 @@ class Connection:
     subject: Subject
     standing: Standing
     account_id: str = ""
+    refresh_is_due: bool = True

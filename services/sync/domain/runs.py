@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from services.sync.domain.connections import Connection, Standing
 from services.sync.domain.items import Ending
-from services.sync.domain.jobs import Job, parts_of
-from services.sync.domain.links import ConnectLinks
+from services.sync.domain.jobs import Job
 from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.schedules import Tick
 from services.sync.domain.subjects import Subject
@@ -114,28 +112,3 @@ class EndedSubject:
     sequence: int
     records: int
     duration: timedelta
-
-
-def plan_items(scope: Scope, connections: tuple[Connection, ...], links: ConnectLinks) -> tuple[PlannedItem, ...]:
-    """Return the items of a run; a subject whose connection cannot be used is skipped at once.
-
-    A run over everything leaves disconnected subjects out; who lists one is told about it.
-    """
-    return tuple(
-        PlannedItem(job=part, subject=connection.subject, ending=ending_without_work(connection, links))
-        for connection in connections
-        if scope.listed or connection.standing is not Standing.DISCONNECTED
-        for part in parts_of(scope.job)
-    )
-
-
-def ending_without_work(connection: Connection, links: ConnectLinks) -> Ending | None:
-    """Return how the items of an unusable connection end; None when there is work to do."""
-    if connection.standing is Standing.USABLE:
-        return None
-    never = connection.standing is Standing.NEVER_CONNECTED
-    return Ending(
-        outcome=Outcome.SKIPPED,
-        message=links.not_connected(connection.subject) if never else links.needs_reconnect(connection.subject),
-        reason="CONNECTION_NOT_FOUND" if never else "REAUTH_REQUIRED",
-    )

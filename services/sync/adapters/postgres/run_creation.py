@@ -1,9 +1,9 @@
-"""A run, its items, their jobs and the lines about what is skipped: stored in one transaction or not at all.
+"""A run, its items, their jobs and the lines about what has ended at once: stored in one transaction or not at all.
 
 Portion by portion as it is planned: what is in memory, and how long a statement takes, does not grow with the run.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,9 +18,9 @@ from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.run_ending import log_ended_job, to_counts
 from services.sync.adapters.postgres.run_rows import RunRows
 from services.sync.adapters.postgres.tick_rows import take
-from services.sync.domain.items import ItemKey
+from services.sync.domain.items import Ending, ItemKey
 from services.sync.domain.jobs import LOG_NAMES, Job, parts_of
-from services.sync.domain.outcomes import RunState
+from services.sync.domain.outcomes import Outcome, RunState
 from services.sync.domain.runs import PlannedItem, Run, RunPlan, Scope
 from services.sync.domain.schedules import TickOutcome
 
@@ -32,13 +32,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 'queued')
 """
 
 COUNT_RUN = """
-UPDATE sync_runs SET total = $2, processed = $3, skipped = $3, sequence = $3, state = $4,
+UPDATE sync_runs SET total = $2, processed = $3, sequence = $3, succeeded = $4, skipped = $5, state = $6,
     finished_at = CASE WHEN $2 = $3::bigint THEN now() END
 WHERE id = $1
 """
 
 INSERT_JOB = """
-INSERT INTO sync_run_jobs (run_id, job, total, processed, skipped) VALUES ($1, $2, $3, $4, $4) RETURNING *
+INSERT INTO sync_run_jobs (run_id, job, total, processed, succeeded, skipped) VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING *
 """
 
 INSERT_ITEMS = """
@@ -51,10 +52,10 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
     AS item (job, kind, id, outcome, reason, message, place, closes)
 """
 
-LOG_SKIPPED = """
+LOG_ENDED = """
 INSERT INTO sync_logs (run_id, subject_kind, subject_id, job_name, status, message, duration_ms)
-SELECT $1, kind, id, name, 'SKIPPED', message, 0
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS line (kind, id, name, message)
+SELECT $1, kind, id, name, outcome, message, 0
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS line (kind, id, name, outcome, message)
 """
 
 
@@ -74,7 +75,7 @@ class JobQueue(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ItemRow:
-    """An item as it is inserted: a skipped subject ends at a place of its own in the run's sequence."""
+    """An item as it is inserted: a subject that has ended at once did so at a place of its own in the sequence."""
 
     item: PlannedItem
     place: int | None
@@ -86,16 +87,19 @@ class Planned:
     """What has been stored of a run so far."""
 
     subjects: int = 0
-    skipped: int = 0
     items_of: Counter[Job] = field(default_factory=Counter)
-    skipped_of: Counter[Job] = field(default_factory=Counter)
+    # Subjects and items that have ended, by how they did.
+    ended: Counter[Outcome] = field(default_factory=Counter)
+    ended_of: defaultdict[Job, Counter[Outcome]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, rows: Sequence[ItemRow]) -> None:
         """Count a portion."""
         self.subjects += len({row.item.subject for row in rows})
-        self.skipped += sum(row.closes for row in rows)
         self.items_of.update(row.item.job for row in rows)
-        self.skipped_of.update(row.item.job for row in rows if row.item.ending)
+        for row in rows:
+            if row.item.ending:
+                self.ended_of[row.item.job][row.item.ending.outcome] += 1
+                self.ended[row.item.ending.outcome] += row.closes
 
 
 class RunCreation:
@@ -138,7 +142,7 @@ class RunCreation:
         await insert_run(connection, run_id, plan)
         planned = Planned()
         async for items in plan.portions:
-            rows = placed(items, behind=planned.skipped)
+            rows = placed(items, behind=planned.ended.total())
             await self._insert_portion(connection, run_id, rows, is_urgent=plan.scope.subject is not None)
             planned.add(rows)
         await count_run(connection, run_id, planned)
@@ -152,21 +156,22 @@ class RunCreation:
         self, connection: Borrowed, run_id: str, rows: Sequence[ItemRow], *, is_urgent: bool
     ) -> None:
         await insert_items(connection, run_id, rows)
-        await log_skipped(connection, run_id, [row.item for row in rows if row.place is not None])
-        open_keys = [ItemKey(run_id, row.item.job, row.item.subject) for row in rows if row.place is None]
+        await log_ended(connection, run_id, [(row.item, row.item.ending) for row in rows if row.item.ending])
+        open_keys = [ItemKey(run_id, row.item.job, row.item.subject) for row in rows if row.item.ending is None]
         await self._queue.enqueue(connection, open_keys, is_urgent=is_urgent)
 
 
 def placed(items: tuple[PlannedItem, ...], *, behind: int) -> list[ItemRow]:
-    """Return the items with the places, behind that one, at which those that are skipped ended."""
-    skipped = dict.fromkeys(item.subject for item in items if item.ending)
-    places = {subject: number for number, subject in enumerate(skipped, start=behind + 1)}
+    """Return the items with the places, behind that one, of the subjects that have nothing left to do."""
+    have_work = {item.subject for item in items if item.ending is None}
+    ended = dict.fromkeys(item.subject for item in items if item.subject not in have_work)
+    places = {subject: number for number, subject in enumerate(ended, start=behind + 1)}
     last = {item.subject: index for index, item in enumerate(items)}
     return [
         ItemRow(
             item=item,
-            place=places[item.subject] if item.ending else None,
-            closes=bool(item.ending) and last[item.subject] == index,
+            place=places.get(item.subject),
+            closes=item.subject in places and last[item.subject] == index,
         )
         for index, item in enumerate(items)
     ]
@@ -190,8 +195,10 @@ async def insert_run(connection: Borrowed, run_id: str, plan: RunPlan) -> None:
 
 async def count_run(connection: Borrowed, run_id: str, planned: Planned) -> None:
     """Write down how much the run has to do; one with nothing to do has ended at once."""
-    state = RunState.SUCCEEDED if planned.subjects == planned.skipped else RunState.QUEUED
-    await connection.execute(COUNT_RUN, run_id, planned.subjects, planned.skipped, state.value)
+    ended = planned.ended
+    state = RunState.SUCCEEDED if planned.subjects == ended.total() else RunState.QUEUED
+    counts = (planned.subjects, ended.total(), ended[Outcome.SUCCESS], ended[Outcome.SKIPPED])
+    await connection.execute(COUNT_RUN, run_id, *counts, state.value)
 
 
 async def insert_items(connection: Borrowed, run_id: str, rows: Sequence[ItemRow]) -> None:
@@ -211,21 +218,24 @@ async def insert_items(connection: Borrowed, run_id: str, rows: Sequence[ItemRow
     )
 
 
-async def log_skipped(connection: Borrowed, run_id: str, items: list[PlannedItem]) -> None:
-    """Write a line for each item that is skipped at once."""
+async def log_ended(connection: Borrowed, run_id: str, ended: list[tuple[PlannedItem, Ending]]) -> None:
+    """Write a line for each item that has ended at once."""
     await connection.execute(
-        LOG_SKIPPED,
+        LOG_ENDED,
         run_id,
-        [item.subject.kind.value for item in items],
-        [item.subject.id for item in items],
-        [LOG_NAMES[item.job] for item in items],
-        [item.ending.message if item.ending else "" for item in items],
+        [item.subject.kind.value for item, _ in ended],
+        [item.subject.id for item, _ in ended],
+        [LOG_NAMES[item.job] for item, _ in ended],
+        [ending.outcome.value for _, ending in ended],
+        [ending.message for _, ending in ended],
     )
 
 
 async def insert_jobs(connection: Borrowed, run_id: str, scope: Scope, planned: Planned) -> None:
     """Insert the counts by job; a job with nothing to do has ended at once."""
     for job in parts_of(scope.job):
-        row = await connection.fetchrow(INSERT_JOB, run_id, job.value, planned.items_of[job], planned.skipped_of[job])
+        ended = planned.ended_of[job]
+        counts = (planned.items_of[job], ended.total(), ended[Outcome.SUCCESS], ended[Outcome.SKIPPED])
+        row = await connection.fetchrow(INSERT_JOB, run_id, job.value, *counts)
         if row is not None and scope.subject is None and row["processed"] == row["total"]:
             await log_ended_job(connection, run_id, to_counts(row))

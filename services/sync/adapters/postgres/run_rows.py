@@ -32,7 +32,7 @@ CROSS JOIN LATERAL (
            array_agg(reason ORDER BY job) AS reasons,
            array_agg(message ORDER BY job) AS messages,
            sum(records)::bigint AS records,
-           max(ended_at) - min(coalesce(first_started_at, ended_at)) AS duration
+           coalesce(max(ended_at) - min(first_started_at), '0') AS duration
     FROM sync_items item
     WHERE item.run_id = closing.run_id
       AND item.subject_kind = closing.subject_kind AND item.subject_id = closing.subject_id
