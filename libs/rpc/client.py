@@ -7,9 +7,9 @@ import grpc
 
 from libs.rpc import actor
 from libs.rpc.actor import BACKGROUND, current_actor
+from libs.rpc.bounds import MAX_MESSAGE_BYTES
 from libs.rpc.renewing import RenewingChannel
 from libs.rpc.request_id import METADATA_KEY, current_request_id
-from libs.rpc.server import MAX_MESSAGE_BYTES
 from libs.rpc.status import from_rpc_error
 from libs.rpc.tls import Certificates, Material, channel_credentials
 

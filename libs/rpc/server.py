@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from libs.errors import ServerMisconfig
 from libs.rpc.access import Access
+from libs.rpc.bounds import MAX_MESSAGE_BYTES
 from libs.rpc.gate import CertificateGate, Gate, LocalGate
 from libs.rpc.health import Health
 from libs.rpc.interceptor import CallInterceptor, RpcMetrics
@@ -21,7 +22,6 @@ from libs.rpc.listen import is_local
 from libs.rpc.recording import Recorder
 from libs.rpc.tls import server_credentials
 
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 # Calls at the same time on one connection; a gateway has its watchers on one, and a call that waits holds 10 KB.
 MAX_STREAMS = 5_000

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("services", "libs", "sandbox", "cli", "deploy")
+ROOMS = ("services", "libs", "sandbox", "cli", "deploy", "examples")
 LINT = Path(sys.executable).with_name("lint-imports")
 
 
@@ -47,6 +47,8 @@ def test_every_wall_stands_in_the_tree(tree: Path) -> None:
         ("cli/services.py", "services.sync.settings", "over the wire only"),
         ("cli/services.py", "libs.database.pool", "touches no table"),
         ("cli/settings.py", "deploy.local.settings", "touches no table"),
+        ("libs/client/cache.py", "libs.rpc.server", "brings along nothing"),
+        ("examples/followers.py", "libs.rpc.client", "Examples use"),
     ],
 )
 def test_a_hole_in_a_wall_is_named(tree: Path, importer: str, imported: str, wall: str) -> None:

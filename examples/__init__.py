@@ -1,0 +1,1 @@
+"""Services that use tokhub, to begin one's own with; nothing here is installed."""
