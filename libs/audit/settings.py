@@ -5,12 +5,12 @@ from pathlib import Path
 from pydantic import Field, ValidationInfo, field_validator
 
 from libs.audit.chain import ChainKeys
-from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
+from libs.signal_settings import SignalSettings
 from libs.vault.ring import WrongKeys, read_keys
 
 
-class RecordingSettings(RpcSettings):
+class RecordingSettings(SignalSettings):
     """Every field is the variable of its name in capitals."""
 
     audit_keys: Secret | None = Field(default=None, validate_default=True)

@@ -45,6 +45,12 @@ class Witness:
         self._rows = rows
         self._file = file
         self._missed: Checkpoint | None = None
+        self.sequence = 0
+
+    @property
+    def misses(self) -> bool:
+        """True when the chain lacked what was kept at the last look."""
+        return self._missed is not None
 
     async def look(self) -> None:
         """Compare the chain with the checkpoint, then advance that to the last row."""
@@ -52,7 +58,9 @@ class Witness:
         if kept and await lost(self._rows, kept):
             self._miss(kept)
             return
+        self._missed = None
         tail = await self._rows.tail()
+        self.sequence = tail.sequence if tail else 0
         if tail and tail != kept:
             self._file.write(tail)
             log.info("audit checkpoint", checkpoint=str(tail))

@@ -12,7 +12,7 @@ import structlog
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 from grpc_status import rpc_status
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from libs.errors import DeadlineExceeded, Internal, NotAllowed, ServerMisconfig, TokhubError
 from libs.rpc import actor
@@ -36,13 +36,20 @@ log = structlog.get_logger()
 
 
 class RpcMetrics:
-    """Counts and times of calls, by method and outcome."""
+    """Counts and times of calls, by method and outcome; streams, and what the service depends on."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter(
             "tokhub_rpc_calls", "Calls that ended, by outcome.", ["method", "code", "reason"], registry=registry
         )
         self.seconds = Histogram("tokhub_rpc_seconds", "Time a call took, in seconds.", ["method"], registry=registry)
+        self.streams = Gauge("tokhub_rpc_streams_open", "Streams that are open.", ["method"], registry=registry)
+        self.usable = Gauge(
+            "tokhub_dependency_usable",
+            "1 while what the service depends on can be used, as its health says.",
+            ["dependency"],
+            registry=registry,
+        )
 
 
 @dataclass
@@ -111,11 +118,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return answer
 
     def _stream(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        opened = self._metrics.streams.labels(method)
+
         async def answer(request: Message | Exception, context: Context) -> AsyncIterator[Any]:
             async with self._around(method, context):
                 raise_if_unfit(request)
-                async for response in behaviour(request, context):
-                    yield response
+                with opened.track_inprogress():
+                    async for response in behaviour(request, context):
+                        yield response
 
         return answer
 

@@ -83,8 +83,9 @@ class RpcServer:
         self._health = Health()
         repeated = [f"/{service.name}/{method}" for service in services for method in service.repeated]
         gate, recorder = guards_of(access)
+        self._metrics = RpcMetrics(registry)
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(RpcMetrics(registry), gate, recorder, repeated)],
+            interceptors=[CallInterceptor(self._metrics, gate, recorder, repeated)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_metadata_size", MAX_METADATA_BYTES),
@@ -131,6 +132,8 @@ class RpcServer:
 
     async def _look(self) -> None:
         usable = {name: await passes(check) for name, check in self._checks.items()}
+        for name, state in usable.items():
+            self._metrics.usable.labels(name).set(state)
         overall = all(usable.values())
         self._health.tell({"": overall} | dict.fromkeys((service.name for service in self._services), overall) | usable)
 

@@ -9,18 +9,21 @@ from functools import partial
 from importlib.metadata import version
 
 import structlog
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 
 from libs.clock import SystemClock
 from libs.errors import ServerMisconfig
 from libs.logs import configure_logs
+from libs.metrics import process_registry, serve_metrics
 from libs.migrating import migrate_instead
 from libs.process import run
 from libs.settings import EX_CONFIG, load
 from services.gateway.app import Gates, Parts, create_app
 from services.gateway.backends import Targets, open_backends
 from services.gateway.database import SCHEMA, Database, Keeper, prepare_schema
+from services.gateway.failures import FailureReport
 from services.gateway.gates import AdminGate, CreatorGate, Door, OAuthGate, UserGate
+from services.gateway.key_sets import KeySet, KeySetMetrics
 from services.gateway.limit_rows import LimitRows
 from services.gateway.limits import Budget, FailureLockouts, LockoutRule, Lockouts, MinuteBudget
 from services.gateway.routes.info import Life
@@ -30,6 +33,7 @@ from services.gateway.sessions import KeptSessions, NoSessions, Sessions
 from services.gateway.settings import GatewaySettings
 from services.gateway.shared_limits import SharedBudget, SharedLockouts, SharedRule, Take
 from services.gateway.sharing import Sharing
+from services.gateway.user_tokens import Users, UserTokens
 
 log = structlog.get_logger()
 
@@ -40,6 +44,7 @@ class Limiting:
 
     settings: GatewaySettings
     clock: SystemClock
+    registry: CollectorRegistry
 
     @property
     def rule(self) -> LockoutRule:
@@ -79,6 +84,14 @@ class Kept:
     sessions: Sessions
 
 
+def users_of(limiting: Limiting) -> Users:
+    """Return what knows users by their tokens; where it has keys from, metrics tell how old they are."""
+    users = limiting.settings.users(limiting.clock)
+    if isinstance(users, UserTokens) and isinstance(users.keys, KeySet):
+        limiting.registry.register(KeySetMetrics(users.keys))
+    return users
+
+
 def gates_of(limiting: Limiting, kept: Kept | None) -> Gates:
     """Return the gates, with limits and lockouts of this process when nothing is kept together."""
     settings, trusted = limiting.settings, limiting.settings.trusted_proxies
@@ -91,10 +104,11 @@ def gates_of(limiting: Limiting, kept: Kept | None) -> Gates:
             limiting.shared_budget("admin", admin, kept.limits.spend_unless_blocked),
             limiting.shared_budget("oauth", oauth, kept.limits.spend),
         )
-    door = Door(budget=budgets[0], lockouts=lockouts, trusted=trusted)
+    report = FailureReport(block_seconds=limiting.rule.block_seconds, clock=limiting.clock, registry=limiting.registry)
+    door = Door(budget=budgets[0], lockouts=lockouts, report=report, trusted=trusted)
     sessions = kept.sessions if kept else NoSessions()
     admins = AdminGate(keys=settings.keys, door=door, sessions=sessions)
-    users = UserGate(tokens=settings.users(limiting.clock), door=door)
+    users = UserGate(tokens=users_of(limiting), door=door)
     return Gates(
         admin=admins,
         users=users,
@@ -105,14 +119,15 @@ def gates_of(limiting: Limiting, kept: Kept | None) -> Gates:
 
 
 @asynccontextmanager
-async def open_gates(limiting: Limiting, registry: CollectorRegistry) -> AsyncIterator[Gates]:
+async def open_gates(limiting: Limiting) -> AsyncIterator[Gates]:
     """Yield the gates; their limits are shared when there is a database, ServerMisconfig when it is a newer one."""
-    settings, clock = limiting.settings, limiting.clock
+    settings, clock, registry = limiting.settings, limiting.clock, limiting.registry
     if settings.database_url is None:
         log.warning("limits and lockouts are counted in this process alone: set DATABASE_URL to share them")
         yield gates_of(limiting, None)
         return
     database = Database(Sharing(clock=clock, registry=registry))
+    registry.register(database.metrics())
     limits, rows = LimitRows(database), PostgresSessions(database)
     keeper = Keeper(
         database=database,
@@ -131,12 +146,12 @@ async def main(stop: asyncio.Event) -> None:
     settings = load(GatewaySettings)
     configure_logs("gateway", settings.log_level)
     clock = SystemClock()
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
+    registry = process_registry("gateway")
     life = Life(version=version("tokhub"), clock=clock, started=clock.monotonic(), stopping=stop)
     targets = Targets(token=settings.token_target, sync=settings.sync_target, certificates=settings.certificates(clock))
-    limiting = Limiting(settings=settings, clock=clock)
-    async with open_backends(targets) as backends, open_gates(limiting, registry) as gates:
+    limiting = Limiting(settings=settings, clock=clock, registry=registry)
+    metrics = serve_metrics(str(settings.metrics_host), settings.gateway_metrics_port, registry)
+    async with open_backends(targets) as backends, open_gates(limiting) as gates:
         parts = Parts(
             backends=backends,
             gates=gates,
@@ -146,7 +161,8 @@ async def main(stop: asyncio.Event) -> None:
             cors_origins=settings.cors_origin,
         )
         try:
-            await serve(create_app(parts), listen=Listen(host=settings.host, port=settings.port), stop=stop)
+            with metrics:
+                await serve(create_app(parts), listen=Listen(host=settings.host, port=settings.port), stop=stop)
         except CannotListen as error:
             sys.stderr.write(f"tokhub cannot start: {error}\n")
             raise SystemExit(EX_CONFIG) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +19,9 @@ from services.gateway.errors import error_response
 
 HEAD_FLAG = "tokhub.head"
 UNMATCHED = "unmatched"
+# Whatever else a client writes is told as one.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+EVENTS = "text/event-stream"
 CLIENT_LEFT = 499  # in logs and metrics only; nginx's number for it
 CUT_OFF = "The gateway stopped before it could answer; what was asked for may be done: look before you ask again"
 LONGEST_PATH = 200  # characters in the log
@@ -42,8 +45,12 @@ class HttpMetrics:
             "tokhub_http_requests", "Requests that ended.", ["method", "route", "status"], registry=registry
         )
         self.seconds = Histogram(
-            "tokhub_http_seconds", "Time a request took, in seconds.", ["method", "route"], registry=registry
+            "tokhub_http_seconds",
+            "Time a request took, in seconds; event streams aside.",
+            ["method", "route"],
+            registry=registry,
         )
+        self.streams = Gauge("tokhub_http_event_streams", "Event streams that are open.", registry=registry)
 
 
 @dataclass
@@ -54,13 +61,17 @@ class Exchange:
     send: Send
     # The request's state, in which a gate may leave answer_headers.
     state: Mapping[str, Any]
+    metrics: HttpMetrics
     status: int = 0
+    is_stream: bool = False
 
     async def send_safely(self, message: Message) -> None:
         """Send a message of the answer, with the id and the safe headers on its first."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            self.is_stream = headers.get("content-type", "").startswith(EVENTS)
+            self.metrics.streams.inc(self.is_stream)
             for name, value in SAFE_HEADERS.items():
                 headers.setdefault(name, value)
             headers.update(self.state.get("answer_headers", {}))
@@ -83,7 +94,7 @@ class AccessLog:
         structlog.contextvars.clear_contextvars()
         started = time.perf_counter()
         inner = as_get(scope)
-        exchange = Exchange(bind_request_id(offered_id(scope)), send, inner["state"])
+        exchange = Exchange(bind_request_id(offered_id(scope)), send, inner["state"], self._metrics)
         try:
             await self._answer(inner, receive, exchange)
         finally:
@@ -106,8 +117,12 @@ class AccessLog:
 
     def _report(self, method: str, scope: Scope, exchange: Exchange, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", UNMATCHED)
-        self._metrics.requests.labels(method, route, str(exchange.status)).inc()
-        self._metrics.seconds.labels(method, route).observe(seconds)
+        told = method if method in METHODS else "other"
+        self._metrics.requests.labels(told, route, str(exchange.status)).inc()
+        if exchange.is_stream:
+            self._metrics.streams.dec()
+        else:
+            self._metrics.seconds.labels(told, route).observe(seconds)
         peer = scope["client"][0] if scope.get("client") else ""
         # The path only: a query may hold a code and a state. No route has a path of such length.
         log.info(

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
+from prometheus_client.registry import Collector
 
 from libs.clock import Clock
 from libs.database.dsn import Dsn
 from libs.database.migrations import migrate
 from libs.database.pool import Pool, PoolLimits, borrow, open_pool
+from libs.database.pool_metrics import PoolMetrics
 from libs.errors import ServerMisconfig, StorageUnavailable, TokhubError
 from libs.secret import Secret
 from services.gateway.sharing import Sharing
@@ -60,6 +62,10 @@ class Database:
     def is_open(self) -> bool:
         """Whether the database was reached once; from then on the pool finds it again."""
         return self._pool is not None
+
+    def metrics(self) -> Collector:
+        """Return what tells how the pool is used, once there is one."""
+        return PoolMetrics(lambda: {"limits": self._pool} if self._pool else {})
 
     async def row(self, statement: str, *arguments: object) -> Any:
         """Return the first row of a statement's answer, None when it has none."""

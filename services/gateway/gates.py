@@ -16,6 +16,7 @@ from libs.rpc.actor import bind_actor
 from services.gateway.addresses import Network, address_of
 from services.gateway.auth import AdminKey, Role, find_key
 from services.gateway.errors import KeyMayOnlyRead, KeyRequired, TokenExpired, TokenRequired
+from services.gateway.failures import FailureReport
 from services.gateway.limits import Budget, BudgetSpent, Lockouts
 from services.gateway.sessions import SESSION, Sessions, refuse_other_sites
 from services.gateway.standing import keep_checking
@@ -63,6 +64,7 @@ class Door:
 
     budget: Budget
     lockouts: Lockouts
+    report: FailureReport
     trusted: Sequence[Network] = ()
 
     async def let_in(self, request: Request) -> None:
@@ -73,8 +75,12 @@ class Door:
 
     async def count_failure(self, request: Request) -> None:
         """Count that whoever is there is not known, unless nothing was guessed; raise LockedOut for one too many."""
-        if not sent_by_another_page(request):
-            await self.lockouts.count_failure(address_of(request, self.trusted))
+        if sent_by_another_page(request):
+            return
+        address = address_of(request, self.trusted)
+        self.report.failed()
+        if await self.lockouts.count_failure(address):
+            self.report.blocked(address)
 
 
 class AdminGate:

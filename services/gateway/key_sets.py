@@ -3,11 +3,14 @@
 import asyncio
 import http.client
 import json
+from collections.abc import Iterable
 from typing import Any
 from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 import jwt
 import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from libs.clock import Clock
 from libs.errors import UpstreamUnavailable
@@ -45,12 +48,13 @@ class KeySet:
         self._had_at = self._tried_at = -KEYS_LAST
         self._answers = True
         self._fetching: asyncio.Task[None] | None = None
+        self.fetched = self.failed = 0
 
     async def key_of(self, token: str) -> jwt.PyJWK:
         """Return the key that the token names; raise jwt.PyJWTError for none, UpstreamUnavailable for none now."""
         kid: str = jwt.get_unverified_header(token).get("kid", "")
         await self._look(kid)
-        if self._age() > KEYS_LAST or (kid not in self._keys and not self._answers):
+        if self.age > KEYS_LAST or (kid not in self._keys and not self._answers):
             raise UpstreamUnavailable(
                 "The keys of users' tokens cannot be fetched now: try again later.", retry_after=TRY_EVERY
             )
@@ -60,9 +64,9 @@ class KeySet:
         return key
 
     async def _look(self, kid: str) -> None:
-        if self._age() <= KEYS_LIVE and kid in self._keys:
+        if self.age <= KEYS_LIVE and kid in self._keys:
             return
-        pause = TRY_EVERY if not self._answers else FETCH_EVERY if self._age() <= KEYS_LIVE else 0.0
+        pause = TRY_EVERY if not self._answers else FETCH_EVERY if self.age <= KEYS_LIVE else 0.0
         if self._fetching is None and self._clock.monotonic() - self._tried_at >= pause:
             self._tried_at = self._clock.monotonic()
             self._fetching = asyncio.create_task(self._fetch())
@@ -70,7 +74,9 @@ class KeySet:
             # Who leaves takes nobody's keys along.
             await asyncio.shield(self._fetching)
 
-    def _age(self) -> float:
+    @property
+    def age(self) -> float:
+        """Seconds since the keys were had, more than KEYS_LAST before."""
         return self._clock.monotonic() - self._had_at
 
     async def _fetch(self) -> None:
@@ -78,11 +84,30 @@ class KeySet:
             async with asyncio.timeout(FETCH_TIMEOUT):
                 self._keys = await asyncio.to_thread(published, self._url)
             self._had_at, self._answers = self._clock.monotonic(), True
+            self.fetched += 1
         except (jwt.PyJWTError, OSError, http.client.HTTPException, ValueError, AttributeError) as error:
             log.warning("the keys at USER_JWKS_URL cannot be had", error=type(error).__name__)
             self._answers = False
+            self.failed += 1
         finally:
             self._fetching = None
+
+
+class KeySetMetrics(Collector):
+    """Collects from another thread: it only looks."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self._keys = keys
+
+    def collect(self) -> Iterable[Metric]:
+        """Return how old the keys are and how fetching them went."""
+        fetches = CounterMetricFamily(
+            "tokhub_user_keys_fetches", "Fetches of the keys at USER_JWKS_URL.", labels=["outcome"]
+        )
+        fetches.add_metric(["fetched"], self._keys.fetched)
+        fetches.add_metric(["failed"], self._keys.failed)
+        age = GaugeMetricFamily("tokhub_user_keys_age_seconds", "Time since those keys were had.", value=self._keys.age)
+        return fetches, age
 
 
 def published(url: str) -> dict[str, jwt.PyJWK]:

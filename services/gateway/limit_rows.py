@@ -6,11 +6,11 @@ import structlog
 
 from services.gateway.database import Database
 from services.gateway.limits import LockoutRule
-from services.gateway.shared_limits import SharedRule, Verdict
+from services.gateway.shared_limits import Failure, SharedRule, Verdict
 
 SPEND = "SELECT granted, remaining, more_in FROM spend($1, $2, $3, $4, $5)"
 SPEND_UNLESS_BLOCKED = "SELECT granted, remaining, more_in, blocked_for FROM spend_unless_blocked($1, $2, $3, $4, $5)"
-COUNT_FAILURE = "SELECT count_failure($1, $2, $3) AS blocked_for"
+COUNT_FAILURE = "SELECT blocked_for, blocks FROM count_failure_and_tell($1, $2, $3)"
 # What is locked is in use, and waiting for it could end in a deadlock.
 PRUNE_SPENT = """
 DELETE FROM spent WHERE ctid = ANY(ARRAY(
@@ -45,12 +45,9 @@ class LimitRows:
         """Take what is free of what is wanted, nothing while the address is blocked."""
         return Verdict(**await self._row(SPEND_UNLESS_BLOCKED, rule.name, address, wanted, rule.most, rule.seconds))
 
-    async def count_failure(self, address: str, rule: LockoutRule) -> float | None:
-        """Count one failure and return None, or the seconds for which the address is blocked already."""
-        blocked_for: float | None = (await self._row(COUNT_FAILURE, address, rule.max_failures, rule.block_seconds))[
-            "blocked_for"
-        ]
-        return blocked_for
+    async def count_failure(self, address: str, rule: LockoutRule) -> Failure:
+        """Count one failure unless the address is blocked already."""
+        return Failure(**await self._row(COUNT_FAILURE, address, rule.max_failures, rule.block_seconds))
 
     async def prune(self, rule: LockoutRule) -> None:
         """Delete what no longer counts."""

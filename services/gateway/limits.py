@@ -60,8 +60,8 @@ class Lockouts(Protocol):
         """Raise LockedOut while the address is blocked."""
         ...
 
-    async def count_failure(self, address: str) -> None:
-        """Count one failed authentication; raise LockedOut when it is one more than allowed."""
+    async def count_failure(self, address: str) -> bool:
+        """Count one failed authentication, return whether it blocks the address; raise LockedOut for one too many."""
         ...
 
 
@@ -170,14 +170,16 @@ class FailureLockouts:
         if left := self._blocked.left(address):
             raise locked_out(left, self._clock)
 
-    async def count_failure(self, address: str) -> None:
-        """Count one failed authentication; raise LockedOut when it is one more than allowed."""
+    async def count_failure(self, address: str) -> bool:
+        """Count one failed authentication, return whether it blocks the address; raise LockedOut for one too many."""
         await self.check(address)
         self._failures.note(address)
-        self.block_after(self._rule.max_failures, address)
+        return self.block_after(self._rule.max_failures, address)
 
-    def block_after(self, failures: int, address: str) -> None:
-        """Block the address if it failed so often."""
-        if len(self._failures.recall(address)) >= failures:
+    def block_after(self, failures: int, address: str) -> bool:
+        """Block the address if it failed so often, and return whether it did."""
+        blocks = len(self._failures.recall(address)) >= failures
+        if blocks:
             self._failures.forget(address)
             self._blocked.start(address, self._rule.block_seconds)
+        return blocks

@@ -1,6 +1,6 @@
 """What the gateway is told by its environment."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -8,8 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from libs.clock import Clock
 from libs.rpc.listen import Target
-from libs.rpc.settings import RpcSettings
 from libs.secret import Secret
+from libs.signal_settings import SignalSettings
 from libs.tiktok.address import Url
 from services.gateway.addresses import Network, WrongNetwork, parse_networks, parsed, subscriber
 from services.gateway.auth import AdminKey, Role, WrongKey, admin_key, parse_keys
@@ -19,7 +19,6 @@ from services.gateway.user_tokens import Keys, NoUsers, SharedSecret, Users, Use
 
 # HS256 is as strong as its secret: one shorter than its digest can be guessed offline from any token.
 MIN_JWT_SECRET = 32
-LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 
 
 def refuse(problem: str) -> PydanticCustomError:
@@ -65,11 +64,13 @@ def origins(value: object) -> object:
     return listed
 
 
-class GatewaySettings(RpcSettings):
+class GatewaySettings(SignalSettings):
     """The gateway's settings; defaults suit one machine."""
 
     host: str = "127.0.0.1"
     port: int = Field(3000, ge=0, le=65_535)
+    # Metrics are at PORT too, for this machine only; with a port of their own they are on METRICS_HOST.
+    gateway_metrics_port: int = Field(0, ge=0, le=65_535)
     token_target: Target = Field("127.0.0.1:50051")
     sync_target: Target = Field("127.0.0.1:50052")
     database_url: Secret | None = None
@@ -83,7 +84,6 @@ class GatewaySettings(RpcSettings):
     user_jwt_audience: str | None = None
     cors_origin: Annotated[tuple[str, ...], BeforeValidator(origins)] = ()
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(networks)] = ()
-    log_level: LogLevel = "info"
     rate_limit_admin_per_minute: int = Field(100, ge=1, le=1_000_000)
     rate_limit_oauth_per_minute: int = Field(10, ge=1, le=1_000_000)
     auth_max_failures: int = Field(5, ge=1, le=1_000_000)

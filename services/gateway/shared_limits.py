@@ -42,11 +42,19 @@ class Verdict:
     blocked_for: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What became of a failure: it may block its address; blocked_for is in seconds when that was blocked already."""
+
+    blocked_for: float | None
+    blocks: bool
+
+
 class FailureRows(Protocol):
     """Where failures of all replicas are counted."""
 
-    async def count_failure(self, address: str, rule: LockoutRule) -> float | None:
-        """Count one and return None, or the seconds for which the address is blocked already; StorageUnavailable."""
+    async def count_failure(self, address: str, rule: LockoutRule) -> Failure:
+        """Count one unless the address is blocked already; StorageUnavailable."""
         ...
 
 
@@ -141,13 +149,13 @@ class SharedLockouts:
         """Raise LockedOut if this process knows so; the rows tell together with the budget."""
         await self._local.check(address)
 
-    async def count_failure(self, address: str) -> None:
+    async def count_failure(self, address: str) -> bool:
         """Count one failed authentication, kept before this returns; raise LockedOut when it is one too many."""
-        await self._local.count_failure(address)
+        blocks_here = await self._local.count_failure(address)
         try:
-            blocked_for = await self._rows.count_failure(address, self._rule)
+            failure = await self._rows.count_failure(address, self._rule)
         except StorageUnavailable:
-            self._local.block_after(self._share, address)
-            return
-        if blocked_for is not None:
-            raise locked_out(blocked_for, self._clock)
+            return self._local.block_after(self._share, address) or blocks_here
+        if failure.blocked_for is not None:
+            raise locked_out(failure.blocked_for, self._clock)
+        return failure.blocks

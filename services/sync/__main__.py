@@ -18,10 +18,11 @@ from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
 from libs.database.patience import once_usable
 from libs.database.pool import PoolLimits, open_pool
+from libs.database.pool_metrics import PoolMetrics
 from libs.database.recording import Recording, record_calls
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
-from libs.metrics import serve_metrics
+from libs.metrics import LastLook, process_registry, serve_metrics
 from libs.migrating import migrate_instead
 from libs.process import run
 from libs.rpc.access import Access
@@ -36,6 +37,7 @@ from services.sync.adapters.budget import SharedBudget
 from services.sync.adapters.exports import ENCODERS
 from services.sync.adapters.hints import RunHints
 from services.sync.adapters.metered_display import MeteredDisplay
+from services.sync.adapters.metered_items import MeteredItems
 from services.sync.adapters.orphans import Orphans
 from services.sync.adapters.postgres.channels import CHANNEL
 from services.sync.adapters.postgres.database import Database
@@ -43,6 +45,7 @@ from services.sync.adapters.postgres.export_rows import ExportRows
 from services.sync.adapters.postgres.item_rows import ItemRows
 from services.sync.adapters.postgres.log_rows import LogRows
 from services.sync.adapters.postgres.old_runs import OldRuns
+from services.sync.adapters.postgres.outlook import Outlook
 from services.sync.adapters.postgres.partitions import Partitions
 from services.sync.adapters.postgres.report_database import LIMITS as REPORT_LIMITS
 from services.sync.adapters.postgres.report_database import ReportDatabase
@@ -57,6 +60,7 @@ from services.sync.adapters.postgres.snapshot_writes import SnapshotWrites
 from services.sync.adapters.postgres.store_rows import StoreRows
 from services.sync.adapters.postgres.tick_rows import TickRows
 from services.sync.adapters.queue import JobQueue, QueueConsumer
+from services.sync.adapters.standing import Standing
 from services.sync.adapters.token_service import ConnectionClient, TokenClient
 from services.sync.core.account_calls import AccountCalls
 from services.sync.core.calendar import Calendar
@@ -96,14 +100,14 @@ FINISH_WITHIN = 10.0  # seconds that items at work have for the page in hand
 ORPHANS_EVERY, PRUNE_EVERY, PARTITIONS_EVERY, FIGURES_EVERY = 10.0, 600.0, 3_600.0, 60.0  # seconds
 # Once a day is enough; a month that somebody was reading is tried again sooner.
 RETENTION_EVERY = 3_600.0  # seconds
-CHAIN_EVERY = 15.0  # seconds
+CHAIN_EVERY, LOOK_EVERY = 15.0, 15.0  # seconds
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outside:
-    """What the core reaches the world through."""
+    """What the core reaches the world through, and what is told of it."""
 
     database: Database
     recording: Recording
@@ -113,6 +117,8 @@ class Outside:
     display: MeteredDisplay
     budget: SharedBudget
     hints: RunHints
+    registry: CollectorRegistry
+    look: LastLook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,11 +186,15 @@ def connect_links(settings: SyncSettings) -> ConnectLinks:
 def build_worker(settings: SyncSettings, outside: Outside, stop: asyncio.Event) -> ItemWorker:
     """Put together what works on items."""
     clock, database = SystemClock(), outside.database
-    gate, places = UpstreamGate(circuit=Circuit(clock), budget=outside.budget), Places(settings.places)
+    circuit, places = Circuit(clock), Places(settings.places)
+    schedules = len(settings.timetable.schedules) if settings.cron_enabled else 0
+    standing = Standing(circuit=circuit, budget=outside.budget, database=database, schedules=schedules)
+    outside.registry.register(standing)
+    gate = UpstreamGate(circuit=circuit, budget=outside.budget)
     accounts = AccountCalls(tokens=outside.tokens, places=places, gate=gate, display=outside.display, clock=clock)
     snapshots = SnapshotWrites(database)
     return ItemWorker(
-        items=ItemRows(database),
+        items=MeteredItems(items=ItemRows(database), registry=outside.registry),
         jobs={
             Job.USER: UserJob(accounts=accounts, snapshots=snapshots),
             Job.VIDEO: VideoJob(
@@ -225,11 +235,13 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
     )
     transport = await stack.enter_async_context(Transport())
     database = Database(pool)
-    budget = SharedBudget(log=SlotLog(database=database, limit=settings.rate_limit), clock=SystemClock())
+    slots = SlotLog(database=database, limit=settings.rate_limit)
+    budget = SharedBudget(log=slots, clock=SystemClock())
     stack.push_async_callback(budget.close)
+    registry.register(PoolMetrics(lambda: {"main": pool, "reports": readers}))
     return Outside(
         database=database,
-        recording=record_calls(settings, pool, SCHEMA),
+        recording=record_calls(settings, pool, SCHEMA, registry),
         reports=ReportDatabase(readers),
         tokens=TokenClient(channel),
         connections=ConnectionClient(channel),
@@ -239,7 +251,16 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
         ),
         budget=budget,
         hints=hints,
+        registry=registry,
+        look=look_at(Outlook(database=database, slots=slots), registry),
     )
+
+
+def look_at(outlook: Outlook, registry: CollectorRegistry) -> LastLook:
+    """Return the look at runs and queue that metrics tell of."""
+    look = LastLook(outlook.look, every=LOOK_EVERY, clock=SystemClock())
+    registry.register(look)
+    return look
 
 
 @asynccontextmanager
@@ -248,10 +269,11 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
     dsn = settings.database_url.reveal()
     await prepare_schema(dsn)
     async with AsyncExitStack() as stack:
-        registry = CollectorRegistry()
-        stack.enter_context(serve_metrics(settings.sync_metrics_port, registry))
+        registry = process_registry("sync")
         outside = await open_outside(settings, stack, registry)
         core = build_core(settings, outside, stop)
+        await outside.look.refresh()
+        stack.enter_context(serve_metrics(str(settings.metrics_host), settings.sync_metrics_port, registry))
         await core.upkeep.prepare_partitions()
         for task, seconds in (
             (core.upkeep.requeue_orphans, ORPHANS_EVERY),
@@ -260,6 +282,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             (core.retention.sweep, RETENTION_EVERY),
             (core.history.sweep, RETENTION_EVERY),
             (outside.database.report, FIGURES_EVERY),
+            (outside.look.refresh, LOOK_EVERY),
             *((chore, CHAIN_EVERY) for chore in outside.recording.chores),
         ):
             stack.callback(asyncio.create_task(repeat(task, every=seconds, clock=SystemClock())).cancel)

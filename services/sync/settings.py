@@ -1,7 +1,7 @@
 """What the sync service reads from its environment."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator
@@ -38,7 +38,6 @@ class SyncSettings(RecordingSettings):
     sync_listen: Listen = "127.0.0.1:50052"
     token_target: Target = "127.0.0.1:50051"
     sync_metrics_port: int = Field(default=9102, ge=0, le=65_535)
-    log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"
     # An item uses a connection for a few milliseconds at a time.
     db_pool_size: int = Field(default=20, ge=2, le=1_000)
     db_pool_min: int = Field(default=2, ge=0, le=1_000)

@@ -17,11 +17,12 @@ from libs.database.migrations import migrate
 from libs.database.notify import NotificationListener
 from libs.database.patience import once_usable
 from libs.database.pool import Pool, PoolLimits, borrow, open_pool
+from libs.database.pool_metrics import PoolMetrics
 from libs.database.recording import record_calls
 from libs.database.report_role import show_to_reports
 from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.logs import configure_logs
-from libs.metrics import serve_metrics
+from libs.metrics import LastLook, process_registry, serve_metrics
 from libs.migrating import migrate_instead
 from libs.process import run
 from libs.rpc.access import Access
@@ -34,6 +35,7 @@ from services.token.adapters.canaries import check_keys
 from services.token.adapters.events import PostgresEvents
 from services.token.adapters.identity import identify
 from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place, databases_in
+from services.token.adapters.outlook import Outlook
 from services.token.adapters.timeline import CHANNEL
 from services.token.composition import Core, Grounds, build_core, proto_services
 from services.token.core.cache import SharedReads
@@ -50,7 +52,7 @@ SCHEMA = "credentials"
 MIGRATIONS = Path(__file__).parent / "migrations"
 # What people may read of this schema with SQL.
 SHOWN = ("credentials.connection_facts", "credentials.shop_facts", "credentials.refresh_tiktokshops_token")
-UPKEEP_EVERY = 15.0  # seconds
+UPKEEP_EVERY, LOOK_EVERY = 15.0, 60.0  # seconds
 RESERVE = PoolLimits(min_size=1, max_size=4)
 
 log = structlog.get_logger()
@@ -70,8 +72,9 @@ async def serve(settings: TokenSettings, stop: asyncio.Event) -> None:
         grounds = await stack.enter_async_context(open_grounds(settings, ring))
         core = build_core(settings, grounds)
         readiness = await stack.enter_async_context(at_work(core, grounds, dsn))
-        stack.enter_context(serve_metrics(settings.token_metrics_port, grounds.registry))
-        recording = record_calls(settings, grounds.pool, SCHEMA)
+        await stack.enter_async_context(measuring(grounds))
+        recording = record_calls(settings, grounds.pool, SCHEMA, grounds.registry)
+        stack.enter_context(serve_metrics(str(settings.metrics_host), settings.token_metrics_port, grounds.registry))
         await stack.enter_async_context(upkeep(recording.chores, every=UPKEEP_EVERY, clock=SystemClock()))
         server = RpcServer(
             listen=settings.token_listen,
@@ -101,7 +104,7 @@ def access_to(settings: TokenSettings, trail: Trail) -> Access | None:
 @asynccontextmanager
 async def open_grounds(settings: TokenSettings, ring: KeyRing) -> AsyncIterator[Grounds]:
     """Yield what the core stands on; raise WrongKeys for a ring that the database was not sealed with."""
-    dsn, replica, registry = settings.database_url.reveal(), replica_name(), CollectorRegistry()
+    dsn, replica, registry = settings.database_url.reveal(), replica_name(), process_registry("token")
     limits = PoolLimits(min_size=settings.db_pool_min, max_size=settings.db_pool_size)
     # PostgreSQL knows a replica by the name of its sessions: without any it is dead (adapters/refresh_runs.py).
     named = f"tokhub-token {replica}"
@@ -125,6 +128,17 @@ async def open_grounds(settings: TokenSettings, ring: KeyRing) -> AsyncIterator[
                 registry=registry,
                 shared=shared,
             )
+
+
+@asynccontextmanager
+async def measuring(grounds: Grounds) -> AsyncIterator[None]:
+    """Let metrics tell of the pools, and of all connections as they are every LOOK_EVERY seconds."""
+    grounds.registry.register(PoolMetrics(lambda: {"main": grounds.pool, "reserve": grounds.reserve}))
+    look = LastLook(Outlook(grounds.pool).look, every=LOOK_EVERY, clock=SystemClock())
+    grounds.registry.register(look)
+    await look.refresh()
+    async with upkeep([look.refresh], every=LOOK_EVERY, clock=SystemClock()):
+        yield
 
 
 @asynccontextmanager

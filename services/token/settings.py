@@ -46,7 +46,6 @@ class TokenSettings(RecordingSettings):
     # Further services, by the names in their certificates, that may read tokens.
     token_readers: Readers = ()
     token_metrics_port: int = Field(default=9101, ge=0, le=65535)
-    log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = "info"
     db_pool_size: int = Field(default=20, ge=2, le=1000)
     db_pool_min: int = Field(default=2, ge=0, le=1000)
     refresh_concurrency: int = Field(default=20, ge=1, le=200)

@@ -23,6 +23,7 @@ from services.gateway.addresses import parse_networks
 from services.gateway.app import Gates, Parts, create_app
 from services.gateway.auth import parse_keys
 from services.gateway.backends import Targets, open_backends
+from services.gateway.failures import FailureReport
 from services.gateway.gates import AdminGate, CreatorGate, Door, OAuthGate, UserGate
 from services.gateway.limits import FailureLockouts, LockoutRule, MinuteBudget
 from services.gateway.routes.info import Life
@@ -154,12 +155,13 @@ def readiness(suite: Suite, *names: str) -> Readiness:
     return Readiness(checks={name: check(name) for name in names})
 
 
-def gates(clock: ShiftedClock, limits: Limits) -> Gates:
+def gates(clock: ShiftedClock, limits: Limits, registry: CollectorRegistry) -> Gates:
     rule = LockoutRule(max_failures=limits.max_failures, block_seconds=limits.block_seconds)
     admin = MinuteBudget(clock=clock, per_minute=limits.admin)
     oauth = MinuteBudget(clock=clock, per_minute=limits.oauth)
     lockouts, trusted = FailureLockouts(clock=clock, rule=rule), parse_networks(limits.trusted_proxies)
-    door = Door(budget=admin, lockouts=lockouts, trusted=trusted)
+    report = FailureReport(block_seconds=rule.block_seconds, clock=clock, registry=registry)
+    door = Door(budget=admin, lockouts=lockouts, report=report, trusted=trusted)
     admins = AdminGate(keys=parse_keys(limits.keys), door=door, sessions=limits.sessions)
     users = UserGate(tokens=limits.tokens, door=door)
     return Gates(
@@ -174,7 +176,7 @@ def gates(clock: ShiftedClock, limits: Limits) -> Gates:
 @asynccontextmanager
 async def serve_gateway(suite: Suite, targets: Targets, limits: Limits | None = None) -> AsyncIterator[Gateway]:
     """Serve the gateway before these services on a free port."""
-    clock, stopping = ShiftedClock(), asyncio.Event()
+    clock, stopping, registry = ShiftedClock(), asyncio.Event(), CollectorRegistry()
     life = Life(version="0.1.0", clock=clock, started=clock.monotonic(), stopping=stopping)
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(open_backends(targets))
@@ -184,9 +186,9 @@ async def serve_gateway(suite: Suite, targets: Targets, limits: Limits | None = 
         app = create_app(
             Parts(
                 backends=backends,
-                gates=gates(clock, limits or Limits()),
+                gates=gates(clock, limits or Limits(), registry),
                 life=life,
-                registry=CollectorRegistry(),
+                registry=registry,
                 redirect_uri=f"{url}/auth/tiktok/callback",
                 cors_origins=("http://localhost:5173",),
             )

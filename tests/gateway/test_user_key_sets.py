@@ -11,10 +11,11 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from prometheus_client import CollectorRegistry
 from tokhub.sync.v1 import account_pb2
 
 from libs.clock import Clock, SystemClock
-from services.gateway.key_sets import FETCH_TIMEOUT, KEYS_LAST, KEYS_LIVE, TRY_EVERY, KeySet
+from services.gateway.key_sets import FETCH_TIMEOUT, KEYS_LAST, KEYS_LIVE, TRY_EVERY, KeySet, KeySetMetrics
 from services.gateway.user_tokens import UserTokens
 from tests.gateway.served import ADMIN, Gateway, Limits, ShiftedClock, serve_suite
 
@@ -204,3 +205,19 @@ async def test_nobody_waits_for_an_address_that_is_known_to_be_silent(publisher:
             while await status(gateway, token) != 200:
                 pass
     assert publisher.fetches == 2
+
+
+async def test_the_age_of_the_keys_and_failed_fetches_are_told(publisher: Publisher) -> None:
+    clock, registry = ShiftedClock(), CollectorRegistry()
+    keys = KeySet(publisher.url, clock=clock)
+    registry.register(KeySetMetrics(keys))
+    async with serve_suite(Limits(tokens=UserTokens(keys=keys))) as gateway:
+        await status(gateway, header(RSA, "RS256", "rsa"))
+        clock.shift, publisher.body = KEYS_LIVE + 1, b"<html>"
+        await status(gateway, header(RSA, "RS256", "rsa"))
+
+    told = [
+        registry.get_sample_value("tokhub_user_keys_fetches_total", {"outcome": end}) for end in ("fetched", "failed")
+    ]
+    assert told == [1, 1]
+    assert KEYS_LIVE < (registry.get_sample_value("tokhub_user_keys_age_seconds") or 0) < KEYS_LIVE + 100

@@ -65,6 +65,11 @@ class SharedBudget:
             desk = self._desks[endpoint] = Desk(endpoint=endpoint, log=self._log, clock=self._clock)
         return HeldSlot(desk, lane)
 
+    def waiting(self, endpoint: str, lane: Lane) -> int:
+        """Return how many calls of a lane wait for a slot in this process."""
+        desk = self._desks.get(endpoint)
+        return desk.waiting(lane) if desk else 0
+
     async def slow_down(self, endpoint: str, seconds: float) -> None:
         """Give no slot for so many seconds, to nobody."""
         if endpoint in self._desks:
@@ -129,6 +134,10 @@ class Desk:
             if slot.done() and not slot.cancelled() and not slot.exception():
                 self.end(slot.result())
             raise
+
+    def waiting(self, lane: Lane) -> int:
+        """Return how many wait."""
+        return len(self._waiting[lane])
 
     async def close(self) -> None:
         """Tell the ends that are untold and stop."""

@@ -57,6 +57,11 @@ class Circuit:
         """Let a call begin; return what others wait for when it tries alone."""
         return await self._admit(self._records.setdefault(endpoint, Record()))
 
+    def rests(self, endpoint: str) -> bool:
+        """Return whether an endpoint is left alone, trials aside."""
+        record = self._records.get(endpoint)
+        return record is not None and record.rests_until is not None
+
     def end(self, endpoint: str, trial: asyncio.Event | None, error: BaseException | None) -> None:
         """Learn from the end of a call."""
         record = self._records[endpoint]

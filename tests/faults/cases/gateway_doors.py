@@ -76,8 +76,9 @@ async def served_routes() -> set[str]:
     clock, settings = SystemClock(), parse(GatewaySettings, {"ADMIN_API_KEY": "k" * 48})
     life = Life(version="", clock=clock, started=0, stopping=asyncio.Event())
     async with open_backends(Targets(token="127.0.0.1:1", sync="127.0.0.1:1")) as backends:
-        gates = gates_of(Limiting(settings=settings, clock=clock), None)
-        parts = Parts(backends=backends, gates=gates, life=life, registry=CollectorRegistry())
+        registry = CollectorRegistry()
+        gates = gates_of(Limiting(settings=settings, clock=clock, registry=registry), None)
+        parts = Parts(backends=backends, gates=gates, life=life, registry=registry)
         routes = add_routes(FastAPI(openapi_url=None), parts, Faces(pages=Pages(), console=ConsolePages()))
     return {f"{method} {route.path}" for route in routes for method in route.methods or ()} | {f"GET {OPENAPI_PATH}"}
 
