@@ -13,7 +13,11 @@ class Entry:
     label: str
 
 
-NAVIGATION = (Entry(path=CONSOLE, label="Overview"),)
+NAVIGATION = (
+    Entry(path=CONSOLE, label="Overview"),
+    Entry(path=f"{CONSOLE}/sync", label="Sync"),
+    Entry(path=f"{CONSOLE}/schedule", label="Schedule"),
+)
 
 
 def active(path: str) -> str:

@@ -17,4 +17,7 @@ beginTimes();
 beginForms();
 beginCopying();
 beginCharts();
-beginLive((part) => localise(part));
+beginLive((part) => {
+  localise(part);
+  dispatchEvent(new CustomEvent("part", { detail: part }));
+});

@@ -1,41 +1,68 @@
-// Follows a run by server-sent events, across restarts of the gateway and the end of the session.
+// Follows a run by server-sent events, across restarts of the gateway, while the page is seen, until the session ends.
 import { askToSignIn, hush, say } from "./banner.js";
+import { read } from "./events.js";
+import { ENDED } from "./progress.js";
 
 const LONGEST = 30; // seconds between two attempts
-const ENDED = new Set(["SUCCEEDED", "PARTIAL", "FAILED", "CANCELLED"]);
 
 /** Calls back with every progress of a run until it has ended; returns what stops that. */
 export function follow(runId, heard) {
-  let source = null;
+  let seen = "";
   let failures = 0;
   let timer = 0;
-  let stopped = false;
+  let reading = null;
+  let ended = false;
 
-  const stop = () => { stopped = true; clearTimeout(timer); source?.close(); };
+  // Browsers hold six connections to a host, for all tabs together: who is not looked at lets go of theirs.
+  const look = () => (document.hidden ? pause() : !reading && open());
 
-  async function again() {
-    source?.close();
-    if (stopped) return;
-    const session = await fetch("/console/session").catch(() => null);
-    if (session?.status === 401) { stop(); askToSignIn(); return; }
+  function pause() {
+    clearTimeout(timer);
+    reading?.abort();
+    reading = null;
+  }
+
+  function stop() {
+    ended = true;
+    document.removeEventListener("visibilitychange", look);
+    pause();
+  }
+
+  function hear(_name, progress, id) {
+    if (failures) hush();
+    failures = 0;
+    seen = id;
+    heard(progress);
+  }
+
+  async function open() {
+    const mine = new AbortController();
+    reading = mine;
+    let last = null;
+    try {
+      const streamed = await read(`/admin/sync/runs/${runId}/events`, {
+        seen,
+        signal: mine.signal,
+        heard: (...told) => { hear(...told); last = told[1]; },
+      });
+      // What ended without a word on how the run came out was cut off.
+      if (!streamed || ENDED.has(last?.state)) { stop(); return; }
+    } catch (problem) {
+      if (mine.signal.aborted) return;
+      if (problem.asksToSignIn) { stop(); askToSignIn(); return; }
+      if (problem.status === 404) { stop(); return; }
+    }
+    if (reading === mine && !ended) again();
+  }
+
+  function again() {
+    reading = null;
     failures += 1;
     if (failures > 2) say("tokhub cannot be reached. The run goes on, and this page with it as soon as it can.");
-    timer = setTimeout(open, Math.min(LONGEST, 2 ** failures) * 1000);
+    timer = setTimeout(look, Math.min(LONGEST, 2 ** (failures - 1)) * 1000);
   }
 
-  function open() {
-    source = new EventSource(`/admin/sync/runs/${runId}/events`);
-    source.addEventListener("progress", (event) => {
-      if (failures) hush();
-      failures = 0;
-      const progress = JSON.parse(event.data);
-      heard(progress);
-      if (ENDED.has(progress.state)) stop();
-    });
-    // A browser tries again by itself while it says CONNECTING; after an error status it does not.
-    source.addEventListener("error", () => source.readyState === EventSource.CLOSED && again());
-  }
-
-  open();
+  document.addEventListener("visibilitychange", look);
+  look();
   return stop;
 }
