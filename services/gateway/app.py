@@ -24,6 +24,8 @@ from services.gateway.console.overview import OverviewPage
 from services.gateway.console.pages import ConsolePages, for_people
 from services.gateway.console.routes import ConsoleRoutes
 from services.gateway.console.schedule import SchedulePage
+from services.gateway.console.store import StorePages
+from services.gateway.console.stores import StoreListPages
 from services.gateway.console.sync import SyncPages
 from services.gateway.cors import Cors
 from services.gateway.denials import DenialReports
@@ -157,8 +159,10 @@ def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
     sign_in.add_to(public)
     console = APIRouter(dependencies=[Depends(ConsoleGate(parts.gates.admin)), Depends(once_each)])
     sign_in.add_behind_gate(console)
-    for page in (OverviewPage, SyncPages, SchedulePage):
+    for page in (StoreListPages, SyncPages, SchedulePage):
         page(backends=backends, pages=faces.console).add_to(console)
+    for dated in (OverviewPage, StorePages):
+        dated(backends=backends, pages=faces.console, clock=life.clock).add_to(console)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)
     ConnectionRoutes(backends=backends).add_to(admin)

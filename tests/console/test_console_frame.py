@@ -46,3 +46,75 @@ async def test_times_are_in_the_viewers_zone(here: Place) -> None:
     hour = (int((await moment.get_attribute("datetime") or "")[11:13]) + 7) % 24
     assert f", {hour:02}:" in (await moment.get_attribute("title") or "")
     await viewer.context.close()
+
+
+AGAIN = "document.dispatchEvent(new Event('visibilitychange'))"
+
+
+async def test_an_open_page_learns_what_changes(here: Place, page: Page) -> None:
+    connected = page.locator("#statuses a", has_text="not connected").locator("b")
+    before = int(await connected.inner_text())
+    new = {"store_code": "learnt", "store_name": "Learnt", "pic_name": "Sri"}
+    headers = {"X-API-KEY": here.admin_key}
+    assert (await page.request.post("/admin/stores", data=new, headers=headers)).status == 201
+    await page.evaluate(AGAIN)
+    await expect(connected).to_have_text(str(before + 1))
+
+
+async def test_the_end_of_a_session_is_told_and_mended(here: Place, viewer: Viewer, page: Page) -> None:
+    await page.goto("/console/stores?search=store_0001")
+    await viewer.context.clear_cookies()
+    await page.evaluate(AGAIN)
+    await expect(page.get_by_role("alert")).to_contain_text("Your session has ended")
+    await page.get_by_role("link", name="Sign in").click()
+    await page.get_by_label("API key").fill(here.admin_key)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_label("Search")).to_have_value("store_0001")
+
+
+async def test_an_open_page_waits_for_a_gateway_that_is_away(here: Place) -> None:
+    viewer = await here.viewer()
+    page = await viewer.signed_in(here.admin_key)
+    await viewer.context.set_offline(offline=True)
+    for _ in range(3):
+        await page.evaluate(AGAIN)
+        await page.wait_for_timeout(200)
+    await expect(page.locator("#banner")).to_contain_text("cannot be reached")
+    await viewer.context.set_offline(offline=False)
+    await page.evaluate(AGAIN)
+    await expect(page.locator("#banner")).to_be_hidden()
+    await viewer.context.close()
+
+
+async def test_the_first_page_is_small_and_charts_come_when_seen(here: Place, viewer: Viewer) -> None:
+    page = await viewer.tab()
+    await page.set_viewport_size({"width": 1280, "height": 150})
+    wire = await viewer.context.new_cdp_session(page)
+    await wire.send("Network.enable")
+    sizes: dict[str, float] = {}
+    names: dict[str, str] = {}
+    wire.on("Network.responseReceived", lambda told: names.update({told["requestId"]: told["response"]["url"]}))
+    wire.on("Network.loadingFinished", lambda told: sizes.update({told["requestId"]: told["encodedDataLength"]}))
+    await page.goto("/console")
+    await page.get_by_label("API key").fill(here.admin_key)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_load_state("networkidle")
+    assert not [url for url in names.values() if "lightweight-charts" in url]
+    assert sum(sizes.values()) <= 250_000
+    await page.locator("#tokens").scroll_into_view_if_needed()
+    await expect(page.locator("#tokens figure[data-drawn]")).to_have_count(1)
+    assert [url for url in names.values() if "lightweight-charts" in url]
+
+
+async def test_what_pages_show_is_there_without_scripts(here: Place) -> None:
+    viewer = await here.viewer(java_script_enabled=False)
+    page = await viewer.signed_in(here.admin_key)
+    await page.goto("/console/new-store")
+    for label, value in (("Code", "plain"), ("Name", "Plain"), ("Person in charge", "Sri")):
+        await page.get_by_label(label, exact=True).fill(value)
+    await page.get_by_role("button", name="Add the store").click()
+    await expect(page.get_by_role("status")).to_contain_text("The store was added")
+    await page.goto("/console")
+    await page.locator("#tokens summary").click()
+    await expect(page.locator("#tokens tbody tr")).to_have_count(24)
+    await viewer.context.close()

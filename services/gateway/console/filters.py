@@ -1,5 +1,6 @@
 """How pages write numbers and times; times are UTC until a module puts them into the viewer's zone."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from types import MappingProxyType
@@ -14,6 +15,9 @@ from services.gateway.shapes.times import clock_text
 MINUTE, HOUR = 60, 3600
 ABSENT = "\u2013"
 TIME = Markup('<time datetime="{}"{}>{:%Y-%m-%d %H:%M} UTC</time>')
+TIME_OF = Markup('<time datetime="{}T{}Z">{}</time>')
+# As the services write times in sentences for people.
+WRITTEN = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} UTC)")
 RELATIVE = Markup(" data-relative")
 
 
@@ -23,6 +27,14 @@ def moment(stamp: Timestamp, kind: str = "") -> str:
         return ABSENT
     at = stamp.ToDatetime(tzinfo=UTC)
     return TIME.format(clock_text(at), RELATIVE if kind == "relative" else "", at)
+
+
+def timed(text: str) -> Markup:
+    """Return a sentence in which times of day are elements, so that they too are shown in the viewer's zone."""
+    parts = WRITTEN.split(text)
+    return Markup("").join(
+        TIME_OF.format(part[:10], part[11:19], part) if WRITTEN.fullmatch(part) else part for part in parts
+    )
 
 
 def number(value: float | None) -> str:
@@ -50,7 +62,7 @@ def seconds(value: float) -> str:
     if value < MINUTE:
         return f"{value:.1f} s"
     if value < HOUR:
-        return f"{value // MINUTE:.0f} min {value % MINUTE:.0f} s"
+        return f"{value // MINUTE:.0f} min" + (f" {value % MINUTE:.0f} s" if value % MINUTE else "")
     return f"{value // HOUR:.0f} h {value % HOUR // MINUTE:.0f} min"
 
 
@@ -62,6 +74,7 @@ def words(value: str) -> str:
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "time": moment,
+        "timed": timed,
         "number": number,
         "signed": signed,
         "optional": optional,

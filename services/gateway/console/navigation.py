@@ -15,6 +15,7 @@ class Entry:
 
 NAVIGATION = (
     Entry(path=CONSOLE, label="Overview"),
+    Entry(path=f"{CONSOLE}/stores", label="Stores"),
     Entry(path=f"{CONSOLE}/sync", label="Sync"),
     Entry(path=f"{CONSOLE}/schedule", label="Schedule"),
 )

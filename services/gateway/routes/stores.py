@@ -1,11 +1,9 @@
 """Stores and their accounts: /admin/stores and below."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import AfterValidator, Field
 from starlette.responses import JSONResponse, Response
@@ -20,12 +18,10 @@ from services.gateway.routes.answers import many, one
 from services.gateway.rules import RULES, STORE_CODE, storable
 from services.gateway.shapes.stores import account, store_detail, store_entry
 from services.gateway.shapes.times import stamp_text
+from services.gateway.store_accounts import connections_of, operators_link
 
 # A store with the longest texts is 6 KiB: this many stay below gRPC's 4 MiB.
 PAGE = 500
-
-# An operator sends the link to somebody, who may read it tomorrow.
-LINK_LIFE = Duration(seconds=86_400)
 
 Name = Annotated[str, AfterValidator(storable), Field(min_length=1, max_length=255)]
 Contact = Annotated[str, AfterValidator(storable), Field(max_length=1000)]
@@ -105,7 +101,7 @@ class StoreRoutes:
         while True:
             request = sync_pb2.ListStoresRequest(page_size=PAGE, page_token=page_token)
             page = await self._backends.stores.ListStores(request)
-            connections = by_store(await self._connections([store.store_code for store in page.stores]))
+            connections = by_store(await connections_of(self._backends, [store.store_code for store in page.stores]))
             data += [store_detail(store, connections.get(store.store_code)) for store in page.stores]
             page_token = page.next_page_token
             if not page_token:
@@ -147,16 +143,7 @@ class StoreRoutes:
 
     async def connect_link(self, store_code: StoreInPath) -> JSONResponse:
         """Answer with an address for any browser, once; it may also put another account in the place of a live one."""
-        found = await self._backends.stores.GetStore(sync_pb2.GetStoreRequest(store_code=store_code))
-        request = token_pb2.StartAuthorizationRequest(
-            provider=token_pb2.PROVIDER_LOGIN_KIT,
-            owner=token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=store_code),
-            team_id=found.store.team_id,
-            binding=token_pb2.LINK_BINDING_NONE,
-            purpose=token_pb2.LINK_PURPOSE_REPLACE,
-            ttl=LINK_LIFE,
-        )
-        link = await self._backends.connections.StartAuthorization(request)
+        link = await operators_link(self._backends, store_code)
         return one({"url": link.authorize_url, "expiresAt": stamp_text(link.expire_time)})
 
     async def list_accounts(self, store_code: StoreInPath) -> JSONResponse:
@@ -166,21 +153,7 @@ class StoreRoutes:
 
     async def _store_and_connections(self, code: str) -> tuple[sync_pb2.Store, list[token_pb2.Connection]]:
         found, connections = await asyncio.gather(
-            self._backends.stores.GetStore(sync_pb2.GetStoreRequest(store_code=code)), self._connections([code])
+            self._backends.stores.GetStore(sync_pb2.GetStoreRequest(store_code=code)),
+            connections_of(self._backends, [code]),
         )
         return found.store, connections
-
-    async def _connections(self, codes: Sequence[str]) -> list[token_pb2.Connection]:
-        """Return the Login Kit connections of these stores, lowest number first."""
-        connections: list[token_pb2.Connection] = []
-        page_token = ""
-        while codes:
-            request = token_pb2.ListConnectionsRequest(
-                page_size=PAGE, page_token=page_token, owner_kind=token_pb2.OWNER_KIND_STORE, owner_ids=codes
-            )
-            page = await self._backends.connections.ListConnections(request)
-            connections += [row for row in page.connections if row.provider == token_pb2.PROVIDER_LOGIN_KIT]
-            page_token = page.next_page_token
-            if not page_token:
-                break
-        return connections

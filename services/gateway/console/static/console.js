@@ -12,12 +12,14 @@ if (new URLSearchParams(location.search).has("done")) {
   address.searchParams.delete("done");
   history.replaceState(null, "", address);
 }
+// First, while the page is as it was sent.
+beginLive((part) => {
+  localise(part);
+  beginCharts(part);
+  dispatchEvent(new CustomEvent("part", { detail: part }));
+});
 beginTheme(document.getElementById("theme"));
 beginTimes();
 beginForms();
 beginCopying();
 beginCharts();
-beginLive((part) => {
-  localise(part);
-  dispatchEvent(new CustomEvent("part", { detail: part }));
-});

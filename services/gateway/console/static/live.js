@@ -7,6 +7,7 @@ const policy = globalThis.trustedTypes?.createPolicy("console", { createHTML: (p
 let failures = 0;
 let timer = 0;
 let refreshed = () => {};
+const received = new Map(); // what the server sent of each part: one that stayed the same is left alone
 
 function parts() {
   return [...document.querySelectorAll("[data-live][id]")];
@@ -25,7 +26,8 @@ function busy(part) {
 function put(page) {
   for (const part of parts()) {
     const fresh = page.getElementById(part.id);
-    if (!fresh || busy(part)) continue;
+    if (!fresh || busy(part) || received.get(part.id) === fresh.outerHTML) continue;
+    received.set(part.id, fresh.outerHTML);
     const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
     part.replaceWith(document.adoptNode(fresh));
     refreshed(fresh);
@@ -72,9 +74,10 @@ export function refresh() {
   return tick();
 }
 
-/** Keeps the page up to date while it is seen; calls back with each part that was replaced. */
+/** Keeps the page, which nothing has changed yet, up to date while it is seen; calls back with each part replaced. */
 export function begin(callback) {
   refreshed = callback;
+  for (const part of parts()) received.set(part.id, part.outerHTML);
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : parts().length && refresh()));
   plan();
 }

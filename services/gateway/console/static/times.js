@@ -1,6 +1,7 @@
 // Writes times in the viewer's zone; the page has them in UTC.
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const short = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const dayOnly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
@@ -16,6 +17,8 @@ export function localise(root = document) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(element.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
+    // A day is the suite's day wherever it is read.
+    if (element.dateTime.length === 10) { element.textContent = dayOnly.format(moment); continue; }
     const text = "relative" in element.dataset ? fromNow(moment) : short.format(moment);
     if (element.textContent !== text) element.textContent = text;
     element.title = full.format(moment);
