@@ -72,9 +72,19 @@ def retry_hint(error: TokhubError) -> str:
 
 def tell(error: TokhubError, request_id: str) -> Status:
     """Write what happened to stderr; return the exit status."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"tokhub: {error.message}", style="red", markup=False)
-    for line in filter(None, (next_step(error), retry_hint(error))):
-        console.print(f"  {line}", markup=False)
-    console.print(f"  reason {error.reason.value}, request {request_id}", style="dim", markup=False)
+    write_error(error.message, *filter(None, (next_step(error), retry_hint(error))))
+    error_console().print(f"  reason {error.reason.value}, request {request_id}", style="dim", markup=False)
     return status_of(error)
+
+
+def write_error(what: str, *details: str) -> None:
+    """Write to stderr what happened, and below it what there is to know or to do."""
+    console = error_console()
+    console.print(f"tokhub: {what}", style="red", markup=False)
+    for line in details:
+        console.print(f"  {line}", markup=False)
+
+
+def error_console() -> Console:
+    """Return where people read of errors."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 from tokhub.token.v1 import token_pb2
 
 from cli.checks.suite import serves
+from cli.commands.moving_in import EXAMPLES, import_rows
 from cli.failures import Status
 from cli.options import AsJson, DryRun, examples
 from cli.output import plain, print_json, say, show
@@ -33,6 +34,7 @@ REFUSED = frozenset(
 )
 
 group = typer.Typer(no_args_is_help=True, help="The database: its tables, and what another system had.")
+group.command("import", epilog=EXAMPLES)(import_rows)
 
 
 @group.command(epilog=examples("DATABASE_URL=postgresql://user:password@host/name tokhub db setup"))

@@ -13,7 +13,7 @@ from tests.suite.local_suite import SERVING, Home, directory
 def seat() -> Iterator[OperatorSeat]:
     """Beside a suite with a few stores that are connected and synced; it serves all tests of this process."""
     with directory() as path:
-        home = Home(path, SANDBOX_SELLERS="60", REFRESH_AHEAD_CONCURRENCY="0")
+        home = Home(path, SANDBOX_SELLERS="60", SANDBOX_SHOP_RATE_LIMIT="1000000", REFRESH_AHEAD_CONCURRENCY="0")
         with subprocess.Popen(
             (sys.executable, "-m", "deploy.local"),
             cwd=path,

@@ -4,7 +4,12 @@ import asyncio
 import re
 import shlex
 import sys
+from urllib.parse import urlsplit
 
+import asyncpg
+
+from tests.cli import old_systems
+from tests.cli.old_systems import KEY, OldSystem, accounts, store_rows
 from tests.cli.operator_seat import OperatorSeat, seat_beside
 from tests.suite.local_suite import ROOT, SERVING, Home, directory, start
 
@@ -32,7 +37,23 @@ async def main() -> None:
         async with start(home, STORES="3") as suite:
             await suite.until(SERVING)
             with seat_beside(home) as seat:
+                await leave_old_system(seat)
                 record(seat)
+
+
+async def leave_old_system(seat: OperatorSeat) -> None:
+    """Let there be the database of another system, and the files that `tokhub db import` is given."""
+    suite = await asyncpg.connect(seat.home.admin_dsn)
+    await suite.execute("CREATE DATABASE old")
+    await suite.close()
+    old = OldSystem(urlsplit(seat.home.admin_dsn)._replace(path="/old").geturl(), seat.home.path / "old-database")
+    old.address_file.write_text(old.dsn)
+    (seat.home.path / "old-key").write_text(KEY.hex())
+    await old.execute(old_systems.STORES)
+    stores, rows = store_rows(accounts(seat, first=5, count=3), "toko")
+    rows[2]["status"] = "NEED_RECONNECT"
+    await old.fill("stores", stores)
+    await old.fill("store_accounts", rows)
 
 
 def record(seat: OperatorSeat) -> None:

@@ -1,0 +1,1 @@
+"""Moving in: takes over what another system's tables hold, once that system has stopped."""
