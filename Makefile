@@ -1,7 +1,7 @@
 # `make` alone prints what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint protos requirements faults fuzz bench figures peers clean clean-state browser
+.PHONY: help install run test lint protos requirements faults fuzz bench figures peers supply audit clean clean-state browser
 
 BIN := .venv/bin
 # Tools look each other up: protoc its plugins, buf its own.
@@ -11,6 +11,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The first Python at hand that is new enough; empty when there is none.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.14 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+
+# Whoever runs or ships tokhub may do so with all of these; a copyleft beyond a file's own stops it.
+LICENSES := MIT;BSD;ISC;Apache;Mozilla Public License 2.0;MPL-2.0;Python Software Foundation;PSF-2.0;Unlicense
 
 COMPILE := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
@@ -28,11 +31,13 @@ run: .venv/runtime ## Start everything on this machine with demo stores (STORES=
 test: .venv/dev browser ## Run the whole test suite, the browser's part included
 	@pytest -n 2
 
-lint: .venv/dev ## Check style, types, walls between the rooms, protos, stubs and requirements
+lint: .venv/dev ## Check style, types, walls between the rooms, dead code, protos, stubs and requirements
 	ruff check .
 	ruff format --check .
 	mypy --strict .
 	lint-imports
+	vulture
+	deptry .
 	python protos/generate.py --check
 	python protos/generate.py --image build/image.binpb
 	buf lint build/image.binpb --path tokhub --config buf.yaml
@@ -46,6 +51,7 @@ requirements: .venv/dev ## Pin all dependencies again, with hashes and without a
 	$(COMPILE) --group build -c requirements/runtime.txt -o requirements/build.txt
 	$(COMPILE) --group redis -c requirements/runtime.txt -o requirements/redis.txt
 	$(COMPILE) --group peers -o requirements/peers.txt
+	$(COMPILE) --group supply -o requirements/supply.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	@! grep -n '://' requirements/*.txt
 
@@ -68,6 +74,26 @@ build/peers: requirements/peers.txt .venv/runtime
 	@rm -rf $@
 	@$(BIN)/python -m venv $@
 	@$@/bin/python -m pip install --quiet --require-hashes -r requirements/peers.txt
+	@touch $@
+
+supply: build/supply build/shipped ## List all packages that are shipped in build/sbom.json, and hold their licenses against a list
+	@build/supply/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml -o build/sbom.json build/shipped/bin/python
+	@build/supply/bin/pip-licenses --python build/shipped/bin/python --partial-match --allow-only="$(LICENSES)" --summary
+	@echo "All packages are named in build/sbom.json"
+
+audit: build/supply ## Ask PyPI which pinned packages have known weaknesses; needs the internet, and fails without
+	@build/supply/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/runtime.txt
+
+build/supply: requirements/supply.txt .venv/runtime
+	@rm -rf $@
+	@$(BIN)/python -m venv $@
+	@$@/bin/python -m pip install --quiet --require-hashes -r requirements/supply.txt
+	@touch $@
+
+build/shipped: requirements/runtime.txt .venv/runtime
+	@rm -rf $@
+	@$(BIN)/python -m venv --without-pip $@
+	@$(BIN)/python -m pip --python $@/bin/python install --quiet --require-hashes -r requirements/runtime.txt
 	@touch $@
 
 clean: ## Remove .venv, caches and build output; the state in .tokhub stays

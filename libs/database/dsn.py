@@ -47,10 +47,6 @@ class Dsn:
         """Return the same database as another role."""
         return replace(self, user=user, password=password)
 
-    def to_database(self, database: str) -> "Dsn":
-        """Return another database of the same server as the same role."""
-        return replace(self, database=database)
-
     def __str__(self) -> str:
         return self._text("", "")
 
