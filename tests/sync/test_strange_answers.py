@@ -56,6 +56,15 @@ async def test_an_absent_count_is_absent_not_zero(scene: Scene) -> None:
     assert (await scene.replica.logs("shop"))[0].message.endswith("unknown followers, 0 videos")
 
 
+async def test_texts_are_stored_as_they_were_said(scene: Scene) -> None:
+    texts = ["NULL", "null", "", ' "a", {b}, \\"c\\ ', "d\n\te", "🧋'"]
+    videos = [{"id": str(number), "video_description": text} for number, text in enumerate(texts)]
+    scene.tiktok.page = lambda _cursor: page(*videos, {"id": "untold"})
+    await scene.replica.run(JOB_VIDEO)
+    stored = [(await scene.suite.row(STORED, str(number)))["description"] for number in range(len(texts))]
+    assert (stored, (await scene.suite.row(STORED, "untold"))["description"]) == (texts, None)
+
+
 async def test_texts_postgresql_cannot_store_are_cleaned(scene: Scene) -> None:
     scene.tiktok.user = {"open_id": "x", "display_name": "a\x00b 🧋"}
     scene.tiktok.page = lambda _cursor: page({"id": "1", "video_description": "🎉 nul\x00 half \ud83d end"})

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from libs.database.pool import Borrowed
+from services.sync.adapters.postgres.arrays import array, columns, parameters
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
-from services.sync.adapters.postgres.item_key import columns
 from services.sync.adapters.postgres.run_ending import log_ended_job, to_counts
 from services.sync.domain.items import Claim, Ending, ItemKey, LostItem
 from services.sync.domain.jobs import LOG_NAMES, Job
@@ -23,12 +23,11 @@ from services.sync.domain.subjects import SubjectKind
 
 # Locked in the order of their key, as everybody does who locks more than one. Items are looked up one by one, which
 # LATERAL says: to the planner no item is running, and it would compare each that is with each that ends.
-END = """
+END = f"""
 WITH ending AS (
-    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-                         $9::text[], $10::bigint[], $11::boolean[], $12::text[]) WITH ORDINALITY
-        AS ending (job, subject_kind, subject_id, fence, outcome, reason, message, raw_error, records, refreshed, name,
-                   place)
+    SELECT * FROM unnest({parameters(2, "text text text bigint text text text text bigint boolean text")})
+        WITH ORDINALITY AS ending (
+            job, subject_kind, subject_id, fence, outcome, reason, message, raw_error, records, refreshed, name, place)
 ), held AS (
     SELECT ending.*
     FROM (SELECT * FROM ending ORDER BY job COLLATE "C", subject_kind COLLATE "C", subject_id COLLATE "C") AS ending,
@@ -54,9 +53,9 @@ WITH ending AS (
 SELECT place FROM ended
 """
 
-SYNCED = """
+SYNCED = f"""
 UPDATE stores SET last_sync_at = clock_timestamp() WHERE store_code IN (
-    SELECT store_code FROM stores WHERE store_code = ANY ($1::text[]) ORDER BY store_code FOR UPDATE)
+    SELECT store_code FROM stores WHERE store_code = ANY ({parameters(1, "text")}) ORDER BY store_code FOR UPDATE)
 """
 
 # Takes the lock behind which everything is exact.
@@ -65,28 +64,28 @@ UPDATE sync_runs SET sequence = sequence + $2, videos = videos + $3 WHERE id = $
 RETURNING sequence, subject_id IS NULL AS covers_all
 """
 
-SIBLINGS = """
+SIBLINGS = f"""
 SELECT subject_kind, subject_id, count(*) FILTER (WHERE state <> 'ended') AS open_items,
        array_agg(outcome) FILTER (WHERE state = 'ended') AS outcomes
 FROM sync_items
-WHERE run_id = $1 AND (subject_kind, subject_id) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+WHERE run_id = $1 AND (subject_kind, subject_id) IN (SELECT * FROM unnest({parameters(2, "text text")}))
 GROUP BY subject_kind, subject_id
 """
 
-PLACE = """
+PLACE = f"""
 UPDATE sync_items item SET ended_sequence = place.sequence, closes_subject = place.closes
-FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::boolean[])
+FROM unnest({parameters(2, "text text text bigint boolean")})
     AS place (job, subject_kind, subject_id, sequence, closes)
 WHERE item.run_id = $1 AND item.job = place.job AND item.subject_kind = place.subject_kind
   AND item.subject_id = place.subject_id
 """
 
-COUNT_JOBS = """
+COUNT_JOBS = f"""
 UPDATE sync_run_jobs part SET
     processed = part.processed + ended.processed, succeeded = part.succeeded + ended.succeeded,
     failed = part.failed + ended.failed, skipped = part.skipped + ended.skipped,
     refreshed = part.refreshed + ended.refreshed
-FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+FROM unnest({parameters(2, "text bigint bigint bigint bigint bigint")})
     AS ended (job, processed, succeeded, failed, skipped, refreshed)
 WHERE part.run_id = $1 AND part.job = ended.job
 RETURNING part.*
@@ -146,7 +145,7 @@ async def _end_rows(connection: Borrowed, run_id: str, items: Sequence[EndingIte
     held = {place: items[place] for place in sorted(row["place"] - 1 for row in rows)}
     synced = {item.key.subject.id for item in held.values() if shows_as_synced(item)}
     if synced:
-        await connection.execute(SYNCED, list(synced))
+        await connection.execute(SYNCED, array(synced))
     return held
 
 

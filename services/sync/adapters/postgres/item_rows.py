@@ -8,10 +8,11 @@ from libs.database.pool import Borrowed
 from libs.database.repeat import repeated
 from libs.errors import TokhubError
 from services.sync.adapters.pace import Pace
+from services.sync.adapters.postgres.arrays import columns, parameters
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_ending import EndingItem, end_items
-from services.sync.adapters.postgres.item_key import WHERE_OWN, columns, key_values
+from services.sync.adapters.postgres.item_key import WHERE_OWN, key_values
 from services.sync.adapters.together import Together
 from services.sync.domain.items import Claim, Ending, ItemKey, LostItem, NotNow
 from services.sync.domain.progress import Tally
@@ -19,8 +20,8 @@ from services.sync.domain.rate_limit import Lane
 
 BUSY_ELSEWHERE = NotNow(seconds=1.0)  # another run works on the same job of the same subject
 
-KEYS = """
-unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+KEYS = f"""
+unnest({parameters(1, "uuid text text text")}) WITH ORDINALITY
     AS key (run_id, job, subject_kind, subject_id, place)
 """
 

@@ -13,6 +13,7 @@ import asyncpg
 
 from libs.database.pool import Borrowed
 from libs.errors import RunAlreadyActive, StorageUnavailable
+from services.sync.adapters.postgres.arrays import columns, parameters
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.run_ending import log_ended_job, to_counts
@@ -42,20 +43,20 @@ INSERT INTO sync_run_jobs (run_id, job, total, processed, succeeded, skipped) VA
 RETURNING *
 """
 
-INSERT_ITEMS = """
+INSERT_ITEMS = f"""
 INSERT INTO sync_items (
     run_id, job, subject_kind, subject_id, state, outcome, reason, message,
     ended_at, ended_sequence, closes_subject)
 SELECT $1, job, kind, id, CASE WHEN outcome IS NULL THEN 'queued' ELSE 'ended' END, outcome, reason, message,
        CASE WHEN outcome IS NOT NULL THEN now() END, place, coalesce(closes, false)
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::boolean[])
+FROM unnest({parameters(2, "text text text text text text bigint boolean")})
     AS item (job, kind, id, outcome, reason, message, place, closes)
 """
 
-LOG_ENDED = """
+LOG_ENDED = f"""
 INSERT INTO sync_logs (run_id, subject_kind, subject_id, job_name, status, message, duration_ms)
 SELECT $1, kind, id, name, outcome, message, 0
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS line (kind, id, name, outcome, message)
+FROM unnest({parameters(2, "text text text text text")}) AS line (kind, id, name, outcome, message)
 """
 
 
@@ -203,32 +204,25 @@ async def count_run(connection: Borrowed, run_id: str, planned: Planned) -> None
 
 async def insert_items(connection: Borrowed, run_id: str, rows: Sequence[ItemRow]) -> None:
     """Insert items."""
-    endings = [row.item.ending for row in rows]
-    await connection.execute(
-        INSERT_ITEMS,
-        run_id,
-        [row.item.job.value for row in rows],
-        [row.item.subject.kind.value for row in rows],
-        [row.item.subject.id for row in rows],
-        [ending.outcome.value if ending else None for ending in endings],
-        [ending.reason if ending else "" for ending in endings],
-        [ending.message if ending else "" for ending in endings],
-        [row.place for row in rows],
-        [row.closes for row in rows],
-    )
+    if rows:
+        await connection.execute(INSERT_ITEMS, run_id, *columns([values_of(row) for row in rows]))
+
+
+def values_of(row: ItemRow) -> tuple[object, ...]:
+    """Return an item as INSERT_ITEMS takes it."""
+    item, ending = row.item, row.item.ending
+    told = (ending.outcome, ending.reason, ending.message) if ending else (None, "", "")
+    return (item.job, item.subject.kind, item.subject.id, *told, row.place, row.closes)
 
 
 async def log_ended(connection: Borrowed, run_id: str, ended: list[tuple[PlannedItem, Ending]]) -> None:
     """Write a line for each item that has ended at once."""
-    await connection.execute(
-        LOG_ENDED,
-        run_id,
-        [item.subject.kind.value for item, _ in ended],
-        [item.subject.id for item, _ in ended],
-        [LOG_NAMES[item.job] for item, _ in ended],
-        [ending.outcome.value for _, ending in ended],
-        [ending.message for _, ending in ended],
-    )
+    if ended:
+        lines = [
+            (item.subject.kind, item.subject.id, LOG_NAMES[item.job], ending.outcome, ending.message)
+            for item, ending in ended
+        ]
+        await connection.execute(LOG_ENDED, run_id, *columns(lines))
 
 
 async def insert_jobs(connection: Borrowed, run_id: str, scope: Scope, planned: Planned) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.sync.adapters.postgres.arrays import array, parameters
 from services.sync.adapters.postgres.database import Database
 from services.sync.domain.rate_limit import EndpointBudget, RateLimit
 
@@ -13,8 +14,8 @@ HOLD = 35.0  # seconds
 # Slowed down by a 429, an endpoint is back at its limit after so many windows.
 RECOVERY = 10
 
-TAKE = """
-SELECT * FROM take_upstream_slots($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz[], $12::float8[])
+TAKE = f"""
+SELECT * FROM take_upstream_slots($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {parameters(11, "timestamptz float8")})
 """
 
 # What was under way when the first 429 came says nothing new: the share falls once for all of it.
@@ -91,8 +92,8 @@ class SlotLog:
                 limit.cleared_after,
                 limit.grain,
                 RECOVERY * limit.window,
-                [call.held_until for call in ended],
-                [call.seconds_ago for call in ended if call.seconds_ago is not None],
+                array([call.held_until for call in ended]),
+                array([call.seconds_ago for call in ended if call.seconds_ago is not None]),
             )
         return Grant(**rows[0])
 

@@ -9,8 +9,9 @@ from datetime import datetime
 
 from libs.database.repeat import repeated
 from libs.tiktok.display_objects import Account, Video
+from services.sync.adapters.postgres.arrays import array, columns, integers, parameters
 from services.sync.adapters.postgres.database import Database
-from services.sync.adapters.postgres.item_key import columns, integers, key_values
+from services.sync.adapters.postgres.item_key import key_values
 from services.sync.adapters.together import Together
 from services.sync.domain.items import Claim, LostItem
 
@@ -32,13 +33,11 @@ held AS (
 )
 """
 READING = "place, run_id, job, subject_kind, subject_id, fence, snapshot_date, fetched_at"
-READING_TYPES = "$1::int[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::date[], $8::timestamptz[]"
+READING_TYPES = "int uuid text text text bigint date timestamptz"
 
 SAVE_ACCOUNTS = f"""
 WITH reading AS (
-    SELECT * FROM unnest(
-        {READING_TYPES}, $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-        $13::text[], $14::text[], $15::text[], $16::text[])
+    SELECT * FROM unnest({parameters(1, f"{READING_TYPES} bigint bigint bigint bigint text text text text")})
         AS reading ({READING}, follower_count, following_count, likes_count, video_count,
         display_name, avatar_url, username, account_id)
 ), {HELD}, stored AS (
@@ -63,11 +62,9 @@ SELECT place FROM held
 # MATERIALIZED, or what is repeated is counted again for every item.
 SAVE_PAGES = f"""
 WITH reading AS (
-    SELECT * FROM unnest({READING_TYPES}, $9::bigint[], $10::bigint[]) AS reading ({READING}, cursor, videos)
+    SELECT * FROM unnest({parameters(1, f"{READING_TYPES} bigint bigint")}) AS reading ({READING}, cursor, videos)
 ), {HELD}, video AS (
-    SELECT * FROM unnest(
-        $11::text::int[], $12::text[], $13::text::bigint[], $14::text::bigint[], $15::text::bigint[],
-        $16::text::bigint[], $17::text[], $18::text::bigint[])
+    SELECT * FROM unnest({parameters(11, "int text bigint bigint bigint bigint text bigint")})
         AS video (place, video_id, view_count, like_count, comment_count, share_count, description, posted_at)
 ), repeated AS MATERIALIZED (
     SELECT place, count(*) AS videos
@@ -178,16 +175,16 @@ def figures_of(account: Account) -> tuple[object, ...]:
     )
 
 
-def video_columns(readings: Sequence[PageReading]) -> list[object]:
+def video_columns(readings: Sequence[PageReading]) -> list[str]:
     """Return the videos of all pages by column, as SAVE_PAGES takes them."""
     videos = [(place, video) for place, reading in enumerate(readings) for video in reading.videos]
     return [
         integers([place for place, _ in videos]),
-        [video.id for _, video in videos],
+        array([video.id for _, video in videos]),
         integers([video.view_count for _, video in videos]),
         integers([video.like_count for _, video in videos]),
         integers([video.comment_count for _, video in videos]),
         integers([video.share_count for _, video in videos]),
-        [video.description for _, video in videos],
+        array([video.description for _, video in videos]),
         integers([video.posted_at for _, video in videos]),
     ]
