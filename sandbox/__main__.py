@@ -5,7 +5,7 @@ import sys
 
 from sandbox.app import create_app
 from sandbox.logs import start_logging
-from sandbox.server import listen, serve
+from sandbox.server import listeners_of, serve
 from sandbox.settings import InvalidSettingError, load_settings
 from sandbox.store import StateFileError
 
@@ -18,17 +18,17 @@ def main() -> int:
         settings = load_settings()
         start_logging(settings.log_level)
         app = create_app(settings)
-        listener = listen(settings.host, settings.port)
+        listeners = listeners_of(settings)
     except (InvalidSettingError, StateFileError) as error:
         sys.stderr.write(f"{error}\n")
         return BAD_START
     except OSError as error:
-        sys.stderr.write(f"SANDBOX_PORT or SANDBOX_HOST cannot be listened on: {error.strerror}\n")
+        sys.stderr.write(f"SANDBOX_PORT, SANDBOX_HOST or SANDBOX_TLS_… cannot be listened on: {error.strerror}\n")
         return BAD_START
-    host, port = listener.getsockname()[:2]
+    host, port = listeners.plain.getsockname()[:2]
     fields = {"host": host, "port": port, "accounts": settings.accounts}
     logging.getLogger("sandbox").info("Sandbox listening", extra={"fields": fields})
-    serve(app, listener)
+    serve(app, listeners)
     return 0
 
 

@@ -111,6 +111,10 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+    # A second port that speaks TLS, for programs that send tokens to https alone.
+    tls_port: Annotated[int, Field(ge=0, le=65_535)] = 8443
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     client_key: Annotated[str, Field(min_length=1)] = "sbawtokhubsandbox"
     client_secret: SecretStr = SecretStr("CNRYsandboxclientsecret")
     client_secret_file: Path | None = None
@@ -135,6 +139,12 @@ class Settings(BaseSettings):
             path: Path | None = getattr(self, f"{name}_file")
             if path is not None:
                 object.__setattr__(self, name, _secret_in(path, f"{name}_file"))
+        return self
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise PydanticCustomError("tls_key", "set SANDBOX_TLS_CERT and SANDBOX_TLS_KEY, or neither")
         return self
 
 

@@ -11,11 +11,13 @@ from libs.settings import read_variable
 GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "TOKEN_ENC_KEY": lambda: secrets.token_hex(32),
+        "TOKEN_ENC_KEYS": lambda: f"k1:{secrets.token_hex(32)}",
         # An id of its own: rows under another key are not taken for changed ones.
         "AUDIT_KEYS": lambda: f"{secrets.token_hex(4)}:{secrets.token_hex(32)}",
         "ADMIN_API_KEY": lambda: secrets.token_hex(24),
         "STATE_SECRET": lambda: secrets.token_urlsafe(32),
         "USER_JWT_SECRET": lambda: secrets.token_urlsafe(32),
+        "POSTGRES_PASSWORD": lambda: secrets.token_urlsafe(32),
         "TOKEN_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         "SYNC_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         "GATEWAY_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
@@ -27,7 +29,7 @@ GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
 )
 
 
-NOT_GENERATED = ("ADMIN_API_KEYS", "TOKEN_ENC_KEYS", "STATE_SECRETS_ACCEPTED", "REDIS_URL")
+NOT_GENERATED = ("ADMIN_API_KEYS", "STATE_SECRETS_ACCEPTED", "REDIS_URL")
 
 
 def check_given(environ: Mapping[str, str]) -> None:

@@ -24,6 +24,8 @@ OPTIONS = (
     # A peer that restarts is found again within a second, not after gRPC's two minutes of back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A name with several addresses is several replicas: each has its part of the calls, and a dead one none.
+    ("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),
     # A proxy of the environment is for other calls than those between the services.
     ("grpc.enable_http_proxy", 0),
 )

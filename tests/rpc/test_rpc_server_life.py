@@ -8,9 +8,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tokhub.sync.v1 import sync_pb2 as pb
+from tokhub.sync.v1 import sync_pb2_grpc as stubs
 
 from libs.rpc import server as rpc_server
-from tests.rpc.served_rpc import ASKED, STORE_SERVICE, SYNC_SERVICE, Served, serve, until
+from libs.rpc.client import open_channel
+from tests.rpc.served_rpc import ASKED, GET_STORE, STORE_SERVICE, SYNC_SERVICE, Served, serve, until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -160,3 +162,14 @@ def described(target: str, symbol: str) -> str:
 async def test_reflection_describes_the_details_of_errors(served: Served, detail: str) -> None:
     found = await asyncio.to_thread(described, served.target, f"google.rpc.{detail}")
     assert found == "google/rpc/error_details.proto"
+
+
+async def test_the_replicas_behind_one_name_share_its_calls() -> None:
+    async with serve() as one, serve() as other, open_channel(f"ipv4:{one.target},{other.target}") as channel:
+        stub = stubs.StoreServiceStub(channel)
+
+        async def both_have_answered() -> bool:
+            await stub.GetStore(ASKED)
+            return bool(one.calls(GET_STORE, "OK") and other.calls(GET_STORE, "OK"))
+
+        await until(both_have_answered)

@@ -44,6 +44,7 @@ async def test_a_signal_ends_it_cleanly(launch: Launch, number: signal.Signals) 
         ("SANDBOX_TIME_SCALE", "0"),
         ("SANDBOX_CLIENT_SECRET_FILE", "/nowhere/at/all"),
         ("SANDBOX_SHOP_APP_SECRET_FILE", "/nowhere/at/all"),
+        ("SANDBOX_TLS_KEY", "/a/key/without/its/certificate"),
         ("SANDBOX_SHOP_WEBHOOK_URL", "https://elsewhere.example/"),
         ("SANDBOX_STATE_FILE", "/nowhere/at/all"),
     ],
