@@ -27,6 +27,13 @@ async def test_a_page_leads_back_to_itself_after_signing_in(viewer: Viewer) -> N
     assert page.url.endswith("/console?from=a-link")
 
 
+async def test_a_link_of_another_site_finds_who_is_signed_in(here: Place, page: Page) -> None:
+    await page.goto(here.home.sandbox.replace("127.0.0.1", "localhost"))
+    async with page.expect_navigation(url="**/console/stores"):
+        await page.evaluate("url => { location.href = url }", f"{here.home.gateway}/console/stores")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Stores")
+
+
 async def test_the_switch_outlives_the_page(page: Page) -> None:
     await page.emulate_media(color_scheme="light")
     await page.get_by_role("button", name="Dark").click()

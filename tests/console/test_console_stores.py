@@ -86,6 +86,10 @@ async def test_a_store_is_added_connected_and_disconnected(here: Place, viewer: 
 
     await page.goto("/console/stores/my-shop")
     await expect(page.locator("#connection .badge")).to_have_text("connected")
+    await page.get_by_role("button", name="Sync now").click()
+    await expect(page.get_by_role("status").get_by_text("succeeded")).to_be_visible(timeout=30_000)
+    await page.goto("/console/stores/my-shop")
+    await expect(page.locator("#logs li")).to_have_count(3)
     await page.locator("summary", has_text="Disconnect").click()
     await page.get_by_role("button", name="Disconnect the account").click()
     await expect(page.get_by_role("status")).to_contain_text("was disconnected")

@@ -14,8 +14,8 @@ from services.gateway.console.charts import of_spans
 from services.gateway.console.days import period, today
 from services.gateway.console.navigation import CONSOLE
 from services.gateway.console.pages import ConsolePages
+from services.gateway.console.runs import run_view
 from services.gateway.console.sections import section
-from services.gateway.shapes.runs import counts, job_word, state_word
 
 RUNS = 8
 
@@ -51,7 +51,7 @@ class OverviewPage:
             of_spans=of_spans,
             budget=budget,
             runs=runs,
-            run_row=run_row,
+            run_view=run_view,
         )
 
     async def _yesterday(self) -> list[report_pb2.Completeness]:
@@ -64,9 +64,3 @@ class OverviewPage:
 def status_word(status: sync_pb2.StoreStatus.ValueType) -> str:
     """Return a status without its prefix."""
     return sync_pb2.StoreStatus.Name(status).removeprefix("STORE_STATUS_")
-
-
-def run_row(run: sync_pb2.Run) -> dict[str, object]:
-    """Return a run as tables list it."""
-    at = run.start_time if run.HasField("start_time") else run.create_time
-    return {"id": run.id, "at": at, "job": job_word(run.job), "state": state_word(run.state), **counts(run)}

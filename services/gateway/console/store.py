@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated
+from uuid import uuid4
 
 import segno
 from fastapi import APIRouter, Query, Request
@@ -82,6 +83,7 @@ class StorePages:
             days=days,
             spans=SPANS,
             notice=DONE.get(done, ""),
+            once=uuid4().hex,
             of_account=of_account,
             of_totals=of_totals,
             outcome_word=outcome_word,
