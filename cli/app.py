@@ -4,10 +4,12 @@ import logging
 import sys
 from importlib.metadata import version
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, cast
 
 import structlog
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from cli.commands import audit, connections, db, schedule, stores, sync, vault
 from cli.commands.doctor import EXAMPLES as DOCTOR_EXAMPLES
@@ -15,6 +17,7 @@ from cli.commands.doctor import doctor
 from cli.commands.refresh_tokens import EXAMPLES as REFRESH_EXAMPLES
 from cli.commands.refresh_tokens import refresh_tokens
 from cli.failures import Status, tell
+from cli.help import hide_types
 from cli.output import say
 from libs.errors import TokhubError
 from libs.rpc.request_id import bind_request_id
@@ -70,8 +73,10 @@ def main() -> int:
     """Run the command that the arguments name; return the exit status."""
     prepare_output()
     request_id = bind_request_id(None)
+    command = cast("TyperGroup", get_command(app))
+    hide_types(command)
     try:
-        app(prog_name="tokhub")
+        command(prog_name="tokhub")
     except TokhubError as error:
         return tell(error, request_id)
     except WrongSetting as error:

@@ -78,7 +78,8 @@ def parse(kind: type[Kind], environ: Mapping[str, str]) -> Kind:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field_name = str(first["loc"][0]) if first["loc"] else kind.__name__
-        raise WrongSetting(f"{shown.get(field_name, field_name)}: {first['msg']}") from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise WrongSetting(f"{shown.get(field_name, field_name)}: {problem}") from None
 
 
 def load(kind: type[Kind], environ: Mapping[str, str] | None = None) -> Kind:

@@ -10,9 +10,10 @@ from tokhub.sync.v1 import sync_pb2
 from cli.commands.watching import leave, watch_to_end
 from cli.options import AsJson, examples
 from cli.output import plain, print_json, say, show
-from cli.services import ask
+from cli.services import Services, ask
 from cli.views.runs import logs_table, run_text, runs_table
 from libs.errors import RunNotFound
+from libs.runs.following import ENDED
 
 NO_RUNS = "No run yet: `tokhub sync run` starts one."
 NO_LOGS = "Nothing in the sync log: `tokhub sync run` starts a run."
@@ -135,12 +136,18 @@ def newest_run() -> str:
 @group.command(epilog=examples("tokhub sync cancel RUN"))
 def cancel(run_id: RunId, *, as_json: AsJson = False) -> None:
     """End a run where it stands: what is stored stays. A run that has ended stays as it ended."""
-    request = sync_pb2.CancelRunRequest(run_id=run_id)
-    ended = ask(lambda services: services.sync.runs.CancelRun(request)).run
+
+    async def cancelled(services: Services) -> tuple[sync_pb2.Run, sync_pb2.Run]:
+        before = await services.sync.runs.GetRun(sync_pb2.GetRunRequest(run_id=run_id))
+        return before.run, (await services.sync.runs.CancelRun(sync_pb2.CancelRunRequest(run_id=run_id))).run
+
+    before, ended = ask(cancelled)
     if as_json:
         print_json(plain(ended))
-    else:
-        say(run_text(ended))
+        return
+    if before.state in ENDED:
+        say("Nothing was cancelled: the run had ended before.")
+    say(run_text(ended))
 
 
 @group.command(epilog=examples("tokhub sync logs", "tokhub sync logs --store jakarta_01 --limit 5"))

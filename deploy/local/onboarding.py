@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from deploy.local.person import NotConnected, Person
+from deploy.local.person import AccountElsewhere, NotConnected, Person
 from libs.runs.display import Display, Row
 
 AT_ONCE = 16
@@ -106,17 +106,32 @@ async def attempt(work: Callable[[str], Awaitable[None]], code: str) -> str | No
     return None
 
 
-async def onboard(admin: Admin, person: Person, stores: int, display: Display) -> Mapping[str, str]:
-    """Make sure that the stores exist and are connected; return why some are not."""
+@dataclass(kw_only=True)
+class Onboarded:
+    """Why stores could not be connected, by code; and those whose account somebody has given to another owner."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    without_account: list[str] = field(default_factory=list)
+
+
+async def onboard(admin: Admin, person: Person, stores: int, display: Display) -> Onboarded:
+    """Make sure that the stores exist and are connected, as far as their accounts are free; return how it went."""
     wanted = [store_code(number) for number in range(1, stores + 1)]
     statuses = await admin.statuses()
     missing = [code for code in wanted if code not in statuses]
-    failures: dict[str, str] = {}
+    came = Onboarded()
     if missing:
         creating = Tally(label="create stores", total=len(missing), display=display)
-        failures.update(await each(missing, admin.create, creating))
-    loose = [code for code in wanted if statuses.get(code) not in LEFT_ALONE and code not in failures]
+        came.failures.update(await each(missing, admin.create, creating))
+
+    async def connect(code: str) -> None:
+        try:
+            await person.connect(code, code)
+        except AccountElsewhere:
+            came.without_account.append(code)
+
+    loose = [code for code in wanted if statuses.get(code) not in LEFT_ALONE and code not in came.failures]
     if loose:
         connecting = Tally(label="connect", total=len(loose), display=display)
-        failures.update(await each(loose, lambda code: person.connect(code, code), connecting))
-    return failures
+        came.failures.update(await each(loose, connect, connecting))
+    return came

@@ -10,10 +10,15 @@ import aiohttp
 
 ATTEMPTS = 7
 LONGEST_PAUSE = 20.0
+TAKEN = 409
 
 
 class NotConnected(Exception):
     """A store could not be connected; the text says at which step and why, without code or state."""
+
+
+class AccountElsewhere(Exception):
+    """The TikTok account is connected to another owner by now."""
 
 
 class Unavailable(Exception):
@@ -32,7 +37,10 @@ class Person:
     connector: aiohttp.BaseConnector
 
     async def connect(self, store: str, account: str) -> None:
-        """Connect the store to the TikTok account, again while the suite is not available; raise NotConnected."""
+        """Connect the store to the TikTok account, again while the suite is not available.
+
+        Raise NotConnected, or AccountElsewhere.
+        """
         for attempt in range(ATTEMPTS):
             try:
                 return await self._try(store, account)
@@ -56,6 +64,8 @@ class Person:
         ) as browser:
             back = await self._consent(browser, await self._open(browser, store), account)
             async with browser.get(back, allow_redirects=False) as answer:
+                if answer.status == TAKEN:
+                    raise AccountElsewhere
                 check(answer, 200, "coming back from TikTok")
 
     async def _open(self, browser: aiohttp.ClientSession, store: str) -> Mapping[str, Any]:

@@ -59,7 +59,8 @@ def show_next(console: Console, suite: Suite, admin_key: Path) -> None:
     console.print(
         f"""
 Open
-  API       {url}/api/openapi.json
+  console   {url}/console
+  API       {url}/docs
   connect   {url}/connect/tiktok?store_code={store}
   health    {url}/health
 {sandbox}

@@ -44,7 +44,10 @@ class Demonstration:
         self.console.print(f"Stores: {self.settings.stores}, connected through the sandbox's consent pages")
         person = Person(gateway=self.settings.gateway_url, connector=connector)
         with open_display(self.console) as display:
-            return await onboard(admin, person, self.settings.stores, display)
+            came = await onboard(admin, person, self.settings.stores, display)
+        for code in sorted(came.without_account):
+            self.console.print(f"{code} stays without an account: its own is connected to another store or user by now")
+        return came.failures
 
     async def _sync(self) -> SyncResult:
         self.console.print("Sync: tokens, accounts and videos of all connected stores")

@@ -32,6 +32,8 @@ from libs.process import run
 from libs.runs.report import show_failures, show_jobs
 from libs.settings import EX_CONFIG, WrongSetting, load, read_environment
 
+STOPPED_EARLY = "Stopped before the set-up was complete: the next start goes on from there."
+
 T = TypeVar("T")
 
 
@@ -158,7 +160,7 @@ def main() -> int:
         ending = run_on_database(settings, environ)
     except (KeyboardInterrupt, Stopped):
         ignore_signals()
-        ending = Ending(status=INTERRUPTED, line="Stopped before the set-up was complete.")
+        ending = Ending(status=INTERRUPTED, line=STOPPED_EARLY)
     except WrongSetting as error:
         sys.stderr.write(f"tokhub cannot start: {error}\n")
         return EX_CONFIG

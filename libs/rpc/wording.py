@@ -1,7 +1,21 @@
 """Says in a person's words which rule of its proto a request breaks."""
 
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from google.protobuf.message import Message
 from protovalidate import Violation
+
+ROW = re.compile(r"\^\[(?P<signs>[^]]+)]\{(?P<least>\d+),(?P<most>\d+)}\$")
+SIGNS: Mapping[str, str] = MappingProxyType(
+    {
+        "A-Za-z0-9_-": "letters, digits, _ and -",
+        "!-~": "printable ASCII characters without spaces",
+        " -~": "printable ASCII characters",
+        "0-9": "digits",
+    }
+)
 
 
 def field_of(violation: Violation) -> str:
@@ -17,7 +31,15 @@ def description_of(request: Message, violation: Violation) -> str:
         return f"must be one of {', '.join(choices)}"
     if rule == "required" or (rule == "string.pattern" and not violation.field_value):
         return "is required"
-    return f"must match {violation.rule_value}" if rule == "string.pattern" else str(violation.proto.message)
+    return pattern_text(str(violation.rule_value)) if rule == "string.pattern" else str(violation.proto.message)
+
+
+def pattern_text(pattern: str) -> str:
+    """Return what a text must be; the pattern itself when it is no plain row of signs."""
+    row = ROW.fullmatch(pattern)
+    if row is None or row["signs"] not in SIGNS:
+        return f"must match {pattern}"
+    return f"must be {row['least']}-{row['most']} {SIGNS[row['signs']]}"
 
 
 def path_of(violation: Violation) -> list[str]:

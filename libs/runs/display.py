@@ -76,7 +76,10 @@ class Bars:
         """Move the bars."""
         for row in rows:
             if row.label not in self._bars:
-                self._bars[row.label] = self._progress.add_task(row.label, failed=row.failed, detail=row.detail)
+                # What was done before anybody looked says nothing of speed.
+                self._bars[row.label] = self._progress.add_task(
+                    row.label, completed=row.processed, failed=row.failed, detail=row.detail
+                )
             bar = self._bars[row.label]
             self._progress.update(bar, total=row.total, completed=row.processed, failed=row.failed, detail=row.detail)
 
@@ -99,12 +102,14 @@ class Lines:
         self._began = clock()
         self._written = self._began
         self._completed: dict[str, float] = {}
+        self._before: dict[str, int] = {}
         self._last = ""
 
     def show(self, rows: Sequence[Row]) -> None:
         """Write a line unless the last one is too fresh or the same."""
         now = self._clock()
         for row in rows:
+            self._before.setdefault(row.label, row.processed)
             if row.complete:
                 self._completed.setdefault(row.label, now)
         if now - self._written < LINE_SECONDS and not all(row.complete for row in rows):
@@ -116,8 +121,10 @@ class Lines:
 
     def _text(self, row: Row, now: float) -> str:
         seconds = self._completed.get(row.label, now) - self._began
-        rate = row.processed / seconds if seconds > 0 else 0.0
+        # What was done before anybody looked says nothing of speed.
+        rate = (row.processed - self._before[row.label]) / seconds if seconds > 0 else 0.0
+        speed = f", {rate:.1f}/s" if rate else ""
         left = f", {(row.total - row.processed) / rate:.0f} s left" if rate and not row.complete else ""
         failed = f", {row.failed} failed" if row.failed else ""
         detail = f", {row.detail}" if row.detail else ""
-        return f"{row.label} {row.processed}/{row.total}{failed}{detail}, {rate:.1f}/s{left}"
+        return f"{row.label} {row.processed}/{row.total}{failed}{detail}{speed}{left}"

@@ -33,6 +33,13 @@ def test_every_command_is_recorded_in_the_docs(command: str) -> None:
     assert f"tokhub {command}" in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
+def test_a_flag_is_shown_without_a_type() -> None:
+    asked = (sys.executable, "-m", "cli", "stores", "list", "--help")
+    shown = subprocess.run(asked, cwd=ROOT, env={"COLUMNS": "200"}, capture_output=True, text=True, check=True).stdout
+    assert "--json" in shown
+    assert "<bool>" not in shown
+
+
 def test_a_shell_is_told_what_may_follow() -> None:
     told = subprocess.run(
         (sys.executable, "-m", "cli"),

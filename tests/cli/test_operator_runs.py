@@ -88,7 +88,8 @@ def test_ctrl_c_leaves_the_run_to_itself(seat: OperatorSeat) -> None:
     assert "Traceback" not in said
     run = re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", said)[-1]
     assert seat.json("sync", "status", run)["run"]["state"] in ("RUN_STATE_QUEUED", "RUN_STATE_RUNNING")
-    assert "CANCELLED" in seat.says("sync", "cancel", run)
+    assert seat.says("sync", "cancel", run).startswith(f"Run {run}: user for store_0001, CANCELLED")
+    assert seat.says("sync", "cancel", run).startswith("Nothing was cancelled: the run had ended before.")
     watched = seat.run("sync", "watch", run)
     assert (watched.returncode, watched.stdout.splitlines()[-1].partition(":")[0]) == (1, "CANCELLED")
 

@@ -5,9 +5,11 @@ import signal
 import sys
 from contextlib import suppress
 
+import aiohttp
 import asyncpg
 import httpx
 
+from deploy.local.person import Person
 from libs.database.embedded import EmbeddedPostgres
 from tests.suite.local_suite import SERVING, Home, Suite, all_gone, start
 from tests.suite.truth import everything, shown, stored
@@ -55,7 +57,7 @@ async def test_a_set_up_ends_well_and_repeats_without_a_row_more(home: Home) -> 
     assert await asyncio.to_thread(counts_at_rest, home) == before
 
 
-async def test_a_store_that_was_disconnected_stays_so(home: Home) -> None:
+async def test_what_was_done_to_demo_stores_by_hand_stays_so(home: Home) -> None:
     async with start(home, STORES="2") as first:
         await first.until(SERVING)
         ended = await asyncio.create_subprocess_exec(
@@ -63,12 +65,22 @@ async def test_a_store_that_was_disconnected_stays_so(home: Home) -> None:
             env={**os.environ, "TOKHUB_STATE_DIR": str(home.state)},
         )
         assert await ended.wait() == 0
+        await connect_own_store(home, account="store_0003")
         interrupt_as_a_terminal(first)
         assert await first.ended() == 0
 
-    async with start(home, STORES="2", SERVE="0") as second:
+    async with start(home, STORES="3", SERVE="0") as second:
         assert await second.ended() == 0, "".join(second.said)
-    assert second.last_line.startswith("1 stores connected, 1 synced")
+    assert second.last_line.startswith("2 stores connected, 2 synced")
+    assert any(line.startswith("store_0003 stays without an account") for line in second.said)
+
+
+async def connect_own_store(home: Home, account: str) -> None:
+    store = {"store_code": "my_store", "store_name": "My store", "pic_name": "Me"}
+    async with httpx.AsyncClient(base_url=home.gateway, headers=home.admin_headers) as client:
+        (await client.post("/admin/stores", json=store)).raise_for_status()
+    async with aiohttp.TCPConnector() as connector:
+        await Person(gateway=home.gateway, connector=connector).connect("my_store", account)
 
 
 def interrupt_as_a_terminal(suite: Suite) -> None:
