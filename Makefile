@@ -1,7 +1,7 @@
 # `make` alone prints what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint protos requirements faults fuzz bench figures peers supply audit clean clean-state browser
+.PHONY: help install run test lint protos requirements faults soak fuzz bench figures peers supply audit clean clean-state browser
 
 BIN := .venv/bin
 # Tools look each other up: protoc its plugins, buf its own.
@@ -61,6 +61,10 @@ requirements: .venv/dev ## Pin all dependencies again, with hashes and without a
 faults: export GRPC_VERBOSITY := NONE
 faults: .venv/dev ## Break what can break, case by case, and tell what was seen (CASES="P04 D" for some)
 	@python -m tests.faults $(CASES)
+
+soak: export GRPC_VERBOSITY := NONE
+soak: .venv/dev ## Keep the suite under load for long, and tell what came of it (MINUTES=60; NEMESIS=1: with faults)
+	@python -m tests.soak $(MINUTES) $(if $(filter-out 0,$(NEMESIS)),--nemesis)
 
 fuzz: .venv/dev ## Send every route what nobody expects, for some minutes (EXAMPLES=200)
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),200) pytest -q tests/suite/test_fuzzed_routes.py

@@ -104,7 +104,8 @@ class GatewayReplica(ServiceProcess):
         body = await answer.aread()
         with self._answers.open("ab") as file:
             file.write(b"%d " % answer.status_code + body + b"\n")
-        if answer.is_error:
+        # Health that is not good is 503 with the body that it has when it is.
+        if answer.is_error and answer.url.path != "/health":
             self._refusals[answer.status_code, PAGE if kind == PAGE else code_of(answer)] += 1
 
 
