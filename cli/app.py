@@ -16,6 +16,8 @@ from cli.commands.doctor import EXAMPLES as DOCTOR_EXAMPLES
 from cli.commands.doctor import doctor
 from cli.commands.refresh_tokens import EXAMPLES as REFRESH_EXAMPLES
 from cli.commands.refresh_tokens import refresh_tokens
+from cli.commands.selftest import EXAMPLES as SELFTEST_EXAMPLES
+from cli.commands.selftest import selftest
 from cli.failures import Status, tell
 from cli.help import hide_types
 from cli.output import say
@@ -43,6 +45,7 @@ app = typer.Typer(
 )
 app.command("refresh-tokens", epilog=REFRESH_EXAMPLES)(refresh_tokens)
 app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor)
+app.command("selftest", epilog=SELFTEST_EXAMPLES)(selftest)
 app.add_typer(stores.group, name="stores")
 app.add_typer(sync.group, name="sync")
 app.add_typer(schedule.group, name="schedule")
