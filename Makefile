@@ -31,7 +31,7 @@ run: .venv/runtime ## Start everything on this machine with demo stores (STORES=
 test: .venv/dev browser ## Run the whole test suite, the browser's part included
 	@pytest -n 2
 
-lint: .venv/dev ## Check style, types, walls between the rooms, dead code, protos, stubs, packaging and requirements
+lint: .venv/dev ## Check style, types, walls between the rooms, dead code, protos, stubs, packaging, alerts and requirements
 	ruff check .
 	ruff format --check .
 	mypy --strict .
@@ -43,6 +43,7 @@ lint: .venv/dev ## Check style, types, walls between the rooms, dead code, proto
 	buf lint build/image.binpb --path tokhub --config buf.yaml
 	hadolint Dockerfile
 	check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	sh deploy/prometheus/check.sh
 	@! grep -n '://' requirements/*.txt || { echo "A requirements file holds an address: make requirements" >&2; exit 1; }
 
 protos: .venv/dev ## Generate the gRPC stubs beside the .proto files

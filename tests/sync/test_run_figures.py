@@ -28,12 +28,12 @@ async def test_the_newest_run_over_all_stores_is_told(suite: LivingSuite, replic
 
     registry = await seen(suite)
 
-    job = {"job": "all"}
+    job = {"sync_job": "all"}
     told = [registry.get_sample_value(f"tokhub_sync_run_{name}", job) for name in ("active", "subjects")]
     ended = registry.get_sample_value("tokhub_sync_run_subjects_ended", job | {"outcome": "SUCCESS"})
     assert [*told, ended] == [0, 2, 2]
     assert (registry.get_sample_value("tokhub_sync_run_last_good_timestamp_seconds", job) or 0) > 1.7e9
-    assert registry.get_sample_value("tokhub_sync_run_active", {"job": "user"}) is None
+    assert registry.get_sample_value("tokhub_sync_run_active", {"sync_job": "user"}) is None
     assert (registry.get_sample_value("tokhub_tiktok_budget_used", {"endpoint": "user/info"}) or 0) >= 3
 
 
@@ -47,7 +47,7 @@ async def test_work_that_waits_is_told_as_depth(suite: LivingSuite, replica: Rep
 
     registry = await seen(suite)
 
-    assert registry.get_sample_value("tokhub_sync_items_open", {"job": "video", "state": "queued"}) == 2
-    assert registry.get_sample_value("tokhub_sync_items_open", {"job": "user", "state": "queued"}) == 0
+    assert registry.get_sample_value("tokhub_sync_items_open", {"sync_job": "video", "state": "queued"}) == 2
+    assert registry.get_sample_value("tokhub_sync_items_open", {"sync_job": "user", "state": "queued"}) == 0
     assert registry.get_sample_value("tokhub_sync_runs_active", {"state": "running"}) == 1
-    assert registry.get_sample_value("tokhub_sync_run_last_good_timestamp_seconds", {"job": "all"}) is None
+    assert registry.get_sample_value("tokhub_sync_run_last_good_timestamp_seconds", {"sync_job": "all"}) is None

@@ -18,13 +18,13 @@ class MeteredItems:
         self._ended = Counter(
             "tokhub_sync_items",
             "Items that this process has ended, by outcome and reason.",
-            ["job", "outcome", "reason"],
+            ["sync_job", "outcome", "reason"],
             registry=registry,
         )
         self._put_off = Counter(
             "tokhub_sync_items_put_off",
             "Attempts that failed and are repeated later, by reason.",
-            ["job", "reason"],
+            ["sync_job", "reason"],
             registry=registry,
         )
         for job in PARTS:

@@ -32,7 +32,7 @@ LEFT JOIN LATERAL (
 
 
 class Outlook:
-    """Looks at what is open: a look over 300,000 open items takes some 50 ms."""
+    """Looks at what is open and at the newest runs."""
 
     def __init__(self, *, database: Database, slots: SlotLog) -> None:
         self._database = database
@@ -54,7 +54,7 @@ class Outlook:
 
 def open_items(rows: Sequence[Any]) -> Metric:
     """Return the depth of the queue."""
-    family = GaugeMetricFamily("tokhub_sync_items_open", "Items that have not ended.", labels=["job", "state"])
+    family = GaugeMetricFamily("tokhub_sync_items_open", "Items that have not ended.", labels=["sync_job", "state"])
     found = {(row["job"], row["state"]): row["count"] for row in rows}
     for job in PARTS:
         for state in OPEN_STATES:
@@ -73,18 +73,20 @@ def active_runs(rows: Sequence[Any]) -> Metric:
 
 def newest_runs(rows: Sequence[Any]) -> Iterator[Metric]:
     """Yield the newest run over everything of each job that had one in the last 32 days."""
-    active = GaugeMetricFamily("tokhub_sync_run_active", "1 while the newest run over all goes on.", labels=["job"])
-    total = GaugeMetricFamily("tokhub_sync_run_subjects", "What the newest run over all covers.", labels=["job"])
+    active = GaugeMetricFamily(
+        "tokhub_sync_run_active", "1 while the newest run over all goes on.", labels=["sync_job"]
+    )
+    total = GaugeMetricFamily("tokhub_sync_run_subjects", "What the newest run over all covers.", labels=["sync_job"])
     ended = GaugeMetricFamily(
-        "tokhub_sync_run_subjects_ended", "What has ended of it, by how.", labels=["job", "outcome"]
+        "tokhub_sync_run_subjects_ended", "What has ended of it, by how.", labels=["sync_job", "outcome"]
     )
     seconds = GaugeMetricFamily(
-        "tokhub_sync_run_seconds", "Time from its start until its end, or until now.", labels=["job"]
+        "tokhub_sync_run_seconds", "Time from its start until its end, or until now.", labels=["sync_job"]
     )
     whole = GaugeMetricFamily(
         "tokhub_sync_run_last_good_timestamp_seconds",
         "When the last run over all ended in which something succeeded.",
-        labels=["job"],
+        labels=["sync_job"],
     )
     for row in rows:
         job = [row["job"]]
