@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from tokhub.token.v1 import token_pb2
 
 from libs.errors import StorageUnavailable
 from services.gateway.auth import AdminKey, parse_keys
@@ -101,3 +102,29 @@ async def test_a_connect_link_is_shown_to_who_made_it_alone(gateway: Gateway) ->
     assert (made.status_code, "data:image/svg+xml" in made.text) == (200, True)
     assert made.headers["cache-control"] == "no-store"
     assert asked.status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("status", "buttons"),
+    [
+        (token_pb2.CONNECTION_STATUS_ACTIVE, {"Sync now", "New connect link", "Disconnect"}),
+        (token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED, {"Reconnect", "Disconnect"}),
+        (token_pb2.CONNECTION_STATUS_DISCONNECTED, {"Connect"}),
+        (None, {"Connect"}),
+    ],
+)
+async def test_a_store_offers_what_its_connection_needs(
+    gateway: Gateway, status: token_pb2.ConnectionStatus.ValueType | None, buttons: set[str]
+) -> None:
+    gateway.suite.stores.add("store_1")
+    if status is not None:
+        gateway.suite.connections.connect("store_1", 1, status=status)
+    gateway.suite.connections.explanation.explanation = "It waits until 2026-11-22 03:18:31 UTC & longer."
+    shown = (await gateway.client.get("/console/stores/store_1", headers=signed_in())).text
+    offered = {
+        name for name in ("Sync now", "New connect link", "Reconnect", "Connect", "Disconnect") if f">{name}<" in shown
+    }
+
+    assert offered == buttons
+    told = '<time datetime="2026-11-22T03:18:31Z">2026-11-22 03:18:31 UTC</time> &amp; longer.'
+    assert (told in shown) == (status is not None)
