@@ -19,15 +19,20 @@ from libs.errors import TokhubError
 from services.gateway.access import NO_HEAD, AccessLog, HttpMetrics
 from services.gateway.backends import Backends
 from services.gateway.bodies import BodyLimit
+from services.gateway.console.audit import AuditPage
+from services.gateway.console.creators import CreatorPage
 from services.gateway.console.gate import ConsoleGate
 from services.gateway.console.overview import OverviewPage
 from services.gateway.console.pages import ConsolePages, for_people
+from services.gateway.console.refresh import RefreshPage
 from services.gateway.console.routes import ConsoleRoutes
 from services.gateway.console.schedule import SchedulePage
 from services.gateway.console.store import StorePages
 from services.gateway.console.stores import StoreListPages
 from services.gateway.console.sync import SyncPages
+from services.gateway.console.vault import VaultPage
 from services.gateway.cors import Cors
+from services.gateway.creator_accounts import CreatorAccounts
 from services.gateway.denials import DenialReports
 from services.gateway.errors import KeyMayOnlyRead, error_response, refusal_response, typed
 from services.gateway.following import Follower
@@ -35,6 +40,7 @@ from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
 from services.gateway.openapi.document import complete
 from services.gateway.pages.render import Pages
 from services.gateway.parameters import once_each
+from services.gateway.refreshing import Refreshing
 from services.gateway.results import Results
 from services.gateway.routes.audit import AuditRoutes
 from services.gateway.routes.connect import PAGE_PATHS, ConnectRoutes, counted_once
@@ -159,14 +165,18 @@ def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
     sign_in.add_to(public)
     console = APIRouter(dependencies=[Depends(ConsoleGate(parts.gates.admin)), Depends(once_each)])
     sign_in.add_behind_gate(console)
-    for page in (StoreListPages, SyncPages, SchedulePage):
+    refreshing = Refreshing(tokens=backends.tokens, connections=backends.connections)
+    accounts = CreatorAccounts(connections=backends.connections, stats=backends.stats)
+    for page in (StoreListPages, SyncPages, SchedulePage, AuditPage, VaultPage):
         page(backends=backends, pages=faces.console).add_to(console)
     for dated in (OverviewPage, StorePages):
         dated(backends=backends, pages=faces.console, clock=life.clock).add_to(console)
+    RefreshPage(refreshing=refreshing, pages=faces.console).add_to(console)
+    CreatorPage(accounts=accounts, sync=backends.sync, pages=faces.console).add_to(console)
     admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
     StoreRoutes(backends=backends).add_to(admin)
     ConnectionRoutes(backends=backends).add_to(admin)
-    RefreshRoutes(backends=backends, stopping=life.stopping).add_to(admin)
+    RefreshRoutes(refreshing=refreshing, stopping=life.stopping).add_to(admin)
     VaultRoutes(backends=backends, stopping=life.stopping).add_to(admin)
     StatsRoutes(backends=backends).add_to(admin)
     ReportRoutes(backends=backends).add_to(admin)
@@ -175,7 +185,7 @@ def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
     results = Results(backends=backends, follower=follower, stopping=life.stopping)
     SyncRoutes(backends=backends, results=results).add_to(admin)
     creators = APIRouter(dependencies=[Depends(parts.gates.creators), Depends(once_each)])
-    CreatorRoutes(backends=backends, results=results).add_to(creators)
+    CreatorRoutes(accounts=accounts, sync=backends.sync, results=results).add_to(creators)
     users = APIRouter(dependencies=[Depends(parts.gates.users), Depends(once_each)])
     ShopRoutes(backends=backends).add_to(users)
     oauth = APIRouter(dependencies=[Depends(counted_once(parts.gates.oauth, parts.redirect_uri)), Depends(once_each)])

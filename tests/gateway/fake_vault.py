@@ -23,7 +23,8 @@ class FakeVault(vault_pb2_grpc.VaultServiceServicer):
             live_replicas=["r1"],
         )
         self.steps: list[vault_pb2.RotateKeysResponse] = []
-        self.begun, self.left = asyncio.Event(), asyncio.Event()
+        self.begun, self.left, self.may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.may_end.set()
 
     def rotates(self, *rewritten: int, total: int = 2) -> None:
         """Let the next rotation tell these numbers of rows, and then its summary."""
@@ -49,6 +50,7 @@ class FakeVault(vault_pb2_grpc.VaultServiceServicer):
                 yield step
             if not self.steps:
                 await asyncio.Event().wait()
+            await self.may_end.wait()
             last = self.steps[-1].progress
             summary = vault_pb2.RotationSummary(key_id="k2", total=last.total, rewritten=last.rewritten)
             yield vault_pb2.RotateKeysResponse(summary=summary)

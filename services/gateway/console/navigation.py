@@ -18,6 +18,10 @@ NAVIGATION = (
     Entry(path=f"{CONSOLE}/stores", label="Stores"),
     Entry(path=f"{CONSOLE}/sync", label="Sync"),
     Entry(path=f"{CONSOLE}/schedule", label="Schedule"),
+    Entry(path=f"{CONSOLE}/refresh", label="Refresh tokens"),
+    Entry(path=f"{CONSOLE}/creators", label="Creators"),
+    Entry(path=f"{CONSOLE}/audit", label="Audit"),
+    Entry(path=f"{CONSOLE}/vault", label="Vault"),
 )
 
 

@@ -18,6 +18,9 @@ beginLive((part) => {
   beginCharts(part);
   dispatchEvent(new CustomEvent("part", { detail: part }));
 });
+// On a narrow screen the navigation scrolls: the page that is open shall be in sight.
+const here = document.querySelector(".pages [aria-current]");
+if (here) here.closest("nav").scrollLeft = here.offsetLeft - (here.closest("nav").clientWidth - here.offsetWidth) / 2;
 beginTheme(document.getElementById("theme"));
 beginTimes();
 beginForms();

@@ -1,0 +1,101 @@
+"""Who did what, and whether anybody has changed what is recorded."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+from tokhub.audit.v1 import audit_pb2
+
+from services.gateway.backends import Backends
+from services.gateway.console.navigation import CONSOLE
+from services.gateway.console.pages import ConsolePages
+from services.gateway.parameters import Actor, PageToken, Trail, TrailName
+from services.gateway.rules import CHECKPOINT, RULES
+from services.gateway.shapes.audit import verification
+
+AUDIT = f"{CONSOLE}/audit"
+RECORDS = 50
+BREAKS: Mapping[str, str] = MappingProxyType(
+    {
+        "EDITED": "that row says something else than it did",
+        "DELETED": "that row is missing",
+        "INSERTED": "that row was not written by the service",
+        "REORDERED": "that row belongs to another place",
+        "TRUNCATED": "rows at the end are missing",
+        "UNKNOWN_KEY": "that row's key is not in AUDIT_KEYS",
+    }
+)
+
+
+class AuditPage:
+    """Shows the trails of both services and walks their chains."""
+
+    def __init__(self, *, backends: Backends, pages: ConsolePages) -> None:
+        self._trails = {TrailName.TOKEN: backends.token_audit, TrailName.SYNC: backends.sync_audit}
+        self._pages = pages
+
+    def add_to(self, router: APIRouter) -> None:
+        """Declare the pages."""
+        router.add_api_route(AUDIT, self.show, include_in_schema=False)
+        router.add_api_route(f"{AUDIT}/verify", self.verify, include_in_schema=False)
+
+    async def show(
+        self, request: Request, service: Trail = TrailName.TOKEN, actor: Actor = "", page_token: PageToken = ""
+    ) -> Response:
+        """Answer with a page of what was recorded."""
+        wanted = actor.strip()
+        asked = audit_pb2.ListAuditRecordsRequest(page_size=RECORDS, page_token=page_token, actor=wanted)
+        page = await self._trails[service].ListAuditRecords(asked)
+        return self._pages.page(
+            request,
+            "audit.html",
+            records=[record_view(record) for record in page.records],
+            service=service.value,
+            actor=wanted,
+            next=page.next_page_token,
+            is_first=not page_token,
+        )
+
+    async def verify(
+        self, request: Request, service: Trail = TrailName.TOKEN, checkpoint: Annotated[str, Query(max_length=100)] = ""
+    ) -> Response:
+        """Answer with what a walk over both chains found; a checkpoint that somebody kept is looked for in one."""
+        kept = checkpoint.strip()
+        wrong = bool(kept) and not re.fullmatch(CHECKPOINT, kept)
+        looked_for = {service: kept} if kept and not wrong else {}
+        found = await asyncio.gather(*(self._verified(name, looked_for.get(name, "")) for name in TrailName))
+        return self._pages.page(
+            request,
+            "verify.html",
+            400 if wrong else 200,
+            found=dict(zip((name.value for name in TrailName), found, strict=True)),
+            breaks=BREAKS,
+            service=service.value,
+            checkpoint=kept,
+            problem=f"The checkpoint {RULES['checkpoint']}" if wrong else "",
+        )
+
+    async def _verified(self, name: TrailName, checkpoint: str) -> dict[str, Any]:
+        call = self._trails[name].VerifyAudit(audit_pb2.VerifyAuditRequest(checkpoint=checkpoint))
+        try:
+            *_, last = [step async for step in call]
+        finally:
+            call.cancel()
+        return verification(last.summary)
+
+
+def record_view(record: audit_pb2.AuditRecord) -> dict[str, Any]:
+    """Return a recorded call for a template."""
+    return {
+        "at": record.begin_time,
+        "actor": record.actor,
+        "method": record.method.rpartition("/")[2],
+        "full": record.method,
+        "request": record.request_json,
+        "request_id": record.request_id,
+        "outcome": record.outcome,
+    }
