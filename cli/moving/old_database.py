@@ -16,15 +16,24 @@ from libs.settings import WrongSetting
 
 APPLICATION = "tokhub-import"
 PATIENCE = 30.0  # seconds
-AWAY = (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, asyncpg.PostgresConnectionError)
+AWAY = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 # Programs of tokhub may share the database; for a session of another role its kind may not be told.
 SESSIONS = """
-    SELECT application_name AS program, coalesce(usename, '') AS role, coalesce(client_addr::text, '') AS address
+    SELECT coalesce(application_name, '') AS program, coalesce(usename, '') AS role,
+        coalesce(client_addr::text, '') AS address
     FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
-      AND coalesce(backend_type, 'client backend') = 'client backend' AND application_name NOT LIKE 'tokhub%'
-    ORDER BY application_name, usename
+      AND coalesce(backend_type, 'client backend') = 'client backend'
+      AND coalesce(application_name, '') NOT LIKE 'tokhub%'
+    ORDER BY program, role
 """
 # The server writes the statement: it quotes names as it reads them.
 READ = "SELECT format('SELECT to_jsonb(old) FROM %s AS old ORDER BY %I', $1::text::regclass, $2::text)"
@@ -96,9 +105,10 @@ def old_database_errors() -> Iterator[None]:
     """Turn what the driver raises into a wrong setting, or into a database that is away."""
     try:
         yield
-    except (OSError, asyncpg.InternalClientError, *AWAY):
-        message = "The old database cannot be reached: look at the address in the file of --database-file."
-        raise StorageUnavailable(message) from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (ValueError, asyncpg.PostgresError, *AWAY) as error:
+        # What is wrong with an address is an error of the interface too.
+        if isinstance(error, AWAY) and not isinstance(error, ValueError):
+            message = "The old database cannot be reached: look at the address in the file of --database-file."
+            raise StorageUnavailable(message) from None
         word = type(error).__name__
         raise WrongSetting(f"the old database refuses what the file of --database-file asks for: {word}") from None

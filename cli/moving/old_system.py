@@ -80,24 +80,23 @@ class OldSystem:
 
 
 def in_clear(rows: Sequence[OldRow], key: bytes | None) -> Sequence[OldRow]:
-    """Return the rows with their tokens in clear; raise NotTakenOver when one does not open."""
+    """Return the rows with their refresh tokens in clear; raise NotTakenOver when one does not open."""
     clear, faults = [], []
     for row in rows:
         try:
-            clear.append(row if row.left_because else with_tokens(row, key))
+            clear.append(row if row.left_because else with_token(row, key))
         except TokenNotOpened as error:
-            faults.append(f"A token of {row.name} {error}.")
+            faults.append(f"The refresh token of {row.name} {error}.")
     if faults:
         raise NotTakenOver("Nothing was taken over: tokens of the old system cannot be read.", faults)
     return clear
 
 
-def with_tokens(row: OldRow, key: bytes | None) -> OldRow:
-    """Return a row with its tokens in clear; raise TokenNotOpened."""
+def with_token(row: OldRow, key: bytes | None) -> OldRow:
+    """Return a row with its refresh token in clear; raise TokenNotOpened."""
     entry = token_pb2.ImportEntry()
     entry.CopyFrom(row.entry)
     entry.refresh_token = opened(row.entry.refresh_token, key)
-    entry.access_token = opened(row.entry.access_token, key)
     return replace(row, entry=entry, left_because="" if entry.refresh_token else "it has no refresh token")
 
 

@@ -1,5 +1,6 @@
 """The tables of other systems, and what each of their rows is to tokhub."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
 Record = Mapping[str, Any]
+NUMBER = re.compile(r"[0-9]{1,9}")
 # Twice what the token service refreshes at once: how much an old system that wakes up can still spoil.
 AT_ONCE = 40
 
@@ -27,7 +29,7 @@ class OldTable(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class OldRow:
-    """A row as it is imported, its tokens as they stand in it; one that is not taken over says why."""
+    """A row as it is imported, its refresh token as it stands in it; one that is not taken over says why."""
 
     kind: str
     key: str
@@ -54,24 +56,22 @@ class Form:
 def shop_of(record: Record) -> OldRow:
     """Return a shop that was refreshed by hand."""
     entry = token_pb2.ImportEntry(
-        access_token=text(record, "access_token"),
         refresh_token=text(record, "refresh_token"),
         shop_cipher=text(record, "shop_cipher"),
         name=text(record, "shop_name"),
-        shop_number=int(record["shop_number"]),
+        shop_number=number_of(record, "shop_number") or 0,
         connect_seconds=seconds_of(record.get("created_at")),
     )
-    return OldRow(kind="shop", key=str(record["shop_number"]), entry=entry)
+    return OldRow(kind="shop", key=text(record, "shop_number"), entry=entry)
 
 
 def integration_of(record: Record) -> OldRow:
     """Return a shop of a team."""
     entry = token_pb2.ImportEntry(
-        access_token=text(record, "access_token"),
         refresh_token=text(record, "refresh_token"),
         shop_cipher=text(record, "shop_cipher"),
         name=text(record, "shop_name"),
-        team_id=record["team_id"],
+        team_id=number_of(record, "team_id"),
         owner=token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=f"integration-{record['id']}"),
         connect_seconds=seconds_of(record.get("created_at")),
     )
@@ -83,7 +83,6 @@ def integration_of(record: Record) -> OldRow:
 def shop_user_of(record: Record) -> OldRow:
     """Return the shop of a user."""
     entry = token_pb2.ImportEntry(
-        access_token=text(record, "accessToken"),
         refresh_token=text(record, "refreshToken"),
         owner=token_pb2.Owner(kind=token_pb2.OWNER_KIND_USER, id=text(record, "userId")),
         shop_id=text(record, "shopId"),
@@ -97,7 +96,6 @@ def creator_of(record: Record) -> OldRow:
     """Return the TikTok account of a creator."""
     entry = token_pb2.ImportEntry(
         provider=token_pb2.PROVIDER_LOGIN_KIT,
-        access_token=text(record, "access_token"),
         refresh_token=text(record, "refresh_token"),
         owner=token_pb2.Owner(kind=token_pb2.OWNER_KIND_USER, id=text(record, "user_id")),
         connect_seconds=seconds_of(record.get("connected_at")),
@@ -110,7 +108,6 @@ def store_account_of(record: Record) -> OldRow:
     """Return the TikTok account of a store."""
     entry = token_pb2.ImportEntry(
         provider=token_pb2.PROVIDER_LOGIN_KIT,
-        access_token=text(record, "encrypted_access_token"),
         refresh_token=text(record, "encrypted_refresh_token"),
         owner=token_pb2.Owner(kind=token_pb2.OWNER_KIND_STORE, id=text(record, "store_code")),
         connect_seconds=seconds_of(record.get("connected_at")),
@@ -175,6 +172,14 @@ def text(record: Record, column: str) -> str:
     """Return what a column holds as text; empty for one that is NULL or not there."""
     value = record.get(column)
     return "" if value is None else str(value)
+
+
+def number_of(record: Record, column: str) -> int | None:
+    """Return what a column holds as a number; None for NULL, and one that no service takes for what is none."""
+    value = text(record, column)
+    if not value:
+        return None
+    return int(value) if NUMBER.fullmatch(value) else -1
 
 
 def seconds_of(value: object) -> int:

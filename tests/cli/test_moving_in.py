@@ -246,8 +246,8 @@ async def test_a_token_that_does_not_open_stops_everything(seat: OperatorSeat, o
     without = seat.run(*arguments(old, "store_accounts"))
 
     assert (wrong.returncode, without.returncode, wrong.stdout) == (3, 3, "")
-    assert "A token of store s4001_001 does not open with the key of --key-file." in wrong.stderr
-    assert "A token of store s4001_001 is encrypted, it seems" in without.stderr
+    assert "The refresh token of store s4001_001 does not open with the key of --key-file." in wrong.stderr
+    assert "The refresh token of store s4001_001 is encrypted, it seems" in without.stderr
     assert spent(seat, grants) == {(0, 0)}
     assert "s4001" not in json.dumps(seat.json("stores", "list"))
 
