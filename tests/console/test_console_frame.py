@@ -68,6 +68,17 @@ async def test_an_open_page_learns_what_changes(here: Place, page: Page) -> None
     await expect(connected).to_have_text(str(before + 1))
 
 
+async def test_a_part_that_the_keyboard_is_in_stays(here: Place, page: Page) -> None:
+    await page.locator("#statuses a").first.focus()
+    await page.keyboard.press("Tab")
+    new = {"store_code": "kept", "store_name": "Kept", "pic_name": "Sri"}
+    assert (await page.request.post("/admin/stores", data=new, headers={"X-API-KEY": here.admin_key})).status == 201
+    async with page.expect_response("**/console"):
+        await page.evaluate(AGAIN)
+    await page.wait_for_timeout(200)
+    assert await page.evaluate("document.activeElement.closest('#statuses') !== null")
+
+
 async def test_the_end_of_a_session_is_told_and_mended(here: Place, viewer: Viewer, page: Page) -> None:
     await page.goto("/console/stores?search=store_0001")
     await viewer.context.clear_cookies()

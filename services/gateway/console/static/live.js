@@ -8,6 +8,7 @@ let failures = 0;
 let timer = 0;
 let refreshed = () => {};
 const received = new Map(); // what the server sent of each part: one that stayed the same is left alone
+const taken = new Map(); // when each part was last looked at: one may change often, another seldom
 
 function parts() {
   return [...document.querySelectorAll("[data-live][id]")];
@@ -18,24 +19,28 @@ function wait() {
   return failures ? Math.min(LONGEST, 2 ** failures) : seconds;
 }
 
-// What somebody is busy with stays: an open question, a field that is being written in.
-function busy(part) {
-  return part.querySelector("details[open]") || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+function due(part) {
+  return performance.now() - (taken.get(part.id) ?? 0) > (Number(part.dataset.live) - 1) * 1000;
 }
 
-function put(page) {
-  for (const part of parts()) {
+// What somebody is busy with stays: what they have opened, write in, or reach by the keyboard.
+function busy(part) {
+  return part.querySelector("details[open], :focus-visible");
+}
+
+function put(page, wanted) {
+  for (const part of wanted) {
+    if (!part.isConnected) continue;
+    taken.set(part.id, performance.now());
     const fresh = page.getElementById(part.id);
     if (!fresh || busy(part) || received.get(part.id) === fresh.outerHTML) continue;
     received.set(part.id, fresh.outerHTML);
-    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
     part.replaceWith(document.adoptNode(fresh));
     refreshed(fresh);
-    if (focused) document.getElementById(focused)?.focus();
   }
 }
 
-async function ask() {
+async function ask(wanted) {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
   if (answer.status === 401) { askToSignIn(); return false; }
   if (answer.status === 429) {
@@ -44,17 +49,17 @@ async function ask() {
     return true;
   }
   if (!answer.ok) throw new Error(String(answer.status));
-  put(new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html"));
+  put(new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html"), wanted);
   if (failures) hush();
   failures = 0;
   return true;
 }
 
-async function tick() {
+async function tick(wanted) {
   timer = 0;
   let goOn = true;
   try {
-    goOn = await ask();
+    goOn = await ask(wanted);
   } catch {
     failures += 1;
     // A gateway that restarts is back within seconds: nobody need hear of it.
@@ -65,19 +70,22 @@ async function tick() {
 
 function plan() {
   clearTimeout(timer);
-  timer = !document.hidden && parts().length ? setTimeout(tick, wait() * 1000) : 0;
+  timer = !document.hidden && parts().length ? setTimeout(() => tick(parts().filter(due)), wait() * 1000) : 0;
 }
 
 /** Asks for the page again now. */
 export function refresh() {
   clearTimeout(timer);
-  return tick();
+  return tick(parts());
 }
 
 /** Keeps the page, which nothing has changed yet, up to date while it is seen; calls back with each part replaced. */
 export function begin(callback) {
   refreshed = callback;
-  for (const part of parts()) received.set(part.id, part.outerHTML);
+  for (const part of parts()) {
+    received.set(part.id, part.outerHTML);
+    taken.set(part.id, performance.now());
+  }
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : parts().length && refresh()));
   plan();
 }
