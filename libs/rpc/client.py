@@ -12,6 +12,8 @@ from libs.rpc.renewing import RenewingChannel
 from libs.rpc.request_id import METADATA_KEY, current_request_id
 from libs.rpc.status import from_rpc_error
 from libs.rpc.tls import Certificates, Material, channel_credentials
+from libs.rpc.traced import TracedStream, TracedUnary
+from libs.tracing import is_tracing
 
 MAX_ERROR_BYTES = 64 * 1024
 OPTIONS = (
@@ -90,7 +92,8 @@ def open_channel(target: str, *, timeout: float = 30.0, certificates: Certificat
 
     The timeout is in seconds and holds for unary calls that set none.
     """
-    interceptors = [UnaryInterceptor(timeout), StreamInterceptor()]
+    traced = [TracedUnary(), TracedStream()] if is_tracing() else []
+    interceptors = [UnaryInterceptor(timeout), StreamInterceptor(), *traced]
     if certificates is None:
         return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
 

@@ -22,7 +22,9 @@ from libs.rpc.identity import OPERATOR, Caller, Context
 from libs.rpc.recording import Recorder
 from libs.rpc.request_id import METADATA_KEY, bind_request_id
 from libs.rpc.status import CODES, NO_METHOD, OPAQUE, to_status
+from libs.rpc.traced import traced_stream, traced_unary
 from libs.rpc.unpack import unpacking, unpacking_once
+from libs.tracing import is_tracing
 
 DEFAULT_TIMEOUT = 60.0  # seconds for a unary call whose caller set no deadline
 # Taken off the caller's deadline, so that our own error arrives before gRPC cuts the call without one.
@@ -104,9 +106,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         recorder = self._recorder
         if handler.response_streaming:
             stream = recorder.stream(method, handler.unary_stream) if recorder else handler.unary_stream
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, stream), **codec)
+            answers = self._stream(method, stream)
+            return grpc.unary_stream_rpc_method_handler(
+                traced_stream(method, answers) if is_tracing() else answers, **codec
+            )
         unary = recorder.unary(method, handler.unary_unary) if recorder else handler.unary_unary
-        return grpc.unary_unary_rpc_method_handler(self._unary(method, unary), **codec)
+        answer = self._unary(method, unary)
+        return grpc.unary_unary_rpc_method_handler(traced_unary(method, answer) if is_tracing() else answer, **codec)
 
     def _unary(self, method: str, behaviour: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         async def answer(request: Message | Exception, context: Context) -> Any:

@@ -6,11 +6,14 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
+from opentelemetry.trace import SpanKind
 from pydantic_core import from_json
 
 from libs.tiktok.outcomes import NoAnswer, NotSent, TooLarge
+from libs.tracing import span
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # decoded; a page of 20 videos is about 20 kB
 CHUNK_BYTES = 64 * 1024
@@ -134,6 +137,13 @@ class Transport:
 
     async def send(self, request: Request, *, deadline: float) -> Answer:
         """Return the whole answer within deadline seconds; raise NotSent, NoAnswer or TooLarge."""
+        with span(f"{request.method} {urlsplit(request.url).path}", SpanKind.CLIENT) as opened:
+            answer = await self._send(request, deadline)
+            if opened:
+                opened.set_attribute("http.response.status_code", answer.status)
+            return answer
+
+    async def _send(self, request: Request, deadline: float) -> Answer:
         try:
             return await within(deadline, self._exchange(request, min(CONNECT_TIMEOUT, deadline / 2)))
         except BEFORE_SENDING as failure:

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from libs.clock import SystemClock
 from libs.errors import ServerMisconfig
-from libs.logs import configure_logs
 from libs.metrics import process_registry, serve_metrics
 from libs.migrating import migrate_instead
 from libs.process import run
 from libs.settings import EX_CONFIG, load
+from libs.signals import configure_signals
 from services.gateway.app import Gates, Parts, create_app
 from services.gateway.backends import Targets, open_backends
 from services.gateway.database import SCHEMA, Database, Keeper, prepare_schema
@@ -144,7 +144,7 @@ async def open_gates(limiting: Limiting) -> AsyncIterator[Gates]:
 async def main(stop: asyncio.Event) -> None:
     """Serve with the settings of the environment until stop is set."""
     settings = load(GatewaySettings)
-    configure_logs("gateway", settings.log_level)
+    configure_signals("gateway", settings)
     clock = SystemClock()
     registry = process_registry("gateway")
     life = Life(version=version("tokhub"), clock=clock, started=clock.monotonic(), stopping=stop)

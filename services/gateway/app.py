@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from libs.errors import TokhubError
+from libs.tracing import is_tracing
 from services.gateway.access import NO_HEAD, AccessLog, HttpMetrics
 from services.gateway.backends import Backends
 from services.gateway.bodies import BodyLimit
@@ -59,6 +60,7 @@ from services.gateway.routes.sync import SyncRoutes
 from services.gateway.routes.vault import VaultRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.sessions import Sessions
+from services.gateway.traced import RequestSpans
 
 # The framework's own traces would hold queries, and those hold codes and states.
 NO_TELEMETRY: TelemetryConfig = {
@@ -149,7 +151,8 @@ def layers(parts: Parts) -> list[Middleware]:
         expose_headers=CORS_ANSWER_HEADERS,
     )
     access = Middleware(AccessLog, metrics=HttpMetrics(parts.registry))
-    return [access, *([cors] if parts.cors_origins else []), Middleware(BodyLimit)]
+    spans = [Middleware(RequestSpans)] if is_tracing() else []
+    return [access, *spans, *([cors] if parts.cors_origins else []), Middleware(BodyLimit)]
 
 
 def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:

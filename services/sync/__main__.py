@@ -21,7 +21,6 @@ from libs.database.pool import PoolLimits, open_pool
 from libs.database.pool_metrics import PoolMetrics
 from libs.database.recording import Recording, record_calls
 from libs.errors import ServerMisconfig, StorageUnavailable
-from libs.logs import configure_logs
 from libs.metrics import LastLook, process_registry, serve_metrics
 from libs.migrating import migrate_instead
 from libs.process import run
@@ -30,6 +29,7 @@ from libs.rpc.client import open_channel
 from libs.rpc.recording import Trail
 from libs.rpc.server import Readiness, RpcServer, RpcService
 from libs.settings import EX_CONFIG, EX_TEMPFAIL, load
+from libs.signals import configure_signals
 from libs.tiktok.address import origin_of
 from libs.tiktok.display import DisplayClient
 from libs.tiktok.transport import Transport
@@ -367,8 +367,8 @@ def main() -> None:
     """Run the service; wrong settings end it with status 78 and one line, a database that stays away with 75."""
     migrate_instead(SCHEMA, prepare_schema)
     settings = load(SyncSettings)
-    configure_logs("sync", settings.log_level)
     try:
+        configure_signals("sync", settings)
         run(lambda stop: once_usable(lambda: serve(settings, stop), stop))
     except (ServerMisconfig, StorageUnavailable) as error:
         sys.stderr.write(f"tokhub sync service cannot start: {error}\n")

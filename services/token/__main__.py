@@ -21,7 +21,6 @@ from libs.database.pool_metrics import PoolMetrics
 from libs.database.recording import record_calls
 from libs.database.report_role import show_to_reports
 from libs.errors import ServerMisconfig, StorageUnavailable
-from libs.logs import configure_logs
 from libs.metrics import LastLook, process_registry, serve_metrics
 from libs.migrating import migrate_instead
 from libs.process import run
@@ -29,6 +28,7 @@ from libs.rpc.access import Access
 from libs.rpc.recording import Trail
 from libs.rpc.server import Readiness, RpcServer
 from libs.settings import EX_CONFIG, EX_IOERR, EX_TEMPFAIL, load
+from libs.signals import configure_signals
 from libs.tiktok.transport import Transport
 from libs.vault.ring import KeyRing, WrongKeys, parse_keys
 from services.token.adapters.canaries import check_keys
@@ -243,8 +243,8 @@ def main() -> None:
     """Run the service; its status is 78 for wrong settings, 75 for a database that stays away, 74 for lost tokens."""
     migrate_instead(SCHEMA, prepare_schema)
     settings = load(TokenSettings)
-    configure_logs("token", settings.log_level)
     try:
+        configure_signals("token", settings)
         run(lambda stop: once_usable(lambda: serve(settings, stop), stop))
     except (WrongKeys, JournalCorrupt, ServerMisconfig, StorageUnavailable) as error:
         sys.stderr.write(f"tokhub token service cannot start: {error}\n")

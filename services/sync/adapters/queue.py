@@ -17,6 +17,7 @@ from pydantic_core import from_json
 from libs.database.pool import Borrowed, Pool, PoolLimits, open_pool
 from libs.errors import StorageUnavailable
 from libs.rpc.request_id import bind_request_id
+from libs.tracing import carried, carrier_in, span
 from services.sync.adapters.queue_schema import queue_settings
 from services.sync.adapters.stock import Stock, StockedQueueManager
 from services.sync.core.places import MOST_URGENT
@@ -57,8 +58,8 @@ def job_name_of(key: ItemKey) -> str:
 
 
 def to_payload(key: ItemKey) -> bytes:
-    """Return what a job says about its item; the job's entrypoint says the rest."""
-    return json.dumps({"run_id": key.run_id, "kind": key.subject.kind, "id": key.subject.id}).encode()
+    """Return what a job says about its item, and its trace if there is one; the job's entrypoint says the rest."""
+    return json.dumps({"run_id": key.run_id, "kind": key.subject.kind, "id": key.subject.id, **carried()}).encode()
 
 
 def to_key(job: QueuedJob) -> ItemKey:
@@ -142,10 +143,11 @@ class QueueConsumer:
         key = to_key(job)
         # Calls to the token service carry the run's id into its log.
         bind_request_id(key.run_id)
-        try:
-            again_in = await self._work(key)
-        except StorageUnavailable as error:
-            again_in = error.retry_after
+        with span(f"item {key.job}", context=carrier_in(from_json(job.payload or b"{}"))):
+            try:
+                again_in = await self._work(key)
+            except StorageUnavailable as error:
+                again_in = error.retry_after
         if again_in is not None:
             raise RetryRequested(timedelta(seconds=again_in))
 
