@@ -29,7 +29,7 @@ ENV PATH=/opt/tokhub/bin:$PATH \
     PYTHONUNBUFFERED=1
 # Volumes take over the owner of the directory that they are mounted on; root writes nothing at run time.
 RUN install -d -m 0700 -o 10001 -g 10001 /run/tokhub /var/lib/tokhub /var/lib/tokhub/authority \
-    /var/lib/tokhub/handed/gateway /var/lib/tokhub/handed/operator /var/lib/tokhub/handed/postgres \
+    /var/lib/tokhub/handed/gateway /var/lib/tokhub/handed/grafana /var/lib/tokhub/handed/operator /var/lib/tokhub/handed/postgres \
     /var/lib/tokhub/handed/readers /var/lib/tokhub/handed/sandbox /var/lib/tokhub/handed/sync /var/lib/tokhub/handed/token
 COPY --from=build /opt/tokhub /opt/tokhub
 USER 10001:10001

@@ -17,6 +17,9 @@ LICENSES := MIT;BSD;ISC;Apache;Mozilla Public License 2.0;MPL-2.0;Python Softwar
 
 COMPILE := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
+# What is Kubernetes' own; the rest is read by kustomize and cert-manager, whose schemas are not at hand.
+KUBERNETES := $(filter-out %/kustomization.yaml %/certificates.yaml,$(wildcard deploy/kubernetes/*.yaml))
+
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
 		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -43,6 +46,7 @@ lint: .venv/dev ## Check style, types, walls between the rooms, dead code, proto
 	buf lint build/image.binpb --path tokhub --config buf.yaml
 	hadolint Dockerfile
 	check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	kubernetes-validate --strict --quiet $(KUBERNETES)
 	sh deploy/prometheus/check.sh
 	@! grep -n '://' requirements/*.txt || { echo "A requirements file holds an address: make requirements" >&2; exit 1; }
 

@@ -18,6 +18,7 @@ GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(
         "STATE_SECRET": lambda: secrets.token_urlsafe(32),
         "USER_JWT_SECRET": lambda: secrets.token_urlsafe(32),
         "POSTGRES_PASSWORD": lambda: secrets.token_urlsafe(32),
+        "GRAFANA_PASSWORD": lambda: secrets.token_urlsafe(16),
         "TOKEN_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         "SYNC_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),
         "GATEWAY_ROLE_PASSWORD": lambda: secrets.token_urlsafe(32),

@@ -29,6 +29,7 @@ SECRETS: Mapping[str, Sequence[str]] = MappingProxyType(
         "gateway": ("ADMIN_API_KEY", "ADMIN_API_KEYS", "USER_JWT_SECRET"),
         "sandbox": ("SANDBOX_CLIENT_SECRET", "SANDBOX_SHOP_APP_SECRET"),
         "postgres": ("POSTGRES_PASSWORD",),
+        "grafana": ("GRAFANA_PASSWORD",),
     }
 )
 KNOWN = frozenset(name for names in SECRETS.values() for name in names)
@@ -56,7 +57,8 @@ class Provision:
         self._identities.renew()
         for name in (*self._settings.hosts, OPERATOR):
             self._put_certificate(name)
-        self._settings.provision_ready.touch()
+        if self._settings.provision_ready:
+            self._settings.provision_ready.touch()
 
     async def admit(self) -> None:
         """Give each service its role in the database, and the address to use it by."""

@@ -26,8 +26,8 @@ class ProvisionSettings(ServiceSettings):
     provision_authority: Path = Path("/var/lib/tokhub/authority")
     # A directory for each process, with what is its own.
     provision_handed: Path = Path("/var/lib/tokhub/handed")
-    # Exists when everything has been handed out.
-    provision_ready: Path = Path("/tmp/ready")  # noqa: S108 - a container's own, and empty
+    # A file that is made when everything has been handed out, for whoever waits for that.
+    provision_ready: Path | None = None
     # The database's administrator; the password is added to it.
     provision_database: str = "postgresql://tokhub@postgres:5432/tokhub"
     # The names by which others call these.
