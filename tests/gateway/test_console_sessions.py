@@ -1,73 +1,41 @@
 import asyncio
 import gzip
-import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
-from tokhub.sync.v1 import sync_pb2
 
 from libs.clock import SystemClock
-from libs.secret import Secret
-from services.gateway import standing
-from services.gateway.auth import digest, parse_keys
-from services.gateway.database import Database, Keeper
+from services.gateway.auth import digest
+from services.gateway.database import Database
 from services.gateway.session_rows import PostgresSessions
-from services.gateway.sessions import KeptSessions, SessionLife
 from services.gateway.sharing import Sharing
-from tests.gateway.raw_http import RawAnswer, exchange, request
-from tests.gateway.served import ADMIN, ADMIN_KEY, KEYS, READ_KEY, Gateway, Limits, serve_suite
-from tests.gateway.watching import Events
-
-LIFE = SessionLife(idle=600, longest=3600)
-FORM = "Content-Type: application/x-www-form-urlencoded"
-JSON = "Content-Type: application/json"
-# The raw requests' Host is 127.0.0.1 without a port.
-HERE = "Origin: http://127.0.0.1"
-PAGE = "Accept: text/html,application/xhtml+xml"
-NEW_STORE = b'{"store_code": "store_9", "store_name": "Nine", "pic_name": "John Doe"}'
-
-Serve = Callable[..., Awaitable[Gateway]]
+from tests.gateway.raw_http import exchange, request
+from tests.gateway.served import ADMIN, ADMIN_KEY, READ_KEY, Gateway
+from tests.gateway.signing_in import (
+    FORM,
+    HERE,
+    JSON,
+    LIFE,
+    NEW_STORE,
+    PAGE,
+    Serve,
+    delete,
+    get,
+    post,
+    sharing_sessions,
+    sign_in,
+)
 
 
 @pytest.fixture
 async def serve(database_dsn: str) -> AsyncIterator[Serve]:
     """Starts gateways that keep their sessions in one database."""
-    async with AsyncExitStack() as stack:
-
-        async def start(keys: str = KEYS, life: SessionLife = LIFE) -> Gateway:
-            clock = SystemClock()
-            database = Database(Sharing(clock=clock, registry=CollectorRegistry()))
-            rows = PostgresSessions(database)
-            keeper = Keeper(database=database, dsn=Secret(database_dsn), prune=[], clock=clock)
-            await stack.enter_async_context(keeper.keeping())
-            sessions = KeptSessions(keys=parse_keys(keys), rows=rows, life=life)
-            return await stack.enter_async_context(serve_suite(Limits(keys=keys, sessions=sessions)))
-
+    async with sharing_sessions(database_dsn) as start:
         yield start
-
-
-async def sign_in(gateway: Gateway, key: str = ADMIN_KEY) -> str:
-    """Sign in as a form does; return the cookie's header."""
-    answer = await post(gateway, "/console/session", HERE, FORM, body=f"key={key}".encode())
-    assert (answer.status, answer.headers["location"]) == (303, "/console")
-    return f"Cookie: {answer.headers['set-cookie'].partition(';')[0]}"
-
-
-async def post(gateway: Gateway, path: str, *headers: str, body: bytes = b"") -> RawAnswer:
-    return await exchange(gateway.port, request("POST", path, *headers, body=body))
-
-
-async def get(gateway: Gateway, path: str, *headers: str) -> RawAnswer:
-    return await exchange(gateway.port, request("GET", path, *headers))
-
-
-async def delete(gateway: Gateway, path: str, *headers: str) -> RawAnswer:
-    return await exchange(gateway.port, request("DELETE", path, *headers))
 
 
 async def execute(dsn: str, statement: str) -> list[asyncpg.Record]:
@@ -239,41 +207,6 @@ async def test_a_browser_that_names_the_page_needs_no_origin(serve: Serve) -> No
     headers = [cookie, "Sec-Fetch-Site: same-origin", "Origin: null", JSON]
 
     assert (await post(gateway, "/admin/stores", *headers, body=NEW_STORE)).status == 201
-
-
-@pytest.mark.parametrize("everywhere", ["session", "sessions"])
-async def test_a_stream_ends_with_its_session_at_every_gateway(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, everywhere: str
-) -> None:
-    monkeypatch.setattr(standing, "LOOK", 0.05)
-    one, other = await serve(), await serve()
-    cookie = await sign_in(one)
-    run = one.suite.sync.begin(sync_pb2.JOB_ALL)
-    name, _, value = cookie.partition(": ")
-    async with one.client.stream("GET", f"/admin/sync/runs/{run.row.id}/events", headers={name: value}) as answer:
-        events = Events(answer)
-        await events.next()
-        await delete(other, f"/console/{everywhere}", cookie, HERE)
-        told = [await events.block(), await events.block()]
-
-    assert told[0]["event"] == "refused"
-    assert json.loads(told[0]["data"]) == {"code": "UNAUTHORIZED", "message": "The session has ended: sign in again"}
-    assert told[1] == {}
-
-
-async def test_a_stream_outlives_looks_at_its_session(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standing, "LOOK", 0.01)
-    gateway = await serve()
-    name, _, value = (await sign_in(gateway)).partition(": ")
-    run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
-    path = f"/admin/sync/runs/{run.row.id}/events"
-    async with gateway.client.stream("GET", path, headers={name: value}) as answer:
-        events = Events(answer)
-        await events.next()
-        await asyncio.sleep(0.1)
-        await run.finish()
-
-        assert [told["state"] for told in await events.rest()] == ["SUCCEEDED"]
 
 
 async def test_a_reading_session_changes_nothing_but_itself(serve: Serve) -> None:

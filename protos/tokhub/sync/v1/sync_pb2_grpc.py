@@ -711,7 +711,7 @@ class SyncServiceServicer:
     def RunScheduledJob(self, request, context):
         """Starts the job of a schedule now, or says what it would do.
 
-        Callers: operators.
+        Callers: the gateway and operators.
         Errors: RUN_ALREADY_ACTIVE with metadata run_id; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

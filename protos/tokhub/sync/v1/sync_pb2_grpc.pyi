@@ -281,7 +281,7 @@ class SyncServiceStub:
     RunScheduledJob: _aio.UnaryUnaryMultiCallable[_sync_pb2.RunScheduledJobRequest, _sync_pb2.RunScheduledJobResponse]
     """Starts the job of a schedule now, or says what it would do.
 
-    Callers: operators.
+    Callers: the gateway and operators.
     Errors: RUN_ALREADY_ACTIVE with metadata run_id; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
     """
     GetBudget: _aio.UnaryUnaryMultiCallable[_sync_pb2.GetBudgetRequest, _sync_pb2.GetBudgetResponse]
@@ -398,7 +398,7 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_sync_pb2.RunScheduledJobResponse]:
         """Starts the job of a schedule now, or says what it would do.
 
-        Callers: operators.
+        Callers: the gateway and operators.
         Errors: RUN_ALREADY_ACTIVE with metadata run_id; STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE.
         """
 
