@@ -31,6 +31,11 @@ SLOW_REFRESH = """
 
 
 @pytest.fixture
+def seat(crowded_seat: OperatorSeat) -> OperatorSeat:
+    return crowded_seat
+
+
+@pytest.fixture
 def old(database_dsn: str, tmp_path: Path) -> OldSystem:
     """An empty database of another system."""
     (tmp_path / "address").write_text(database_dsn + "\n")

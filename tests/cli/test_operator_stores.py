@@ -61,7 +61,7 @@ def test_a_service_that_is_away_is_told_as_such(seat: OperatorSeat) -> None:
 def test_the_gateways_certificate_is_told_whose_is_needed(seat: OperatorSeat) -> None:
     tls = seat.home.state / "tls"
     names = {"TLS_CA": "ca.pem", "TLS_CERT": "gateway.pem", "TLS_KEY": "gateway.key"}
-    refused = seat.run("vault", "status", **{name: str(tls / file) for name, file in names.items()})
+    refused = seat.run("vault", "verify", **{name: str(tls / file) for name, file in names.items()})
     assert refused.returncode == 3
     assert "svc/gateway may not call" in refused.stderr
     assert "certificate of an operator" in refused.stderr
