@@ -133,7 +133,7 @@ async def nothing_is_shown(lab: Lab) -> str:
 @case(
     "S24 gateway",
     fault="somebody without a key looks around: all public routes, unknown ones, odd methods, the metrics from outside",
-    expected="what is listed and nothing else, no word of what it is made of; metrics on this machine only",
+    expected="what is listed and nothing else, no word of what it is made of; metrics from outside with a key only",
 )
 async def what_strangers_see(lab: Lab) -> str:
     (gateway,) = await suite(lab, "gateway", gateways={"HOST": str(IPv4Address(0))})
@@ -148,8 +148,8 @@ async def what_strangers_see(lab: Lab) -> str:
     expect(set(refused.values()) <= {400, 405}, refused)
     forwarded = (await stranger.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"})).status_code
     outside = await metrics_from_outside(gateway)
-    expect((forwarded, outside) == (403, 403), (forwarded, outside))
-    return f"{len(PUBLIC)} public routes as listed, {len(NOT_THERE)} x 404, methods {refused}; metrics from outside 403"
+    expect((forwarded, outside) == (401, 401), (forwarded, outside))
+    return f"{len(PUBLIC)} public routes as listed, {len(NOT_THERE)} x 404, methods {refused}; metrics from outside 401"
 
 
 def telling(route: str, answer: httpx.Response) -> list[str]:
