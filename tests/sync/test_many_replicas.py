@@ -28,14 +28,14 @@ async def busy_stores(suite: LivingSuite, count: int) -> list[str]:
 
 
 async def test_another_replica_adds_its_places_to_a_run(suite: LivingSuite) -> None:
-    await busy_stores(suite, 7)
-    # One call, and the others wait for a window: three stores to a place.
+    await busy_stores(suite, 9)
+    # One call, and the others wait for a window: four stores to a place.
     settings = {"VIDEO_SYNC_CONCURRENCY": "1", "TIKTOK_RATE_LIMIT_PER_MINUTE": "1"}
     async with suite.replica(**settings) as first, asyncio.timeout(60):
         await first.start(JOB_VIDEO)
-        await suite.until(f"SELECT ({RUNNING}) = 3")
+        await suite.until(f"SELECT ({RUNNING}) = 4")
         async with suite.replica(**settings):
-            await suite.until(f"SELECT ({RUNNING}) = 6")
+            await suite.until(f"SELECT ({RUNNING}) = 8")
 
 
 async def test_a_long_call_is_not_delivered_to_another_replica(suite: LivingSuite) -> None:

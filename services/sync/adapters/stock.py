@@ -6,8 +6,9 @@ beats for each job by itself, which costs more than many a job.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -19,11 +20,20 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 # While other kinds are at work, one whose queue was empty is looked at again after so many seconds.
 DRY = 0.25
-# For each place: one job has its call under way, one is before that, and one behind.
-AT_HAND = 3
+# For each place: one job has its call under way, one is before that, and two are behind, where ends wait for company.
+AT_HAND = 4
 NO_BEAT = timedelta(0)
+UNLIMITED = EntrypointExecutionParameter(concurrency_limit=0)
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Look:
+    """Kinds of jobs to take from the queue at once, and how many."""
+
+    names: Sequence[str]
+    room: int
 
 
 class Stock:
@@ -51,15 +61,21 @@ class Stock:
             if self._is_low(name) or not self.is_busy:
                 self._changed.set()
 
-    def wanted(self) -> dict[str, int]:
-        """Return how many jobs of which kinds to look for; not those whose queue was empty a moment ago."""
+    def wanted(self) -> list[Look]:
+        """Return what to look for; not for kinds whose queue was empty a moment ago."""
         now = asyncio.get_running_loop().time()
         low = [name for name in self._places if self._dry_until.get(name, 0.0) <= now and self._is_low(name)]
-        return {name: AT_HAND * self._places[name] - self._here[name] for name in low}
+        looks = [Look([name], self._room(name)) for name in low if self._here[name]]
+        # Most kinds of which there is none here have none in the queue either: one look for all of them.
+        if empty := [name for name in low if not self._here[name]]:
+            looks.append(Look(empty, min(map(self._room, empty))))
+        return looks
 
-    def note_dry(self, name: str) -> None:
-        """Note that there was no job of this kind."""
-        self._dry_until[name] = asyncio.get_running_loop().time() + DRY
+    def note(self, look: Look, found: Sequence[str], most: int) -> None:
+        """Note of which kinds there was no job; a look that found as many as it might says nothing of the others."""
+        if len(found) < most:
+            dry_until = asyncio.get_running_loop().time() + DRY
+            self._dry_until.update(dict.fromkeys(set(look.names) - set(found), dry_until))
 
     @property
     def is_busy(self) -> bool:
@@ -72,6 +88,9 @@ class Stock:
         with suppress(TimeoutError):
             async with asyncio.timeout(DRY):
                 await self._changed.wait()
+
+    def _room(self, name: str) -> int:
+        return AT_HAND * self._places[name] - self._here[name]
 
     def _is_low(self, name: str) -> bool:
         """Few looks for many jobs: there is room for as many as there are places."""
@@ -91,8 +110,9 @@ class StockedQueueManager(QueueManager):
             # The jobs of the last batch are counted once their tasks have begun.
             await asyncio.sleep(0)
             found = False
-            for name, room in self.stock.wanted().items():
-                for job in await self._take(name, min(room, batch_size), global_concurrency_limit, heartbeat_timeout):
+            for look in self.stock.wanted():
+                most = min(look.room, batch_size)
+                for job in await self._take(look, most, global_concurrency_limit, heartbeat_timeout):
                     found = True
                     yield job
             if not found:
@@ -116,15 +136,14 @@ class StockedQueueManager(QueueManager):
         await super()._dispatch(job, jbuff, hbuff, NO_BEAT)
 
     async def _take(
-        self, name: str, most: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta
+        self, look: Look, most: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta
     ) -> list[QueuedJob]:
         jobs = await self.queries.dequeue(
             batch_size=most,
-            entrypoints={QueueEntrypoint(name): EntrypointExecutionParameter(concurrency_limit=0)},
+            entrypoints={QueueEntrypoint(name): UNLIMITED for name in look.names},
             queue_manager_id=self.queue_manager_id,
             global_concurrency_limit=global_concurrency_limit,
             heartbeat_timeout=heartbeat_timeout,
         )
-        if not jobs:
-            self.stock.note_dry(name)
+        self.stock.note(look, [job.entrypoint for job in jobs], most)
         return jobs

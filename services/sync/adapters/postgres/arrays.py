@@ -4,7 +4,9 @@ Of a list, the driver asks each element twice whether it is a list, and each of 
 list of its kind is: writing the text costs less.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+from pydantic_core import to_json
 
 
 def parameters(first: int, types: str) -> str:
@@ -17,16 +19,15 @@ def columns(rows: Sequence[tuple[object, ...]]) -> list[str]:
     return [array(column) for column in zip(*rows, strict=True)]
 
 
-def array(column: Iterable[object]) -> str:
-    """Return values of any type that PostgreSQL reads as Python writes it."""
-    return "{" + ",".join(["NULL" if value is None else quoted(str(value)) for value in column]) + "}"
+def array(column: Sequence[object]) -> str:
+    """Return values of any type that PostgreSQL reads as JSON has it."""
+    told = to_json(column).decode()
+    if "\\" in told:
+        # What JSON escapes otherwise than PostgreSQL, such as the end of a line.
+        return "{" + ",".join(["NULL" if value is None else quoted(str(value)) for value in column]) + "}"
+    return "{" + told[1:-1] + "}"
 
 
 def quoted(text: str) -> str:
     """Return a text as an element."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def integers(column: Sequence[int | None]) -> str:
-    """Return integers, of which there are many more than of anything else, in a quicker way."""
-    return "{" + repr(column)[1:-1].replace("None", "NULL") + "}"

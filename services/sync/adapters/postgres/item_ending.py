@@ -145,7 +145,7 @@ async def _end_rows(connection: Borrowed, run_id: str, items: Sequence[EndingIte
     held = {place: items[place] for place in sorted(row["place"] - 1 for row in rows)}
     synced = {item.key.subject.id for item in held.values() if shows_as_synced(item)}
     if synced:
-        await connection.execute(SYNCED, array(synced))
+        await connection.execute(SYNCED, array(list(synced)))
     return held
 
 

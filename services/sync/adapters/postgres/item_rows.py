@@ -70,7 +70,7 @@ UPDATE sync_items SET state = 'queued', attempt = attempt - 1, updated_at = cloc
 
 MOST = 200  # items a statement
 # An end is a transaction of ten statements, and nothing at TikTok waits for it.
-ENDS_APART = 0.1  # seconds
+ENDS_APART = 0.2  # seconds
 
 
 class ItemRows:

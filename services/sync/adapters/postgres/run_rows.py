@@ -5,10 +5,11 @@ from typing import Any
 
 import asyncpg
 
+from services.sync.adapters.postgres.arrays import array
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.run_ending import to_counts
 from services.sync.domain.jobs import PARTS, Job
-from services.sync.domain.outcomes import Outcome, RunState, worst
+from services.sync.domain.outcomes import RunState, worst
 from services.sync.domain.runs import EndedSubject, JobCounts, Run, RunPosition, Scope
 from services.sync.domain.subjects import Subject, SubjectKind
 
@@ -27,13 +28,12 @@ ENDED = """
 SELECT closing.subject_kind, closing.subject_id, closing.ended_sequence, items.*
 FROM sync_items closing
 CROSS JOIN LATERAL (
-    SELECT array_agg(job ORDER BY job) AS jobs,
-           array_agg(outcome ORDER BY job) AS outcomes,
-           array_agg(reason ORDER BY job) AS reasons,
-           array_agg(message ORDER BY job) AS messages,
+    SELECT array_agg(outcome ORDER BY place) AS outcomes,
+           array_agg(reason ORDER BY place) AS reasons,
+           array_agg(message ORDER BY place) AS messages,
            sum(records)::bigint AS records,
            coalesce(max(ended_at) - min(first_started_at), '0') AS duration
-    FROM sync_items item
+    FROM sync_items item, array_position($5::text::text[], item.job) AS place
     WHERE item.run_id = closing.run_id
       AND item.subject_kind = closing.subject_kind AND item.subject_id = closing.subject_id
 ) items
@@ -71,7 +71,7 @@ class RunRows:
     async def ended(self, run_id: str, *, after: int, upto: int, limit: int) -> tuple[EndedSubject, ...]:
         """Return the subjects that ended at changes in (after, upto], in order."""
         async with self._database.borrow() as connection:
-            rows = await connection.fetch(ENDED, run_id, after, upto, limit)
+            rows = await connection.fetch(ENDED, run_id, after, upto, limit, array(PARTS))
         return tuple(to_ended(row) for row in rows)
 
     async def _one(self, condition: str, value: str) -> Run | None:
@@ -114,18 +114,15 @@ def to_jobs(parts: list[Any]) -> tuple[JobCounts, ...]:
 
 def to_ended(row: asyncpg.Record) -> EndedSubject:
     """Return the subject in a row of ENDED: the jobs that came out worst speak for it."""
-    items = sorted(
-        zip(row["jobs"], row["outcomes"], row["reasons"], row["messages"], strict=True),
-        key=lambda item: PARTS.index(Job(item[0])),
-    )
-    outcome = worst(Outcome(item[1]) for item in items)
-    telling = [item for item in items if item[1] == outcome]
+    outcome = worst(row["outcomes"])
+    items = zip(row["outcomes"], row["reasons"], row["messages"], strict=True)
+    telling = [(reason, message) for came_out, reason, message in items if came_out == outcome]
     duration: timedelta = row["duration"]
     return EndedSubject(
         subject=Subject(SubjectKind(row["subject_kind"]), row["subject_id"]),
         outcome=outcome,
-        reason=telling[0][2],
-        message="; ".join(dict.fromkeys(item[3] for item in telling)),
+        reason=telling[0][0],
+        message="; ".join(dict.fromkeys(message for _, message in telling)),
         sequence=row["ended_sequence"],
         records=row["records"],
         duration=duration,

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from libs.database.repeat import repeated
 from libs.tiktok.display_objects import Account, Video
-from services.sync.adapters.postgres.arrays import array, columns, integers, parameters
+from services.sync.adapters.postgres.arrays import array, columns, parameters
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_key import key_values
 from services.sync.adapters.together import Together
@@ -179,12 +179,12 @@ def video_columns(readings: Sequence[PageReading]) -> list[str]:
     """Return the videos of all pages by column, as SAVE_PAGES takes them."""
     videos = [(place, video) for place, reading in enumerate(readings) for video in reading.videos]
     return [
-        integers([place for place, _ in videos]),
+        array([place for place, _ in videos]),
         array([video.id for _, video in videos]),
-        integers([video.view_count for _, video in videos]),
-        integers([video.like_count for _, video in videos]),
-        integers([video.comment_count for _, video in videos]),
-        integers([video.share_count for _, video in videos]),
+        array([video.view_count for _, video in videos]),
+        array([video.like_count for _, video in videos]),
+        array([video.comment_count for _, video in videos]),
+        array([video.share_count for _, video in videos]),
         array([video.description for _, video in videos]),
-        integers([video.posted_at for _, video in videos]),
+        array([video.posted_at for _, video in videos]),
     ]
