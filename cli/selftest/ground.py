@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tokhub.token.v1 import token_pb2
 
@@ -13,6 +14,9 @@ from cli.services import Services
 from libs.errors import TokhubError
 
 NAMESPACE = "selftest"
+# What a caller is answered: a token, or an error in its place.
+Told: TypeAlias = token_pb2.GetValidTokenResponse | TokhubError
+
 PROVIDER = token_pb2.PROVIDER_LOGIN_KIT
 
 
@@ -56,9 +60,7 @@ class Ground:
         self.subjects.append(subject)
         return subject
 
-    async def token(
-        self, subject: Subject, rejected: int | None = None
-    ) -> token_pb2.GetValidTokenResponse | TokhubError:
+    async def token(self, subject: Subject, rejected: int | None = None) -> Told:
         """Return a token, or the error there was in its place."""
         request = token_pb2.GetValidTokenRequest(connection=subject.reference, rejected_generation=rejected)
         try:
@@ -66,9 +68,7 @@ class Ground:
         except TokhubError as error:
             return error
 
-    async def tokens(
-        self, subject: Subject, callers: int, rejected: int | None = None
-    ) -> list[token_pb2.GetValidTokenResponse | TokhubError]:
+    async def tokens(self, subject: Subject, callers: int, rejected: int | None = None) -> list[Told]:
         """Return what so many callers are told who ask at once."""
         return list(await asyncio.gather(*(self.token(subject, rejected) for _ in range(callers))))
 

@@ -7,11 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from tokhub.token.v1 import token_pb2
 
 from cli.checks.finding import Finding, bad, good
-from cli.selftest.ground import Ground, Subject
+from cli.selftest.ground import Ground, Subject, Told
 from libs.clock import SystemClock
 from libs.errors import ConnectionNotFound, ReauthRequired, TokhubError
-
-Told = Sequence[token_pb2.GetValidTokenResponse | TokhubError]
 
 REPORT = "Keep the services' logs of this moment, and the sandbox's ledger, and report it."
 ALMOST_OVER = 2  # seconds that a token lives which is over when it is asked for
@@ -25,7 +23,7 @@ async def expired(ground: Ground, callers: int) -> Finding:
     subject = await ground.connect(set={"/expires_in": ALMOST_OVER})
     await asyncio.sleep(ALMOST_OVER)
     told = await ground.tokens(subject, callers)
-    return await one_refresh(ground, subject, told, "expired token")
+    return await one_refresh(ground, subject, told, "expired")
 
 
 async def rejected(ground: Ground, callers: int) -> Finding:
@@ -33,10 +31,10 @@ async def rejected(ground: Ground, callers: int) -> Finding:
     subject = await ground.connect()
     generation = (await ground.standing(subject)).generation
     told = await ground.tokens(subject, callers, generation)
-    return await one_refresh(ground, subject, told, "rejected token")
+    return await one_refresh(ground, subject, told, "rejected")
 
 
-async def one_refresh(ground: Ground, subject: Subject, told: Told, what: str) -> Finding:
+async def one_refresh(ground: Ground, subject: Subject, told: Sequence[Told], what: str) -> Finding:
     """Say whether TikTok counted one refresh and everybody got its token."""
     refreshes = (await ground.counted(subject)).refreshes
     answers = Counter(word_of(one) for one in told)
@@ -76,7 +74,7 @@ async def lost(ground: Ground, callers: int) -> Finding:
 
     settled = await comes_true(is_settled)
     standing, repeats = await ground.standing(subject), (await ground.counted(subject)).repeats
-    seen = f"{standing.reason or 'no reason'}, the old token was presented again {repeats} times"
+    seen = f"{standing.reason or 'no reason'}, the old token was presented again {repeats} x"
     if not settled or repeats > 1:
         return bad("lost answer", f"it is neither saved nor named, or was repeated too often: {seen}", REPORT)
     if standing.generation > generation:
@@ -97,7 +95,7 @@ async def comes_true(look: Callable[[], Awaitable[bool]]) -> bool:
     return True
 
 
-def word_of(told: token_pb2.GetValidTokenResponse | TokhubError) -> str:
+def word_of(told: Told) -> str:
     """Return what a caller was told, in a word or two."""
     return told.reason.value if isinstance(told, TokhubError) else f"generation {told.generation}"
 

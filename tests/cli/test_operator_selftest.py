@@ -12,7 +12,7 @@ from aiohttp import web
 from cli.selftest.sandbox import NoSandbox, open_sandbox
 from tests.cli.operator_seat import OperatorSeat
 
-CHECKS = ["expired token", "rejected token", "disconnect", "lost answer"]
+CHECKS = ["expired", "rejected", "disconnect", "lost answer"]
 
 
 def standings(seat: OperatorSeat) -> dict[str, str]:

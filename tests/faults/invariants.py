@@ -28,6 +28,8 @@ MOST_TOLD = 20  # of one invariant
 ALIVE = ("ACTIVE", "SUSPECT")
 # What PgQueuer could not tell the database in time it tells again; it says so with the error it met.
 KEPT_FOR_LATER = "Flush failed, requeuing"
+# Nor could it put a job back for later; the reconciler does, for the item is still open.
+NOT_PUT_BACK = "await self.queries.retry_job("
 # The gateway's word; what it names beside is where, never what.
 UNHANDLED = "unhandled exception"
 
@@ -151,7 +153,7 @@ async def every_error_is_documented(lab: Lab) -> Sequence[str]:
 
 def unforeseen(line: dict[str, str]) -> bool:
     """Return whether a line of a log tells of an exception that nobody foresaw; libraries warn of theirs."""
-    if line["msg"].startswith(KEPT_FOR_LATER):
+    if line["msg"].startswith(KEPT_FOR_LATER) or NOT_PUT_BACK in line.get("exception", ""):
         return False
     return line["level"] == "error" and ("exception" in line or line["msg"] == UNHANDLED)
 

@@ -14,6 +14,7 @@ from tests.faults.lab import laboratory
 from tests.soak.load import Load, Tally
 from tests.soak.meters import Meters, Use
 from tests.soak.nemesis import Nemesis
+from tests.soak.owners import Owners
 from tests.soak.world import SANDBOX, World, build
 
 CHECK_EVERY = 600.0  # seconds of load
@@ -66,12 +67,15 @@ async def run(plan: Plan, directory: Path, say: Say) -> Findings:
         if plan.nemesis is not None:
             admit_harm(world)
         meters = Meters(world.processes)
-        reading = asyncio.create_task(meters.read_on())
+        owners = Owners(world)
+        beside = [asyncio.create_task(task) for task in (meters.read_on(), owners.look_on())]
         try:
             await soak(world, findings, say)
         finally:
-            reading.cancel()
-        findings.uses = list(meters.uses(plan.warm_up))
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+        findings.uses, findings.named = list(meters.uses(plan.warm_up)), owners.named
         await count(world, findings)
     return findings
 
@@ -116,10 +120,8 @@ async def lasting(world: World) -> list[str]:
 
 
 async def count(world: World, findings: Findings) -> None:
-    """Count rotations by TikTok's own ledger, and what was lost by name."""
+    """Count rotations and repeats by TikTok's own ledger."""
     ledger = (await asyncio.to_thread(world.lab.sandbox.control.get, "/sandbox/ledger")).json()
     findings.rotations = int(ledger["refreshes"])
     dead = ledger["dead_tokens"]
     findings.again = dict(dead.get("refresh", dead))
-    statuses = await world.lab.statuses(*world.stores)
-    findings.named = [code for code, status in statuses.items() if not status.startswith(("ACTIVE", "SUSPECT"))]

@@ -77,10 +77,11 @@ def verdict(findings: Findings) -> Iterator[str]:
     yield ""
     yield (
         f"**Rotations**: {told['done']} done, {told['lost_silently']} lost without a word (at most "
-        f"{told['at_most_lost_silently']:.2%} at 95 %), {len(named)} lost and named as such"
-        f"{' (' + ', '.join(named) + ')' if named else ''}; {told['repeated_once']} tokens presented once more because "
-        f"their answer was lost, {told['repeated_more_often']} more often."
+        f"{told['at_most_lost_silently']:.2%} at 95 %), {len(named)} lost, named as such and connected again by their "
+        f"owners; {told['repeated_once']} tokens presented once more because their answer was lost, "
+        f"{told['repeated_more_often']} more often."
     )
+    yield from (f"- {one}" for one in named)
     yield ""
 
 
