@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, IPvAnyAddress
 
 from libs.rpc.settings import RpcSettings
+from libs.statements import Teller, tell_statement
 
 LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 
@@ -22,7 +23,14 @@ class SignalSettings(RpcSettings):
     """Every field is the variable of its name in capitals."""
 
     log_level: LogLevel = "info"
+    # Whether statements are written into the log, with the time they took and without values.
+    db_logging: bool = False
     # Interface that metrics are served on; whoever can reach it can read them.
     metrics_host: IPvAnyAddress = Field(default="127.0.0.1", validate_default=True)
     # Where spans are sent by OTLP over HTTP; without it there are none.
     otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(collector)] | None = None
+
+    @property
+    def statement_teller(self) -> Teller | None:
+        """What is told of every statement, if anything is."""
+        return tell_statement if self.db_logging else None

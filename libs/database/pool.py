@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from libs.database.errors import storage_errors
+from libs.statements import Teller
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Borrowed: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -29,15 +30,27 @@ class PoolLimits:
 
 @asynccontextmanager
 async def open_pool(
-    dsn: str, *, application: str, schema: str | None = None, limits: PoolLimits | None = None
+    dsn: str,
+    *,
+    application: str,
+    schema: str | None = None,
+    limits: PoolLimits | None = None,
+    tell: Teller | None = None,
 ) -> AsyncIterator[Pool]:
     """Yield a pool whose unqualified names mean schema; StorageUnavailable when the database cannot be reached.
 
     Sessions are not reset between borrowers, which saves a round trip (24,800 against 17,600 reads per second). So
     leave no state in one: `SET LOCAL` and transaction-level advisory locks only, no LISTEN. json and jsonb columns are
     Python values on both sides. Leaving waits close_timeout for borrowed connections, then cuts them.
+    tell is told of every statement that has ended.
     """
     limits = limits or PoolLimits()
+
+    async def prepare(connection: Any) -> None:
+        await _read_json(connection)
+        if tell:
+            connection.add_query_logger(tell)
+
     with storage_errors():
         pool = await asyncpg.create_pool(
             dsn,
@@ -45,7 +58,7 @@ async def open_pool(
             max_size=limits.max_size,
             timeout=limits.connect_timeout,
             command_timeout=limits.statement_timeout + 1.0,
-            init=_read_json,
+            init=prepare,
             reset=_leave_as_it_is,
             server_settings=_server_settings(application, schema, limits),
         )

@@ -126,7 +126,7 @@ async def open_gates(limiting: Limiting) -> AsyncIterator[Gates]:
         log.warning("limits and lockouts are counted in this process alone: set DATABASE_URL to share them")
         yield gates_of(limiting, None)
         return
-    database = Database(Sharing(clock=clock, registry=registry))
+    database = Database(Sharing(clock=clock, registry=registry), settings.statement_teller)
     registry.register(database.metrics())
     limits, rows = LimitRows(database), PostgresSessions(database)
     keeper = Keeper(

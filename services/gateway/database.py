@@ -17,6 +17,7 @@ from libs.database.pool import Pool, PoolLimits, borrow, open_pool
 from libs.database.pool_metrics import PoolMetrics
 from libs.errors import ServerMisconfig, StorageUnavailable, TokhubError
 from libs.secret import Secret
+from libs.statements import Teller
 from services.gateway.sharing import Sharing
 
 SCHEMA = "gateway"
@@ -40,15 +41,16 @@ async def prepare_schema(dsn: str) -> None:
 class Database:
     """Answers statements; StorageUnavailable while it cannot, whatever the reason."""
 
-    def __init__(self, sharing: Sharing) -> None:
+    def __init__(self, sharing: Sharing, tell: Teller | None = None) -> None:
         self._sharing = sharing
+        self._tell = tell
         self._pool: Pool | None = None
 
     @asynccontextmanager
     async def opened(self, dsn: str, begin: Sequence[Step] = ()) -> AsyncIterator[None]:
         """Migrate the schema, take the first steps, and use it while open; ServerMisconfig for a newer one."""
         await prepare_schema(dsn)
-        async with open_pool(dsn, application="tokhub-gateway", schema=SCHEMA, limits=POOL) as pool:
+        async with open_pool(dsn, application="tokhub-gateway", schema=SCHEMA, limits=POOL, tell=self._tell) as pool:
             self._pool = pool
             try:
                 for step in begin:

@@ -221,9 +221,12 @@ async def open_outside(settings: SyncSettings, stack: AsyncExitStack, registry: 
         statement_timeout=15.0,
         lock_timeout=10.0,
     )
-    pool = await stack.enter_async_context(open_pool(dsn, application="tokhub-sync", schema=SCHEMA, limits=limits))
+    tell = settings.statement_teller
+    pool = await stack.enter_async_context(
+        open_pool(dsn, application="tokhub-sync", schema=SCHEMA, limits=limits, tell=tell)
+    )
     readers = await stack.enter_async_context(
-        open_pool(dsn, application="tokhub-sync-reports", schema=SCHEMA, limits=REPORT_LIMITS)
+        open_pool(dsn, application="tokhub-sync-reports", schema=SCHEMA, limits=REPORT_LIMITS, tell=tell)
     )
     hints = RunHints()
     listener = NotificationListener(

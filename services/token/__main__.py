@@ -107,10 +107,10 @@ async def open_grounds(settings: TokenSettings, ring: KeyRing) -> AsyncIterator[
     dsn, replica, registry = settings.database_url.reveal(), replica_name(), process_registry("token")
     limits = PoolLimits(min_size=settings.db_pool_min, max_size=settings.db_pool_size)
     # PostgreSQL knows a replica by the name of its sessions: without any it is dead (adapters/refresh_runs.py).
-    named = f"tokhub-token {replica}"
+    named, tell = f"tokhub-token {replica}", settings.statement_teller
     async with (
-        open_pool(dsn, application=named, schema=SCHEMA, limits=limits) as pool,
-        open_pool(dsn, application=named, schema=SCHEMA, limits=RESERVE) as reserve,
+        open_pool(dsn, application=named, schema=SCHEMA, limits=limits, tell=tell) as pool,
+        open_pool(dsn, application=named, schema=SCHEMA, limits=RESERVE, tell=tell) as reserve,
         # A token call that dies on a connection kept too long would have an unknown outcome for nothing.
         Transport(keep_alive=False) as transport,
         open_shared_reads(settings, registry) as shared,

@@ -1,9 +1,13 @@
+import asyncio
+
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from libs.database.errors import storage_errors
 from libs.database.pool import PoolLimits, borrow, open_pool
 from libs.errors import StorageUnavailable
+from libs.statements import tell_statement
 
 
 async def test_values_of_json_columns_are_python(database_dsn: str) -> None:
@@ -16,6 +20,21 @@ async def test_names_mean_the_schema_of_the_pool(database_dsn: str) -> None:
         await pool.execute("CREATE SCHEMA mine; CREATE TABLE mine.things AS SELECT 7 AS number")
     async with open_pool(database_dsn, application="test", schema="mine") as pool:
         assert await pool.fetchval("SELECT number FROM things") == 7
+
+
+async def test_statements_are_told_without_their_values(database_dsn: str) -> None:
+    with capture_logs() as lines:
+        async with open_pool(database_dsn, application="test", tell=tell_statement) as pool:
+            await pool.fetchval("SELECT length($1),\n  1", "CNRYvalue")
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await pool.fetchval("SELECT 1 / $1::int", 0)
+            await asyncio.sleep(0)
+
+    told = [line for line in lines if line["event"] == "statement"][-2:]
+    assert [line["sql"] for line in told] == ["SELECT length($1), 1", "SELECT 1 / $1::int"]
+    assert [line["error"] for line in told] == ["", "DivisionByZeroError"]
+    assert all(line["ms"] >= 0 for line in told)
+    assert "CNRY" not in str(lines)
 
 
 async def test_a_session_is_bounded_and_named(database_dsn: str) -> None:

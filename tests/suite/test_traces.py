@@ -34,7 +34,7 @@ def way_to(span: Told, trace: dict[bytes, Told]) -> list[str]:
 
 async def test_a_run_is_one_trace_over_all_services_without_a_secret(home: Home) -> None:
     async with collecting() as collector:
-        sending = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        sending = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200", "DB_LOGGING": "1"}
         async with start(home, STORES="2", **sending) as suite:
             await suite.until(SERVING)
             async with httpx.AsyncClient(base_url=home.gateway, headers=home.admin_headers, timeout=30) as client:
@@ -48,3 +48,4 @@ async def test_a_run_is_one_trace_over_all_services_without_a_secret(home: Home)
         assert [word for word in secrets if word.encode() in b"".join(collector.bodies)] == []
     logs = [(home.state / "logs" / f"{name}.log").read_text() for name in ("gateway", "sync", "token")]
     assert all(f'"trace_id": "{read.trace.hex()}"' in log for log in logs)
+    assert all('"msg": "statement"' in log and "CNRY" not in log for log in logs)
