@@ -18,9 +18,12 @@ from services.token.__main__ import MIGRATIONS, SCHEMA
 from tests.fixtures_postgres import TemplateDatabase
 from tests.fixtures_sandbox import SandboxProcess
 from tests.rpc.certified import HERE, Office
+from tests.rpc.served_rpc import until
 from tests.suite.local_suite import free_ports
 from tests.token.rpc_client import STORE, reference
 from tests.token.token_process import ROOT, TokenProcess, environment, running
+
+READS = 'tokhub_rpc_calls_total{code="OK",method="/tokhub.token.v1.TokenService/GetValidToken"'
 
 
 def tls(files: TlsFiles) -> dict[str, str]:
@@ -34,12 +37,14 @@ class Town:
         self.sandbox = sandbox
         self.office = Office(directory / "office")
         self.account = sandbox.next_account()
-        self.target = f"127.0.0.1:{free_ports(1)[0]}"
+        port, self._metrics_port = free_ports(2)
+        self.target = f"127.0.0.1:{port}"
         self.settings = {
             **environment(dsn, sandbox, directory / "journal"),
             **tls(self.office.files("svc/token", hosts=HERE)),
             "AUDIT_DIR": str(directory / "audit"),
             "TOKEN_LISTEN": self.target,
+            "TOKEN_METRICS_PORT": str(self._metrics_port),
             "TOKEN_READERS": "followers",
         }
         self.example = httpx.AsyncClient()
@@ -83,6 +88,16 @@ class Town:
     async def truth(self) -> tuple[int, dict[str, object]]:
         shown = await asyncio.to_thread(self.sandbox.control.get, f"/sandbox/truth/{self.account}")
         return 200, {"followers": shown.json()["user"]["follower_count"]}
+
+    async def knows_its_token(self) -> bool:
+        """Whether the example answers without asking the token service."""
+        before = await self._reads()
+        assert await self.asked() == await self.truth()
+        return before > 0 and await self._reads() == before
+
+    async def _reads(self) -> float:
+        page = (await self.example.get(f"http://127.0.0.1:{self._metrics_port}/metrics")).text
+        return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(READS))
 
     def refreshes(self) -> int:
         return int(self.sandbox.ledger(self.account)["refreshes"])
@@ -150,8 +165,7 @@ async def test_a_service_of_yours_lives_through_what_happens_to_a_token(town: To
         await stack.enter_async_context(town.token_service())
         assert await during == await town.truth()
 
-        await asyncio.sleep(3)
-        assert await town.asked() == await town.truth()
+        await until(town.knows_its_token)
         await town.disconnect()
         began = time.monotonic()
         while (await town.asked())[0] == 200:
