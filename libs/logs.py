@@ -126,3 +126,5 @@ def configure_logs(service: str, level: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Its pool tells with a traceback each time it cannot connect; that a database is away, callers' errors say.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)
+    # That a collector of traces is away is one line for each batch that is lost, and none for each try.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
