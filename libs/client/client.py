@@ -19,7 +19,7 @@ from libs.client.token import Reference, Rejected, Token
 from libs.client.watch import TokenWatch
 from libs.clock import Clock, SystemClock
 from libs.errors import RefreshInProgress, StorageUnavailable, TryLater, UpstreamRateLimited, UpstreamUnavailable
-from libs.rpc.client import open_channel
+from libs.rpc.client import TOGETHER, open_channel
 from libs.settings import parse
 
 T = TypeVar("T")
@@ -48,18 +48,27 @@ class Wanted:
 
 
 class TokenClient:
-    """Access tokens while its context is entered; it closes the channel that it was given.
+    """Access tokens while its context is entered; it closes the channels that it was given.
 
+    The one for watching leads all calls to one replica: that another is there says nothing of the stream's.
     deadline is how many seconds a token is asked for before the last error is raised.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, clock: Clock, deadline: float = 30.0, most: int = MOST) -> None:
-        self._channel = channel
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        watching: grpc.aio.Channel,
+        clock: Clock,
+        deadline: float = 30.0,
+        most: int = MOST,
+    ) -> None:
+        self._channels = (channel, watching)
         self._clock = clock
         self._deadline = deadline
         self._stub = token_pb2_grpc.TokenServiceStub(channel)
         self._cache = TokenCache(clock=clock, most=most)
-        self._watch = TokenWatch(channel=channel, cache=self._cache, clock=clock)
+        self._watch = TokenWatch(channel=watching, cache=self._cache, clock=clock)
         self._watching: asyncio.Task[None] | None = None
         self._flights: dict[Wanted, asyncio.Task[Token]] = {}
 
@@ -71,8 +80,10 @@ class TokenClient:
         """
         settings = parse(TokenClientSettings, os.environ if environ is None else environ)
         clock = SystemClock()
-        channel = open_channel(settings.token_target, certificates=settings.certificates(clock))
-        return cls(channel, clock=clock, deadline=deadline)
+        certificates = settings.certificates(clock)
+        channel = open_channel(settings.token_target, certificates=certificates)
+        watching = open_channel(settings.token_target, certificates=certificates, balancing=TOGETHER)
+        return cls(channel, watching=watching, clock=clock, deadline=deadline)
 
     async def __aenter__(self) -> Self:
         self._watching = asyncio.create_task(self._watch.run())
@@ -85,7 +96,8 @@ class TokenClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._channel.close()
+        for channel in self._channels:
+            await channel.close()
 
     async def get(
         self, reference: Reference, *, min_ttl: float = MIN_TTL, rejected_generation: int | None = None

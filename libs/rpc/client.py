@@ -26,11 +26,13 @@ OPTIONS = (
     # A peer that restarts is found again within a second, not after gRPC's two minutes of back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A name with several addresses is several replicas: each has its part of the calls, and a dead one none.
-    ("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),
     # A proxy of the environment is for other calls than those between the services.
     ("grpc.enable_http_proxy", 0),
 )
+# A name with several addresses is several replicas: each has its part of the calls, and a dead one none.
+SPREAD = '{"loadBalancingConfig":[{"round_robin":{}}]}'
+# All calls go to one replica for as long as it is there.
+TOGETHER = '{"loadBalancingConfig":[{"pick_first":{}}]}'
 
 Details = grpc.aio.ClientCallDetails
 Continuation = Callable[[Details, Any], Any]
@@ -87,19 +89,22 @@ class StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
             raise from_rpc_error(failure) from None
 
 
-def open_channel(target: str, *, timeout: float = 30.0, certificates: Certificates | None = None) -> grpc.aio.Channel:
+def open_channel(
+    target: str, *, timeout: float = 30.0, certificates: Certificates | None = None, balancing: str = SPREAD
+) -> grpc.aio.Channel:
     """Return a channel to a service, in plaintext without certificates.
 
     The timeout is in seconds and holds for unary calls that set none.
     """
     traced = [TracedUnary(), TracedStream()] if is_tracing() else []
     interceptors = [UnaryInterceptor(timeout), StreamInterceptor(), *traced]
+    options = [*OPTIONS, ("grpc.service_config", balancing)]
     if certificates is None:
-        return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
+        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
 
     def connect(material: Material) -> grpc.aio.Channel:
         return grpc.aio.secure_channel(
-            target, channel_credentials(material), options=OPTIONS, interceptors=interceptors
+            target, channel_credentials(material), options=options, interceptors=interceptors
         )
 
     return RenewingChannel(certificates, connect)

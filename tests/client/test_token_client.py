@@ -9,7 +9,7 @@ from tokhub.token.v1 import token_pb2
 from libs.client import Reference, Rejected, Token, TokenClient
 from libs.clock import SystemClock
 from libs.errors import NotAllowed, ReauthRequired, RefreshInProgress, StorageUnavailable, UpstreamUnavailable
-from libs.rpc.client import open_channel
+from libs.rpc.client import TOGETHER, open_channel
 from libs.settings import WrongSetting
 from tests.client.scripted_tokens import ScriptedTokens, serving
 
@@ -33,7 +33,9 @@ class Asking:
     def __init__(self, service: ScriptedTokens, port: int, deadline: float = 40.0) -> None:
         self.service = service
         self.port = port
-        self.tokens = TokenClient(open_channel(f"127.0.0.1:{port}"), clock=QuickClock(), deadline=deadline)
+        target = f"127.0.0.1:{port}"
+        watching = open_channel(target, balancing=TOGETHER)
+        self.tokens = TokenClient(open_channel(target), watching=watching, clock=QuickClock(), deadline=deadline)
 
     async def is_cached(self) -> bool:
         before = len(self.service.asked)
