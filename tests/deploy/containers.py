@@ -34,6 +34,8 @@ class Containers:
     logs: Path
     server: EmbeddedPostgres
     running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    # Checks and other commands too: who fails leaves some of them at work.
+    started: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def up(self) -> None:
         """Start every service after those that it waits for."""
@@ -88,7 +90,7 @@ class Containers:
 
     async def _process(self, name: str, command: list[str], output: int) -> asyncio.subprocess.Process:
         account = self.image.account
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(self.map.text(name, part) for part in command),
             env=self.map.environment(name),
             cwd=self.map.text(name, STATE),
@@ -100,6 +102,8 @@ class Containers:
             group=account,
             extra_groups=None if account is None else [],
         )
+        self.started.append(process)
+        return process
 
     async def _postgres(self) -> None:
         """Let PostgreSQL have the password that its image would be told; the user and the database are there."""
@@ -135,7 +139,7 @@ async def containers(compose: Compose, image: Image) -> AsyncIterator[Containers
                 await ours.up()
                 yield ours
             finally:
-                await asyncio.gather(*(ended(process) for process in ours.running.values()))
+                await asyncio.gather(*(ended(process) for process in ours.started))
 
 
 async def ended(process: asyncio.subprocess.Process) -> None:
