@@ -31,13 +31,15 @@ class TokenWatch:
         self._failures = 0
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch until the task is cancelled."""
         while True:
             try:
                 await self._watch()
             except* Exception as errors:  # noqa: BLE001 - whatever ends a stream, the next one begins
                 if not self._failures:
                     log.warning("tokens are not cached: what happens to them is not heard", problem=first(errors))
+            if is_cancelled():
+                return
             await self._clock.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
             self._failures += 1
 
@@ -46,7 +48,8 @@ class TokenWatch:
         call = self._tokens.WatchTokens(token_pb2.WatchTokensRequest())
         try:
             news = aiter(call)
-            await asyncio.wait_for(anext(news), BEGIN_WITHIN)
+            async with asyncio.timeout(BEGIN_WITHIN):
+                await anext(news)
             self._begin()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ask_on())
@@ -69,6 +72,12 @@ class TokenWatch:
             asked = self._clock.monotonic()
             await self._health.Check(health_pb2.HealthCheckRequest(), timeout=ANSWER_WITHIN)
             self._cache.heard(asked)
+
+
+def is_cancelled() -> bool:
+    """Return whether this task is to end: gRPC may answer a cancellation with an error of the call."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def first(errors: BaseExceptionGroup[BaseException]) -> str:

@@ -190,6 +190,17 @@ async def test_a_restart_of_the_service_is_waited_out() -> None:
         await one.tokens.__aexit__(None, None, None)
 
 
+async def test_a_client_closes_at_whatever_moment() -> None:
+    service = ScriptedTokens()
+    async with serving(service) as server:
+        for steps in range(60):
+            one = Asking(service, server.port)
+            async with asyncio.timeout(10), one.tokens:
+                await one.tokens.get(STORE)
+                for _ in range(steps % 15):
+                    await asyncio.sleep(0)
+
+
 async def test_nothing_shows_a_token(asking: Asking, capsys: pytest.CaptureFixture[str]) -> None:
     await asking.until_cached()
     token = await asking.tokens.get(STORE)
