@@ -76,19 +76,20 @@ def test_a_bar_moves_on_a_terminal_until_the_run_is_done(seat: OperatorSeat) -> 
 
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_the_run_to_itself(seat: OperatorSeat) -> None:
-    seat.fault("latency", seconds=20, endpoint="user", open_id=seat.account_of("store_0001"))
+    seat.fault("latency", seconds=60, count=None, endpoint="user", open_id=seat.account_of("store_0001"))
     terminal = Terminal(seat, "sync", "run", "--job", "user", "--store", "store_0001")
     try:
         terminal.until(re.compile(r"user\s+━+"))
         terminal.process.send_signal(signal.SIGINT)
         said = terminal.until(re.compile(r"`tokhub sync watch [0-9a-f-]{36}` follows it again"))
         assert terminal.process.wait(PATIENCE) == 130
+        assert "Traceback" not in said
+        run = re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", said)[-1]
+        assert seat.json("sync", "status", run)["run"]["state"] in ("RUN_STATE_QUEUED", "RUN_STATE_RUNNING")
+        assert seat.says("sync", "cancel", run).startswith(f"Run {run}: user for store_0001, CANCELLED")
     finally:
         terminal.close()
-    assert "Traceback" not in said
-    run = re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", said)[-1]
-    assert seat.json("sync", "status", run)["run"]["state"] in ("RUN_STATE_QUEUED", "RUN_STATE_RUNNING")
-    assert seat.says("sync", "cancel", run).startswith(f"Run {run}: user for store_0001, CANCELLED")
+        seat.sandbox.delete("/sandbox/faults").raise_for_status()
     assert seat.says("sync", "cancel", run).startswith("Nothing was cancelled: the run had ended before.")
     watched = seat.run("sync", "watch", run)
     assert (watched.returncode, watched.stdout.splitlines()[-1].partition(":")[0]) == (1, "CANCELLED")
