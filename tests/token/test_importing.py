@@ -68,6 +68,15 @@ async def test_an_old_list_never_comes_back(shops: Shops) -> None:
     assert shops.sandbox.ledger(seller)["grants"][0]["dead_refresh_tokens_presented"] == 0
 
 
+async def test_a_refused_token_is_refused_in_the_next_run_too(shops: Shops) -> None:
+    nobodys = Entry(refresh_token="ROW_nobody_knows")
+
+    results = [await run(shops, nobodys) for _ in range(2)]
+
+    assert [one.outcome for (one,) in results] == [token_pb2.IMPORT_OUTCOME_REFUSED] * 2
+    assert len({one.connection_id for (one,) in results}) == 1
+
+
 async def test_an_old_list_is_known_after_the_secret_has_changed(shops: Shops, token_dsn: str) -> None:
     old = entry(await granted(shops, shops.sandbox.next_seller()))
     (first,) = await run(shops, old)

@@ -72,6 +72,48 @@ async def test_an_account_that_was_connected_here_keeps_its_tokens(shops: Shops)
     assert (await shops.tokens.GetValidToken(request)).generation == 2
 
 
+async def test_an_import_takes_the_place_of_a_connection_that_lost_its_tokens(shops: Shops) -> None:
+    account = shops.sandbox.next_account()
+    first, second = [await granted(shops, account) for _ in range(2)]
+    ((_, dead),) = await run(shops, entry(first, "solo"))
+    await shops.pool.execute("UPDATE connections SET status = 'REAUTH_REQUIRED', refresh_token = ''")
+
+    ((outcome, found),) = await run(shops, entry(second, "other"))
+
+    taken = await look(shops, found)
+    assert (outcome, taken.owner.id, taken.account_id) == ("IMPORTED", "other", second["open_id"])
+    assert (await shops.tokens.GetValidToken(token_pb2.GetValidTokenRequest(connection=by_id(taken)))).access_token
+    assert (await look(shops, dead)).status == token_pb2.CONNECTION_STATUS_DISCONNECTED
+    assert await run(shops, entry(first, "third")) == [("ALREADY_KNOWN", found)]
+
+
+@pytest.mark.parametrize(("decided", "kept"), [("ACTIVE", "solo"), ("REAUTH_REQUIRED", "other")])
+async def test_an_import_waits_while_the_other_connection_is_in_doubt(shops: Shops, decided: str, kept: str) -> None:
+    account = shops.sandbox.next_account()
+    first, second = [await granted(shops, account) for _ in range(2)]
+    await run(shops, entry(first, "solo"))
+    await shops.pool.execute("UPDATE connections SET status = 'SUSPECT', reason = 'lost_response'")
+
+    ((outcome, _),) = await run(shops, entry(second, "other"))
+    await shops.pool.execute("UPDATE connections SET status = $1 WHERE owner_id = 'solo'", decided)
+    await shops.pool.execute("UPDATE connections SET updated_at = updated_at - interval '1 h'")
+    for chore in shops.core.chores:
+        await chore()
+
+    live = await shops.pool.fetch("SELECT owner_id, account_id FROM connections WHERE status <> 'DISCONNECTED'")
+    assert (outcome, [tuple(row) for row in live]) == ("PENDING", [(kept, second["open_id"])])
+    assert [one["refreshes"] for one in shops.sandbox.ledger(account)["grants"]] == [1, 1]
+
+
+async def test_one_token_imported_three_times_at_once_is_known(shops: Shops) -> None:
+    grant = await granted(shops, shops.sandbox.next_account())
+
+    results = await asyncio.gather(*(run(shops, entry(grant, "kudus")) for _ in range(3)))
+
+    assert sorted(outcome for ((outcome, _),) in results) == ["ALREADY_KNOWN", "ALREADY_KNOWN", "IMPORTED"]
+    assert len({found for ((_, found),) in results}) == 1
+
+
 async def test_no_shops_are_asked_for_with_an_accounts_token(shops: Shops) -> None:
     await run(shops, entry(await granted(shops, shops.sandbox.next_account()), "kediri"))
 

@@ -11,10 +11,13 @@ from services.token.adapters.rows import COLUMNS, connection_of
 from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
 from services.token.adapters.timeline import author, recorded
-from services.token.core.importing import FIRST, Candidate, Imported
-from services.token.domain.connection import Provider
+from services.token.core.importing import FIRST, Candidate, Imported, Known
+from services.token.domain.connection import Provider, Status
 
-KNOWN = "SELECT mark, connection_id FROM refresh_token_marks WHERE mark = ANY ($1)"
+KNOWN = """
+    SELECT mark, connection_id, coalesce(status, 'DISCONNECTED') AS status
+    FROM refresh_token_marks LEFT JOIN connections ON connections.id = connection_id WHERE mark = ANY ($1)
+"""
 
 # Of two imports of one token at once, whoever marks it first takes it.
 MARK = """
@@ -51,7 +54,7 @@ ADD_SHOPS = """
 
 LOCK = "SELECT account_id FROM connections WHERE id = $1 FOR UPDATE"
 LIVE = """
-    SELECT id FROM connections
+    SELECT id, status FROM connections
     WHERE provider = (SELECT provider FROM connections WHERE id = $2) AND account_id = $1
       AND status <> 'DISCONNECTED' AND id <> $2 FOR UPDATE
 """
@@ -74,6 +77,8 @@ GIVE_WAY = recorded(
 )
 MOVE_SHOPS = "UPDATE shops SET connection_id = $2 WHERE connection_id = $1"
 MOVE_MARKS = "UPDATE refresh_token_marks SET connection_id = $2 WHERE connection_id = $1"
+# What is due is looked for among those that were left alone for a while: the others get their turn.
+ASK_LATER = "UPDATE connections SET updated_at = clock_timestamp() WHERE id = $1"
 LEARN_AGAIN = """
     UPDATE connections SET shops_due_at = clock_timestamp() WHERE id = $1 AND provider = 'tiktok_shop'
 """
@@ -95,10 +100,11 @@ class PostgresImports:
         self._pool = pool
         self._replica = replica
 
-    async def known(self, marks: Sequence[bytes]) -> dict[bytes, UUID]:
+    async def known(self, marks: Sequence[bytes]) -> dict[bytes, Known]:
         """Return the connections that hold or held tokens of these marks."""
         async with borrow(self._pool) as database:
-            return {row["mark"]: row["connection_id"] for row in await database.fetch(KNOWN, list(set(marks)))}
+            rows = await database.fetch(KNOWN, list(set(marks)))
+        return {row["mark"]: Known(connection_id=row["connection_id"], status=Status(row["status"])) for row in rows}
 
     @repeated
     async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Imported]:
@@ -115,22 +121,32 @@ class PostgresImports:
         return [imported_of(row) for row in rows]
 
     @repeated
-    async def settle(self, connection_id: UUID) -> UUID:
-        """Return the connection of the account: itself, or the live one it gives way to."""
+    async def settle(self, connection_id: UUID) -> UUID | None:
+        """Return the connection of the account: itself, the live one it gives way to, or None while that is in doubt.
+
+        A connection that needs its owner has lost its tokens: it gives way to an import, whose tokens work.
+        """
         async with borrow(self._pool) as database, database.transaction():
             name = await database.fetchval(LOCK, connection_id)
             if not name.startswith("same:"):
                 return connection_id
             account = name.split(":")[1]
-            live: UUID | None = await database.fetchval(LIVE, account, connection_id)
+            live = await database.fetchrow(LIVE, account, connection_id)
             if live is None:
                 await database.execute(TAKE_ACCOUNT, connection_id, account)
                 return connection_id
-            await database.execute(MOVE_SHOPS, connection_id, live)
-            await database.execute(MOVE_MARKS, connection_id, live)
-            await database.execute(GIVE_WAY, connection_id, account, author(self._replica))
-            await database.execute(LEARN_AGAIN, live)
-            return live
+            if live["status"] == Status.SUSPECT:
+                await database.execute(ASK_LATER, connection_id)
+                return None
+            by = author(self._replica)
+            if live["status"] == Status.REAUTH_REQUIRED:
+                await give_way(database, live["id"], connection_id, account, by)
+                await database.execute(TAKE_ACCOUNT, connection_id, account)
+                return connection_id
+            await give_way(database, connection_id, live["id"], account, by)
+            await database.execute(LEARN_AGAIN, live["id"])
+            kept: UUID = live["id"]
+            return kept
 
     async def due(self, providers: Sequence[Provider], most: int) -> Sequence[Imported]:
         """Return imported connections of these providers whose account is not known or not settled."""
@@ -157,6 +173,13 @@ def columns(candidates: Sequence[Candidate]) -> tuple[Sequence[object], ...]:
         [one.first.shop_id for one in candidates],
         [one.first.connected_at for one in candidates],
     )
+
+
+async def give_way(database: Borrowed, ended: UUID, kept: UUID, account: str, by: Sequence[str]) -> None:
+    """End a connection in favour of another one of its account, which gets its shops and marks."""
+    await database.execute(MOVE_SHOPS, ended, kept)
+    await database.execute(MOVE_MARKS, ended, kept)
+    await database.execute(GIVE_WAY, ended, account, by)
 
 
 async def add_shops(database: Borrowed, candidates: Sequence[Candidate]) -> None:

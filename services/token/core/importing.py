@@ -20,9 +20,10 @@ from services.token.core.connections import Held
 from services.token.core.refresh import Refresher
 from services.token.core.shops import ShopLearner
 from services.token.core.vault import SealedTokens, Vault
-from services.token.domain.connection import Connection, Need, Owner, OwnerKind, Provider, Version
+from services.token.domain.connection import Connection, Need, Owner, OwnerKind, Provider, Status, Version
 from services.token.domain.grant import Grant
 
+UNTOLD = "import:"  # what the name of an account begins with until a refresh has told it
 AT_ONCE = 20
 MOST_DUE = 100
 FIRST = Version(epoch=1, generation=1)
@@ -98,10 +99,18 @@ class Imported:
     wanted_shop: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A connection that holds or held a token, and how it stands."""
+
+    connection_id: UUID
+    status: Status
+
+
 class ImportsPort(Protocol):
     """Rows of imported connections. Methods raise StorageUnavailable."""
 
-    async def known(self, marks: Sequence[bytes]) -> dict[bytes, UUID]:
+    async def known(self, marks: Sequence[bytes]) -> dict[bytes, Known]:
         """Return the connections that hold or held tokens of these marks."""
         ...
 
@@ -109,8 +118,11 @@ class ImportsPort(Protocol):
         """Store those whose token is new and whose owner is free."""
         ...
 
-    async def settle(self, connection_id: UUID) -> UUID:
-        """Return the connection of the account: itself, or the live one it gives way to."""
+    async def settle(self, connection_id: UUID) -> UUID | None:
+        """Return the connection of the account: itself, the live one it gives way to, or None while that is in doubt.
+
+        A connection that needs its owner gives way to the import.
+        """
         ...
 
     async def due(self, providers: Sequence[Provider], most: int) -> Sequence[Imported]:
@@ -152,30 +164,36 @@ class Importing:
         return [provider for provider in Provider if self._learner or provider is not Provider.TIKTOK_SHOP]
 
     async def _take_marked(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
-        known = await self._known(marked)
-        results = {mark: Result(outcome=Outcome.ALREADY_KNOWN, connection_id=one) for mark, one in known.items()}
+        results = await self._known(marked)
         groups: dict[bytes, list[ImportEntry]] = {}
         for mark, entry in marked:
-            if mark not in known:
+            if mark not in results:
                 groups.setdefault(mark, []).append(entry)
         candidates = {mark: self._candidate(mark, group) for mark, group in groups.items()}
         inserted = {one.connection.id: one for one in await self._rows.insert(list(candidates.values()))}
-        finished = await asyncio.gather(
-            *(self._result(inserted.get(candidate.connection_id)) for candidate in candidates.values())
-        )
-        return results | dict(zip(candidates, finished, strict=True))
+        taken = {mark: inserted[one.connection_id] for mark, one in candidates.items() if one.connection_id in inserted}
+        finished = await asyncio.gather(*(self._finish(imported) for imported in taken.values()))
+        results |= dict(zip(taken, finished, strict=True))
+        left_out = [(mark, entry) for mark, entry in marked if mark not in results]
+        return results | await self._left_out(left_out) if left_out else results
 
-    async def _known(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, UUID]:
-        """Return the connections of tokens that were ever stored, marked with whichever key, by their mark of now."""
+    async def _left_out(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
+        """Return why entries were not stored: another import was faster with the token, or their owner is taken."""
+        message = "This owner has or had a connection: name another owner, or disconnect and connect it anew."
+        taken = Result(outcome=Outcome.OWNER_TAKEN, message=message)
+        return {mark: taken for mark, _ in marked} | await self._known(marked)
+
+    async def _known(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
+        """Return what is known of tokens that were ever stored, marked with whichever key, by their mark of now."""
         spelled = {mark: self._vault.marks(entry.refresh_token) for mark, entry in marked}
         found = await self._rows.known([one for marks in spelled.values() for one in marks])
-        return {mark: found[one] for mark, marks in spelled.items() for one in marks if one in found}
+        return {mark: result_of(found[one]) for mark, marks in spelled.items() for one in marks if one in found}
 
     def _candidate(self, mark: bytes, entries: Sequence[ImportEntry]) -> Candidate:
         connection_id = uuid4()
         grant = Grant(
             provider=entries[0].provider,
-            account_id=f"import:{mark.hex()[:32]}",
+            account_id=f"{UNTOLD}{mark.hex()[:32]}",
             access_token=entries[0].access_token,
             access_seconds=0,
             access_given=0,
@@ -188,12 +206,6 @@ class Importing:
         sealed = replace(self._vault.seal(grant, connection_id, FIRST), mark=mark)
         return Candidate(connection_id=connection_id, owner=owner, entries=entries, sealed=sealed)
 
-    async def _result(self, imported: Imported | None) -> Result:
-        if imported is None:
-            message = "This owner has or had a connection: name another owner, or disconnect and connect it anew."
-            return Result(outcome=Outcome.OWNER_TAKEN, message=message)
-        return await self._finish(imported)
-
     async def _finish(self, imported: Imported) -> Result:
         """Refresh an imported connection once, learn its shops and settle whose it is."""
         connection = imported.connection
@@ -201,23 +213,38 @@ class Importing:
             try:
                 held = await self._refreshed(connection)
                 settled = await self._rows.settle(connection.id)
+                if settled is None:
+                    message = "Its account's connection here is in doubt: its next refresh decides which one is kept."
+                    return Result(outcome=Outcome.PENDING, connection_id=connection.id, message=message)
                 if settled != connection.id:
                     message = "This account was connected already: its connection keeps its own tokens."
                     return Result(outcome=Outcome.MERGED, connection_id=settled, message=message)
                 if self._learner and connection.provider is Provider.TIKTOK_SHOP:
                     await self._learner.learn(held, imported.wanted_shop)
             except ReauthRequired:
-                message = "TikTok refuses this refresh token: let the owner connect the account again."
-                return Result(outcome=Outcome.REFUSED, connection_id=connection.id, message=message)
+                return refused(connection.id)
             except TokhubError as error:
                 log.warning("an import is finished later", connection=str(connection.id), why=error.reason.value)
                 return Result(outcome=Outcome.PENDING, connection_id=connection.id, message=error.message)
         return Result(outcome=Outcome.IMPORTED, connection_id=connection.id)
 
     async def _refreshed(self, connection: Connection) -> Held:
-        return await self._refresher.refresh(
-            connection, Need(min_ttl=0, spent_generation=connection.version.generation)
-        )
+        is_told = not connection.account_id.startswith(UNTOLD)
+        spent = None if is_told else connection.version.generation
+        return await self._refresher.refresh(connection, Need(min_ttl=0, spent_generation=spent))
+
+
+def result_of(known: Known) -> Result:
+    """Return what is said of a token that was stored before."""
+    if known.status is Status.REAUTH_REQUIRED:
+        return refused(known.connection_id)
+    return Result(outcome=Outcome.ALREADY_KNOWN, connection_id=known.connection_id)
+
+
+def refused(connection_id: UUID) -> Result:
+    """Return what is said of a connection whose token TikTok refuses."""
+    message = "TikTok refuses this refresh token: let the owner connect the account again."
+    return Result(outcome=Outcome.REFUSED, connection_id=connection_id, message=message)
 
 
 def fault_of(entry: ImportEntry) -> str:

@@ -219,11 +219,13 @@ class _ImportOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportO
     IMPORT_OUTCOME_ALREADY_KNOWN: _ImportOutcome.ValueType  # 2
     """This service holds or held this refresh token: nothing was changed."""
     IMPORT_OUTCOME_MERGED: _ImportOutcome.ValueType  # 3
-    """Its account has a connection already, which keeps its own tokens."""
+    """Its account has a connection already that works and keeps its own tokens."""
     IMPORT_OUTCOME_PENDING: _ImportOutcome.ValueType  # 4
-    """A new connection holds it; TikTok could not be asked yet and is in the background."""
+    """A new connection holds it; TikTok could not be asked yet, or another connection of the account is in doubt. The
+    service goes on by itself.
+    """
     IMPORT_OUTCOME_REFUSED: _ImportOutcome.ValueType  # 5
-    """TikTok refuses its refresh token: the seller must connect again."""
+    """TikTok refuses its refresh token, now or when it was imported before: the owner must connect again."""
     IMPORT_OUTCOME_OWNER_TAKEN: _ImportOutcome.ValueType  # 6
     """Its owner has or had another connection: nothing was changed."""
     IMPORT_OUTCOME_INVALID: _ImportOutcome.ValueType  # 7
@@ -239,11 +241,13 @@ IMPORT_OUTCOME_IMPORTED: ImportOutcome.ValueType  # 1
 IMPORT_OUTCOME_ALREADY_KNOWN: ImportOutcome.ValueType  # 2
 """This service holds or held this refresh token: nothing was changed."""
 IMPORT_OUTCOME_MERGED: ImportOutcome.ValueType  # 3
-"""Its account has a connection already, which keeps its own tokens."""
+"""Its account has a connection already that works and keeps its own tokens."""
 IMPORT_OUTCOME_PENDING: ImportOutcome.ValueType  # 4
-"""A new connection holds it; TikTok could not be asked yet and is in the background."""
+"""A new connection holds it; TikTok could not be asked yet, or another connection of the account is in doubt. The
+service goes on by itself.
+"""
 IMPORT_OUTCOME_REFUSED: ImportOutcome.ValueType  # 5
-"""TikTok refuses its refresh token: the seller must connect again."""
+"""TikTok refuses its refresh token, now or when it was imported before: the owner must connect again."""
 IMPORT_OUTCOME_OWNER_TAKEN: ImportOutcome.ValueType  # 6
 """Its owner has or had another connection: nothing was changed."""
 IMPORT_OUTCOME_INVALID: ImportOutcome.ValueType  # 7
