@@ -55,13 +55,13 @@ def show_next(console: Console, suite: Suite, admin_key: Path) -> None:
     run = """'{"job":"JOB_ALL","all":{}}'"""
     sandbox = f"  sandbox   {settings.sandbox_url}/sandbox/\n" if settings.sandboxed else ""
     body = """'{"store_code":"my_store","store_name":"My store","pic_name":"Me"}'"""
-    store = "store_0001" if settings.sandboxed else "my_store"
+    store, hint = ("store_0001", "   (choose store_0001)") if settings.sandboxed else ("my_store", "")
     console.print(
         f"""
 Open
   console   {url}/console
   API       {url}/docs
-  connect   {url}/connect/tiktok?store_code={store}
+  connect   {url}/connect/tiktok?store_code={store}{hint}
   health    {url}/health
 {sandbox}
 Try
@@ -76,7 +76,7 @@ Try
   {GRPCURL} {token} list
   {GRPCURL} -d {run} {sync} tokhub.sync.v1.SyncService/RunSync
   {BUF} -d {run} https://{sync}/tokhub.sync.v1.SyncService/RunSync
-    (buf comes with `make lint`)
+    (buf comes with `make .venv/dev`)
 
 Logs are in {state}/logs, secrets in {shortest(admin_key.parent)}, certificates in {tls}.""",
         markup=False,

@@ -40,7 +40,8 @@ def locked_out(seconds: float, clock: Clock) -> LockedOut:
     """Return the error for an address that is blocked for so many seconds more."""
     until = clock.now() + timedelta(seconds=math.ceil(seconds))
     return LockedOut(
-        f"Too many failed authentications: this address is blocked until {until:%Y-%m-%d %H:%M:%S} UTC",
+        f"Too many failed authentications: this address is blocked until {until:%Y-%m-%d %H:%M:%S} UTC,"
+        " or until an operator starts the gateway with AUTH_UNLOCK",
         retry_after=seconds,
     )
 

@@ -6,12 +6,13 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.console.viewing import Place, Viewer, look_at
+from tests.console.viewing import STORES, Place, Viewer, look_at
 from tests.suite.browsing import pick
 from tests.suite.test_user_flows import connect_shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+CREATOR = f"store_{STORES + 2:04}"  # an account that no store has
 POSTED = """(path) => fetch(path, {
     method: "POST", body: new URLSearchParams({how: "do", act: "sync", user_id: "u"})
 }).then((answer) => answer.status)"""
@@ -48,13 +49,13 @@ async def test_a_creator_is_connected_synced_and_disconnected(viewer: Viewer, pa
     async with viewer.context.expect_page() as opened:
         await page.get_by_role("link", name="Open TikTok's page").click()
     consent = await opened.value
-    await pick(consent, "store_0030")
+    await pick(consent, CREATOR)
     await consent.get_by_role("button", name="Authorize").click()
     await consent.get_by_role("heading").wait_for()
     await expect(state).to_have_text("connected", timeout=30_000)
     await page.get_by_role("button", name="Sync now").click()
     await expect(page.locator("[data-metric=followerCount]")).to_have_text(re.compile("[0-9]"), timeout=60_000)
-    await expect(page.locator("[data-field=username]")).to_have_text("store_0030")
+    await expect(page.locator("[data-field=username]")).to_have_text(CREATOR)
     assert await look_at(page, "creator") == []
     await page.get_by_text("Disconnect", exact=True).click()
     await page.get_by_role("button", name="Disconnect it").click()

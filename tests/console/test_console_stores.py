@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.console.viewing import Place, Viewer, look_at
+from tests.console.viewing import STORES, Place, Viewer, look_at
 from tests.suite.browsing import consent
 from tests.suite.test_oauth_in_browser import PAYLOADS
 
@@ -49,8 +49,8 @@ async def give_history(here: Place, code: str, words: str = "Toko Jaya") -> None
 
 
 async def test_the_list_of_stores_is_for_everybody(page: Page) -> None:
-    await page.goto("/console/stores?search=store_00")
-    await expect(page.get_by_role("row")).to_have_count(13)
+    await page.goto("/console/stores?search=store_000")
+    await expect(page.get_by_role("row")).to_have_count(10)
     assert await look_at(page, "stores") == []
     await page.goto("/console/new-store")
     assert await look_at(page, "store-new") == []
@@ -81,7 +81,7 @@ async def test_a_store_is_added_connected_and_disconnected(here: Place, viewer: 
     owner = await here.viewer()
     elsewhere = await owner.tab()
     await elsewhere.goto(link)
-    assert (await consent(elsewhere, "store_0020")).status == 200
+    assert (await consent(elsewhere, f"store_{STORES + 1:04}")).status == 200
     await owner.context.close()
 
     await page.goto("/console/stores/my-shop")
@@ -123,7 +123,7 @@ async def test_a_key_that_may_only_read_sees_no_buttons(here: Place, read_only: 
         await read_only.goto(path)
         await expect(read_only.get_by_role("heading", level=1)).to_be_visible()
         words = await read_only.locator("main button, main .actions, main a.button").all_inner_texts()
-        assert words == (["Search"] if path.endswith("stores") else [])
+        assert words == (["Search", "Next page"] if path.endswith("stores") else [])
     headers = {"Origin": here.home.gateway}
     asked = await read_only.request.post("/console/stores/store_0001/disconnect", form={}, headers=headers)
     assert asked.status == 403

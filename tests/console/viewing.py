@@ -12,7 +12,7 @@ from tests.browsers import ARGUMENTS, chromium
 from tests.suite.browsing import UNLIMITED, Visitor
 from tests.suite.local_suite import ROOT, SERVING, Home, directory, start
 
-STORES = 12
+STORES = 300
 READ_KEY = "CNRYread-key-of-the-console-0123456789"
 PICTURES = ROOT / "build" / "console"
 SIZES = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
@@ -62,7 +62,7 @@ class Place:
 async def place() -> AsyncIterator[Place]:
     """Start a suite with stores, and a browser."""
     with directory() as path:
-        home = Home(path, SANDBOX_ACCOUNTS="40", ADMIN_API_KEYS=f"viewer:read:{READ_KEY}", **UNLIMITED)
+        home = Home(path, SANDBOX_ACCOUNTS=str(STORES + 30), ADMIN_API_KEYS=f"viewer:read:{READ_KEY}", **UNLIMITED)
         async with start(home, STORES=str(STORES)) as suite, async_playwright() as playwright:
             await suite.until(SERVING)
             browser = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
