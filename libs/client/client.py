@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,10 +17,10 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc
 from libs.client.cache import TokenCache
 from libs.client.settings import TokenClientSettings
 from libs.client.token import Reference, Rejected, Token
-from libs.client.watch import TokenWatch
+from libs.client.watch import Open, TokenWatch
 from libs.clock import Clock, SystemClock
 from libs.errors import RefreshInProgress, StorageUnavailable, TryLater, UpstreamRateLimited, UpstreamUnavailable
-from libs.rpc.client import TOGETHER, open_channel
+from libs.rpc.client import open_channel, open_pinned
 from libs.settings import parse
 
 T = TypeVar("T")
@@ -48,27 +49,27 @@ class Wanted:
 
 
 class TokenClient:
-    """Access tokens while its context is entered; it closes the channels that it was given.
+    """Access tokens while its context is entered; it closes the channel that it was given, and those it opens.
 
-    The one for watching leads all calls to one replica: that another is there says nothing of the stream's.
-    deadline is how many seconds a token is asked for before the last error is raised.
+    watching opens a channel for each stream of events, all of whose calls go to one replica: that another is there
+    says nothing of the stream's. deadline is how many seconds a token is asked for before the last error is raised.
     """
 
     def __init__(
         self,
         channel: grpc.aio.Channel,
         *,
-        watching: grpc.aio.Channel,
+        watching: Open,
         clock: Clock,
         deadline: float = 30.0,
         most: int = MOST,
     ) -> None:
-        self._channels = (channel, watching)
+        self._channel = channel
         self._clock = clock
         self._deadline = deadline
         self._stub = token_pb2_grpc.TokenServiceStub(channel)
         self._cache = TokenCache(clock=clock, most=most)
-        self._watch = TokenWatch(channel=watching, cache=self._cache, clock=clock)
+        self._watch = TokenWatch(opening=watching, cache=self._cache, clock=clock)
         self._watching: asyncio.Task[None] | None = None
         self._flights: dict[Wanted, asyncio.Task[Token]] = {}
 
@@ -82,7 +83,7 @@ class TokenClient:
         clock = SystemClock()
         certificates = settings.certificates(clock)
         channel = open_channel(settings.token_target, certificates=certificates)
-        watching = open_channel(settings.token_target, certificates=certificates, balancing=TOGETHER)
+        watching = partial(open_pinned, settings.token_target, certificates=certificates)
         return cls(channel, watching=watching, clock=clock, deadline=deadline)
 
     async def __aenter__(self) -> Self:
@@ -96,8 +97,7 @@ class TokenClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for channel in self._channels:
-            await channel.close()
+        await self._channel.close()
 
     async def get(
         self, reference: Reference, *, min_ttl: float = MIN_TTL, rejected_generation: int | None = None

@@ -1,6 +1,8 @@
 """Hears from the token service what happens to connections, for as long as it runs, whoever is restarted meanwhile."""
 
 import asyncio
+import random
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -15,7 +17,9 @@ from libs.errors import UpstreamUnavailable
 ASK_EVERY = 1.0  # seconds; an open stream without events does not show that anybody is at its other end
 ANSWER_WITHIN = 1.0  # seconds
 BEGIN_WITHIN = 5.0  # seconds
-PAUSES = (0.1, 0.3, 1.0, 3.0, 10.0)  # seconds before the next attempt, the last one for ever
+PAUSES = (0.1, 0.3, 1.0, 3.0, 10.0)  # seconds before the next attempt, half more or less; the last one for ever
+
+Open = Callable[[], grpc.aio.Channel]
 
 log = structlog.get_logger()
 
@@ -23,9 +27,8 @@ log = structlog.get_logger()
 class TokenWatch:
     """Drops from the cache what has changed, and says how long the rest can be trusted."""
 
-    def __init__(self, *, channel: grpc.aio.Channel, cache: TokenCache, clock: Clock) -> None:
-        self._tokens = token_pb2_grpc.TokenServiceStub(channel)
-        self._health: Any = health_pb2_grpc.HealthStub(channel)
+    def __init__(self, *, opening: Open, cache: TokenCache, clock: Clock) -> None:
+        self._open = opening
         self._cache = cache
         self._clock = clock
         self._failures = 0
@@ -40,38 +43,47 @@ class TokenWatch:
                     log.warning("tokens are not cached: what happens to them is not heard", problem=first(errors))
             if is_cancelled():
                 return
-            await self._clock.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
+            await self._clock.sleep(pause_after(self._failures))
             self._failures += 1
 
     async def _watch(self) -> None:
-        """Hear one stream to its end."""
-        call = self._tokens.WatchTokens(token_pb2.WatchTokensRequest())
-        try:
-            news = aiter(call)
-            async with asyncio.timeout(BEGIN_WITHIN):
-                await anext(news)
-            self._begin()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._ask_on())
-                async for one in news:
-                    self._cache.changed(one.event.connection_id)
-                raise UpstreamUnavailable("The stream of events has ended.")
-        finally:
-            call.cancel()
+        """Hear one stream to its end, over a channel of its own: who is asked is then whoever the stream comes from."""
+        async with self._open() as channel:
+            call = token_pb2_grpc.TokenServiceStub(channel).WatchTokens(token_pb2.WatchTokensRequest())
+            try:
+                news = aiter(call)
+                async with asyncio.timeout(BEGIN_WITHIN):
+                    await anext(news)
+                self._cache.begin()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._ask_on(health_pb2_grpc.HealthStub(channel)))
+                    async for one in news:
+                        self._cache.changed(one.event.connection_id)
+                    raise UpstreamUnavailable("The stream of events has ended.")
+            finally:
+                call.cancel()
 
-    def _begin(self) -> None:
-        self._cache.begin()
+    async def _ask_on(self, health: Any) -> None:
+        """Ask again and again whether the service is there; raise TokhubError when it does not say so."""
+        while True:
+            await self._clock.sleep(ASK_EVERY)
+            asked = self._clock.monotonic()
+            answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=ANSWER_WITHIN)
+            if answer.status != health_pb2.HealthCheckResponse.SERVING:
+                raise UpstreamUnavailable("The token service says that it is not ready.")
+            self._cache.heard(asked)
+            self._reset_pauses()
+
+    def _reset_pauses(self) -> None:
+        """Pause shortly again, now that a stream has lasted: the first message of one shows nothing of that."""
         if self._failures:
             log.info("tokens are cached again")
         self._failures = 0
 
-    async def _ask_on(self) -> None:
-        """Ask again and again whether the service is there; raise TokhubError when it does not answer."""
-        while True:
-            await self._clock.sleep(ASK_EVERY)
-            asked = self._clock.monotonic()
-            await self._health.Check(health_pb2.HealthCheckRequest(), timeout=ANSWER_WITHIN)
-            self._cache.heard(asked)
+
+def pause_after(failures: int) -> float:
+    """Return seconds: growing, and not the same for all whom a restart cut off."""
+    return PAUSES[min(failures, len(PAUSES) - 1)] * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
 
 
 def is_cancelled() -> bool:

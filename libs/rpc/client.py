@@ -89,22 +89,29 @@ class StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
             raise from_rpc_error(failure) from None
 
 
-def open_channel(
-    target: str, *, timeout: float = 30.0, certificates: Certificates | None = None, balancing: str = SPREAD
-) -> grpc.aio.Channel:
+def open_channel(target: str, *, timeout: float = 30.0, certificates: Certificates | None = None) -> grpc.aio.Channel:
     """Return a channel to a service, in plaintext without certificates.
 
     The timeout is in seconds and holds for unary calls that set none.
     """
+
+    def connect(material: Material | None) -> grpc.aio.Channel:
+        return connected(target, material, timeout=timeout, balancing=SPREAD)
+
+    return connect(None) if certificates is None else RenewingChannel(certificates, connect)
+
+
+def open_pinned(target: str, *, timeout: float = 30.0, certificates: Certificates | None = None) -> grpc.aio.Channel:
+    """Return a channel whose calls never part: one replica, and the certificates that are valid when it is opened."""
+    material = None if certificates is None else certificates.current()
+    return connected(target, material, timeout=timeout, balancing=TOGETHER)
+
+
+def connected(target: str, material: Material | None, *, timeout: float, balancing: str) -> grpc.aio.Channel:
+    """Return a channel of gRPC itself with our interceptors."""
     traced = [TracedUnary(), TracedStream()] if is_tracing() else []
     interceptors = [UnaryInterceptor(timeout), StreamInterceptor(), *traced]
     options = [*OPTIONS, ("grpc.service_config", balancing)]
-    if certificates is None:
+    if material is None:
         return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
-
-    def connect(material: Material) -> grpc.aio.Channel:
-        return grpc.aio.secure_channel(
-            target, channel_credentials(material), options=options, interceptors=interceptors
-        )
-
-    return RenewingChannel(certificates, connect)
+    return grpc.aio.secure_channel(target, channel_credentials(material), options=options, interceptors=interceptors)

@@ -11,6 +11,7 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.clock import SystemClock
 from libs.errors import TokhubError, UpstreamUnavailable
+from libs.rpc.access import Access
 from libs.rpc.server import Readiness, RpcServer, RpcService
 
 SERVICE = "tokhub.token.v1.TokenService"
@@ -26,6 +27,8 @@ class ScriptedTokens(token_pb2_grpc.TokenServiceServicer):
         self.freshness = token_pb2.FRESHNESS_FRESH
         self.delay = 0.0
         self.watchers = 0
+        self.flapping = False
+        self.usable = True
         self._news: asyncio.Queue[token_pb2.WatchTokensResponse | TokhubError] = asyncio.Queue()
 
     async def GetValidToken(
@@ -51,7 +54,7 @@ class ScriptedTokens(token_pb2_grpc.TokenServiceServicer):
     ) -> AsyncIterator[token_pb2.WatchTokensResponse]:
         yield token_pb2.WatchTokensResponse(begin=token_pb2.WatchBegin(event_id=1))
         self.watchers += 1
-        while True:
+        while not self.flapping:
             news = await self._news.get()
             if isinstance(news, TokhubError):
                 raise news
@@ -78,12 +81,15 @@ class ScriptedTokens(token_pb2_grpc.TokenServiceServicer):
         event = token_pb2.TokenEvent(event_id=2, kind=kind, connection_id=connection_id)
         self._news.put_nowait(token_pb2.WatchTokensResponse(event=event))
 
+    async def is_usable(self) -> bool:
+        return self.usable
+
     def end_streams(self) -> None:
         self._news.put_nowait(UpstreamUnavailable("This service is stopping."))
 
 
 @asynccontextmanager
-async def serving(service: ScriptedTokens, port: int = 0) -> AsyncIterator[RpcServer]:
+async def serving(service: ScriptedTokens, port: int = 0, access: Access | None = None) -> AsyncIterator[RpcServer]:
     def register(server: Any) -> None:
         token_pb2_grpc.add_TokenServiceServicer_to_server(service, server)
 
@@ -91,7 +97,8 @@ async def serving(service: ScriptedTokens, port: int = 0) -> AsyncIterator[RpcSe
         listen=f"127.0.0.1:{port}",
         services=[RpcService(name=SERVICE, register=register, end_streams=service.end_streams)],
         registry=CollectorRegistry(),
-        readiness=Readiness(),
+        readiness=Readiness(checks={"database": service.is_usable}),
+        access=access,
     )
     async with server:
         yield server

@@ -1,6 +1,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,14 @@ from tokhub.token.v1 import token_pb2
 from libs.client import Reference, Rejected, Token, TokenClient
 from libs.clock import SystemClock
 from libs.errors import NotAllowed, ReauthRequired, RefreshInProgress, StorageUnavailable, UpstreamUnavailable
-from libs.rpc.client import TOGETHER, open_channel
+from libs.rpc.access import Access
+from libs.rpc.client import open_channel, open_pinned
+from libs.rpc.policy import Policy
+from libs.rpc.tls import Certificates
 from libs.settings import WrongSetting
-from tests.client.scripted_tokens import ScriptedTokens, serving
+from tests.client.scripted_tokens import SERVICE, ScriptedTokens, serving
+from tests.faults.proxy import Proxy
+from tests.rpc.certified import HERE, ImpatientClock, Office, Remembered
 
 STORE = Reference.of_store("store_0001")
 SPEED = 4.0
@@ -30,20 +37,70 @@ class QuickClock(SystemClock):
 class Asking:
     """A client and the token service that it asks."""
 
-    def __init__(self, service: ScriptedTokens, port: int, deadline: float = 40.0) -> None:
+    def __init__(
+        self,
+        service: ScriptedTokens,
+        port: int,
+        *,
+        deadline: float = 40.0,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.service = service
         self.port = port
         target = f"127.0.0.1:{port}"
-        watching = open_channel(target, balancing=TOGETHER)
-        self.tokens = TokenClient(open_channel(target), watching=watching, clock=QuickClock(), deadline=deadline)
+        watching = partial(open_pinned, target, certificates=certificates)
+        channel = open_channel(target, certificates=certificates)
+        self.tokens = TokenClient(channel, watching=watching, clock=QuickClock(), deadline=deadline)
 
     async def is_cached(self) -> bool:
         before = len(self.service.asked)
         await self.tokens.get(STORE)
         return len(self.service.asked) == before
 
+    async def is_asked_again(self) -> bool:
+        return not await self.is_cached()
+
+    async def has_flapped(self) -> bool:
+        return self.service.watchers >= 5
+
+    async def is_new(self) -> bool:
+        return (await self.tokens.get(STORE)).generation == 2
+
     async def until_cached(self) -> None:
         await until(self.is_cached)
+
+
+class Ways:
+    """One address before two replicas: connections go to the first, and after its freeze to the second."""
+
+    def __init__(self, port: int) -> None:
+        self._first, self._second = Proxy("127.0.0.1", port), Proxy("127.0.0.1", port)
+        self._next = self._first
+        self.port = 0
+
+    def freeze_the_first(self) -> None:
+        self._next = self._second
+        self._first.black_hole()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._next.serve(reader, writer)
+
+    def end(self) -> None:
+        for way in (self._first, self._second):
+            way.flow()
+            way.reset()
+
+
+@asynccontextmanager
+async def two_ways(port: int) -> AsyncIterator[Ways]:
+    ways = Ways(port)
+    entrance = await asyncio.start_server(ways.serve, "127.0.0.1", 0)
+    ways.port = entrance.sockets[0].getsockname()[1]
+    try:
+        yield ways
+    finally:
+        entrance.close()
+        ways.end()
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -83,11 +140,7 @@ async def test_a_token_is_asked_for_again_after_an_event(
     await asking.until_cached()
     asking.service.generation = 2
     asking.service.tell(kind)
-
-    async def is_new() -> bool:
-        return (await asking.tokens.get(STORE)).generation == 2
-
-    await until(is_new)
+    await until(asking.is_new)
 
 
 async def test_a_stale_token_is_handed_out_and_not_kept(asking: Asking) -> None:
@@ -188,6 +241,37 @@ async def test_a_restart_of_the_service_is_waited_out() -> None:
         await one.until_cached()
         assert (await one.tokens.get(STORE)).generation == 2
         await one.tokens.__aexit__(None, None, None)
+
+
+async def test_a_service_that_is_not_ready_is_not_trusted(asking: Asking) -> None:
+    await asking.until_cached()
+    asking.service.usable = False
+    await until(asking.is_asked_again)
+
+
+async def test_streams_that_end_at_once_begin_less_often(asking: Asking) -> None:
+    await asking.until_cached()
+    asking.service.watchers, asking.service.flapping = 0, True
+    began = time.monotonic()
+    asking.service.end_streams()
+    await until(asking.has_flapped)
+    assert time.monotonic() - began >= 2.0 / SPEED
+
+
+async def test_a_frozen_replica_is_noticed_after_a_renewal(tmp_path: Path) -> None:
+    """The new certificate leads to another replica, which answers and knows nothing of the stream."""
+    office, service = Office(tmp_path / "office"), ScriptedTokens()
+    own = office.files("svc/one")
+    policy = Policy({SERVICE: dict.fromkeys(("GetValidToken", "WatchTokens"), frozenset({"svc/one"}))})
+    access = Access(certificates=office.certificates("svc/token", *HERE), policy=policy, trail=Remembered())
+    async with serving(service, access=access) as server, two_ways(server.port) as ways:
+        one = Asking(service, ways.port, certificates=Certificates(own, ImpatientClock()))
+        async with one.tokens:
+            await one.until_cached()
+            office.issue(own, "svc/one")
+            ways.freeze_the_first()
+            service.generation = 2
+            await until(one.is_new)
 
 
 async def test_a_client_closes_at_whatever_moment() -> None:
