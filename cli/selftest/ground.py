@@ -88,11 +88,13 @@ class Ground:
         await self.services.token.connections.Disconnect(request)
 
     async def clear(self) -> None:
-        """Take out the faults that are left, and end every connection that is."""
-        await self.sandbox.forget_faults({subject.open_id for subject in self.subjects})
-        for subject in self.subjects:
-            with suppress(TokhubError):
-                await self.disconnect(subject)
+        """Take out the faults that are left, and end every connection that is, whatever the sandbox says."""
+        try:
+            await self.sandbox.forget_faults({subject.open_id for subject in self.subjects})
+        finally:
+            for subject in self.subjects:
+                with suppress(TokhubError):
+                    await self.disconnect(subject)
 
 
 async def start(services: Services, owner: str) -> token_pb2.StartAuthorizationResponse:

@@ -40,9 +40,9 @@ class TokenCache:
         return token
 
     def keep(self, reference: Reference, token: Token, begun: float) -> None:
-        """Keep the answer of a call that began at a monotonic time, unless what it says may be over."""
+        """Keep a fresh token that a call which began at a monotonic time brought, unless what it says may be over."""
         changed = self._changed.get(token.connection_id, -math.inf)
-        if begun < max(changed, self._began) + LATE:
+        if not token.fresh or begun < max(changed, self._began) + LATE:
             return
         self._drop(reference)
         self._tokens[reference] = token

@@ -5,11 +5,16 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
+import aiohttp
 import pytest
 from aiohttp import web
 
-from cli.selftest.sandbox import NoSandbox, open_sandbox
+from cli.selftest.ground import Ground, Subject
+from cli.selftest.sandbox import Counted, NoSandbox, Sandbox, open_sandbox
+from cli.services import open_services
+from cli.settings import ClientSettings
 from tests.cli.operator_seat import OperatorSeat
 
 CHECKS = ["expired", "rejected", "disconnect", "lost answer"]
@@ -52,6 +57,26 @@ def test_a_crash_is_waited_for_and_costs_no_connection(seat: OperatorSeat) -> No
     said, _ = process.communicate("\n", timeout=100)
     found = json.loads(said)[-1]
     assert (process.returncode, found["what"], found["level"]) == (0, "crash", "good"), said
+
+
+@dataclass(kw_only=True)
+class Leaving(Ground):
+    """Notes what it disconnects."""
+
+    ended: list[Subject] = field(default_factory=list)
+
+    async def disconnect(self, subject: Subject) -> None:
+        self.ended.append(subject)
+
+
+async def test_a_sandbox_that_died_keeps_nothing_connected() -> None:
+    before = Counted(refreshes=0, repeats=0)
+    left = [Subject(id=one, account="a", open_id="o", before=before) for one in ("one", "two")]
+    async with open_services(ClientSettings()) as services, aiohttp.ClientSession("http://127.0.0.1:1") as session:
+        ground = Leaving(services=services, sandbox=Sandbox(session), namespace="left", subjects=left)
+        with pytest.raises(aiohttp.ClientError):
+            await ground.clear()
+    assert ground.ended == left
 
 
 @pytest.fixture

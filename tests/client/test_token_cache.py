@@ -38,12 +38,14 @@ class Listening:
         if heard:
             self.cache.heard(self.clock.seconds)
 
-    def keep(self, reference: Reference = STORE, *, life: float = 3600, connection: str = "c1") -> Token:
+    def keep(
+        self, reference: Reference = STORE, *, life: float = 3600, connection: str = "c1", fresh: bool = True
+    ) -> Token:
         token = Token(
             access_token=Secret("CNRYsecret"),
             expires=self.clock.now() + timedelta(seconds=life),
             generation=1,
-            fresh=True,
+            fresh=fresh,
             connection_id=connection,
             account_id="a",
             scopes=frozenset(),
@@ -55,6 +57,11 @@ class Listening:
 @pytest.fixture
 def listening() -> Listening:
     return Listening()
+
+
+def test_what_is_not_fresh_serves_no_smaller_wish(listening: Listening) -> None:
+    listening.keep(life=120, fresh=False)
+    assert listening.cache.get(STORE, 10) is None
 
 
 def test_a_kept_token_is_served_while_events_are_heard(listening: Listening) -> None:
