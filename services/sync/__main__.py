@@ -275,7 +275,6 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
         registry = process_registry("sync")
         outside = await open_outside(settings, stack, registry)
         core = build_core(settings, outside, stop)
-        await outside.look.refresh()
         stack.enter_context(serve_metrics(str(settings.metrics_host), settings.sync_metrics_port, registry))
         await core.upkeep.prepare_partitions()
         for task, seconds in (

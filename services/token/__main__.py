@@ -132,12 +132,14 @@ async def open_grounds(settings: TokenSettings, ring: KeyRing) -> AsyncIterator[
 
 @asynccontextmanager
 async def measuring(grounds: Grounds) -> AsyncIterator[None]:
-    """Let metrics tell of the pools, and of all connections as they are every LOOK_EVERY seconds."""
+    """Let metrics tell of the pools, and of all connections as they are every LOOK_EVERY seconds.
+
+    The first look is no part of the start: over very many connections it can take longer than a statement may.
+    """
     grounds.registry.register(PoolMetrics(lambda: {"main": grounds.pool, "reserve": grounds.reserve}))
     look = LastLook(Outlook(grounds.pool).look, every=LOOK_EVERY, clock=SystemClock())
     grounds.registry.register(look)
-    await look.refresh()
-    async with upkeep([look.refresh], every=LOOK_EVERY, clock=SystemClock()):
+    async with upkeep([look.refresh], every=LOOK_EVERY, clock=SystemClock(), first=0.0):
         yield
 
 

@@ -51,3 +51,11 @@ async def test_work_that_waits_is_told_as_depth(suite: LivingSuite, replica: Rep
     assert registry.get_sample_value("tokhub_sync_items_open", {"sync_job": "user", "state": "queued"}) == 0
     assert registry.get_sample_value("tokhub_sync_runs_active", {"state": "running"}) == 1
     assert registry.get_sample_value("tokhub_sync_run_last_good_timestamp_seconds", {"sync_job": "all"}) is None
+
+
+async def test_a_look_that_takes_long_does_not_hold_up_the_start(suite: LivingSuite) -> None:
+    async with suite.pool.acquire() as database, database.transaction():
+        await database.execute("LOCK TABLE reporting.upstream_budgets")
+
+        async with suite.replica() as replica:
+            assert list(await replica.logs()) == []

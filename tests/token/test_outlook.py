@@ -4,7 +4,11 @@ from prometheus_client import CollectorRegistry
 
 from libs.clock import SystemClock
 from libs.metrics import LastLook
+from libs.tiktok.transport import Transport
+from services.token.__main__ import measuring
+from services.token.adapters.journal.journal import NoJournal
 from services.token.adapters.outlook import Outlook
+from services.token.composition import Grounds
 from tests.token.conftest import House
 
 ENDS = "UPDATE connections SET refresh_expires_at = now() + $2::interval WHERE owner_id = $1"
@@ -84,3 +88,20 @@ async def test_a_mass_expiry_is_a_tenth_within_a_day(house: House) -> None:
     day = 86_400
     assert 50 * day < (registry.get_sample_value(MASS, LOGIN_KIT) or 0) < 50.1 * day
     assert registry.get_sample_value(MASS, SHOP) == float("inf")
+
+
+async def test_a_look_that_takes_long_does_not_hold_up_the_start(house: House) -> None:
+    async with Transport() as transport, house.pool.acquire() as database, database.transaction():
+        await database.execute("LOCK TABLE connections")
+        grounds = Grounds(
+            pool=house.pool,
+            reserve=house.pool,
+            transport=transport,
+            ring=house.vault._ring,
+            journal=NoJournal(),
+            replica="test",
+        )
+        async with measuring(grounds):
+            told = grounds.registry.get_sample_value("tokhub_token_connections", LOGIN_KIT | {"status": "ACTIVE"})
+
+    assert told is None
