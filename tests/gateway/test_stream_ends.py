@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from tokhub.sync.v1 import sync_pb2
 
@@ -67,3 +68,19 @@ async def test_a_session_is_used_while_a_page_watches(serve: Serve, monkeypatch:
         await asyncio.sleep(4)
 
         assert (await get(gateway, "/admin/stores", f"{name}: {value}")).status == 200
+
+
+async def test_a_download_is_cut_off_with_its_session(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "LOOK", 0.05)
+    gateway = await serve()
+    gateway.suite.stats.export_may_end.clear()
+    cookie = await sign_in(gateway)
+    name, _, value = cookie.partition(": ")
+    path = "/admin/export?dataset=video_daily"
+    async with gateway.client.stream("GET", path, headers={name: value}) as answer:
+        parts = answer.aiter_raw()
+        await anext(parts)
+        await delete(gateway, "/console/session", cookie, HERE)
+
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+            await anext(parts)

@@ -72,7 +72,7 @@ class ExportRoutes:
             except Interrupted:
                 return Response(status_code=CLIENT_LEFT)
             unless_sent.pop_all()
-        return FileStream(first_part, parts, media_type=media_type, headers=headers)
+        return FileStream(first_part, parts, request=request, media_type=media_type, headers=headers)
 
     async def _parts(self, order: export_pb2.ExportStatsRequest) -> Parts:
         call = self._exports.ExportStats(order)
