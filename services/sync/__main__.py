@@ -150,7 +150,7 @@ def build_core(settings: SyncSettings, outside: Outside, stop: asyncio.Event) ->
     roster = Roster(connections=outside.connections, stores=store_rows, links=connect_links(settings))
     starter = RunStarter(roster=roster, runs=runs, partitions=partitions, calendar=calendar)
     return Core(
-        stores=Stores(rows=store_rows, accounts=outside.connections),
+        stores=Stores(rows=store_rows, accounts=outside.connections, clock=clock),
         stats=Stats(stores=store_rows, snapshots=SnapshotReads(database), logs=LogRows(database), calendar=calendar),
         reports=Reports(rows=ReportRows(outside.reports), calendar=calendar),
         creators=CreatorMetrics(connections=outside.connections, snapshots=SnapshotReads(database)),

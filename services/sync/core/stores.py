@@ -1,16 +1,17 @@
 """Stores are created, shown, listed, changed and archived."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
+from libs.clock import Clock
 from libs.errors import StoreNotFound
-from services.sync.domain.connections import Connection, Standing
+from services.sync.core.standings import Standings, StoreAccounts
+from services.sync.domain.connections import Standing
 from services.sync.domain.stores import Store, StoreChanges, StoreChoice, StoreDraft
 from services.sync.domain.subjects import Subject
 
 USUAL_PAGE = 100
-BEST_LAST = (Standing.NEVER_CONNECTED, Standing.DISCONNECTED, Standing.NEEDS_RECONNECT, Standing.USABLE)
 
 
 class StoreRows(Protocol):
@@ -41,12 +42,8 @@ class StoreRows(Protocol):
         ...
 
 
-class Accounts(Protocol):
+class Accounts(StoreAccounts, Protocol):
     """The connected accounts of subjects; UpstreamUnavailable."""
-
-    def of_stores(self) -> AsyncIterator[tuple[Connection, ...]]:
-        """Yield the connections of all stores, page by page."""
-        ...
 
     async def disconnect_all(self, subject: Subject) -> None:
         """End every live connection of the subject, at TikTok too."""
@@ -56,9 +53,10 @@ class Accounts(Protocol):
 class Stores:
     """The use cases of StoreService."""
 
-    def __init__(self, *, rows: StoreRows, accounts: Accounts) -> None:
+    def __init__(self, *, rows: StoreRows, accounts: Accounts, clock: Clock) -> None:
         self._rows = rows
         self._accounts = accounts
+        self._standings = Standings(accounts=accounts, clock=clock)
 
     async def create(self, draft: StoreDraft) -> Store:
         """Return the new store; StoreExists."""
@@ -78,7 +76,7 @@ class Stores:
 
     async def counts(self) -> Mapping[Standing, int]:
         """Return how many stores stand so."""
-        standings = await self._standings()
+        standings = await self._standings.get()
         return Counter(standings.get(code, Standing.NEVER_CONNECTED) for code in await self._rows.codes())
 
     async def change(self, store_code: str, changes: StoreChanges) -> Store:
@@ -101,13 +99,7 @@ class Stores:
     async def _choice(self, search: str, standing: Standing | None) -> StoreChoice:
         if standing is None:
             return StoreChoice(search=search)
-        standings = await self._standings()
+        standings = await self._standings.get()
         if standing is Standing.NEVER_CONNECTED:
             return StoreChoice(search=search, without=frozenset(standings))
         return StoreChoice(search=search, only=frozenset(code for code, has in standings.items() if has is standing))
-
-    async def _standings(self) -> Mapping[str, Standing]:
-        """Return how each store stands that was ever connected; of several connections the best one counts."""
-        found = [connection async for page in self._accounts.of_stores() for connection in page]
-        found.sort(key=lambda connection: BEST_LAST.index(connection.standing))
-        return {connection.subject.id: connection.standing for connection in found}

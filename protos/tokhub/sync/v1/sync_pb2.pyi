@@ -857,7 +857,7 @@ class ListStoresRequest(_message.Message):
     search: _builtins.str
     """Only stores with this in their code, their name or the name of the person in charge, whatever the case of A to Z."""
     status: Global___StoreStatus.ValueType
-    """Only stores that are connected so, when given."""
+    """Only stores that are connected so, or were 15 s ago at most, when given."""
     def __init__(
         self,
         *,

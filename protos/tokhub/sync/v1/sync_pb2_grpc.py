@@ -105,7 +105,7 @@ class StoreServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CountStores(self, request, context):
-        """Counts stores by how they are connected.
+        """Counts stores by how they are connected, as they were 15 s ago at most.
 
         Callers: the gateway, internal services and operators.
         Errors: STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.

@@ -42,7 +42,7 @@ class StoreServiceStub:
     asked for while the token service is away.
     """
     CountStores: _aio.UnaryUnaryMultiCallable[_sync_pb2.CountStoresRequest, _sync_pb2.CountStoresResponse]
-    """Counts stores by how they are connected.
+    """Counts stores by how they are connected, as they were 15 s ago at most.
 
     Callers: the gateway, internal services and operators.
     Errors: STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.
@@ -107,7 +107,7 @@ class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sync_pb2.CountStoresRequest,
         context: _aio.ServicerContext[_sync_pb2.CountStoresRequest, _abc.Awaitable[_sync_pb2.CountStoresResponse]],
     ) -> _abc.Awaitable[_sync_pb2.CountStoresResponse]:
-        """Counts stores by how they are connected.
+        """Counts stores by how they are connected, as they were 15 s ago at most.
 
         Callers: the gateway, internal services and operators.
         Errors: STORAGE_UNAVAILABLE, UPSTREAM_UNAVAILABLE while the token service is away.
