@@ -66,7 +66,8 @@ class OldDatabase:
     async def sessions(self) -> Sequence[Session]:
         """Return who else uses the database."""
         with old_database_errors():
-            return [Session(**row) for row in await self._connection.fetch(SESSIONS)]
+            async with self._connection.transaction(readonly=True):
+                return [Session(**row) for row in await self._connection.fetch(SESSIONS)]
 
     async def _require(self, table: str, columns: Sequence[str]) -> None:
         if await self._connection.fetchval("SELECT to_regclass($1)", table) is None:
@@ -89,12 +90,14 @@ async def open_old_database(address: Secret) -> AsyncIterator[OldDatabase]:
     """Yield the database at an address; raise WrongSetting or StorageUnavailable, neither with the address."""
     with old_database_errors():
         connection: Any = await asyncpg.connect(
-            address.reveal(), timeout=PATIENCE, command_timeout=PATIENCE, statement_cache_size=0
+            address.reveal(),
+            timeout=PATIENCE,
+            command_timeout=PATIENCE,
+            # A pooler in between hands sessions on: nothing is prepared in one, and nothing is set.
+            statement_cache_size=0,
+            server_settings={"application_name": APPLICATION},
         )
     try:
-        with old_database_errors():
-            await connection.execute(f"SET application_name = '{APPLICATION}'")
-            await connection.execute("SET default_transaction_read_only = on")
         yield OldDatabase(connection)
     finally:
         connection.terminate()

@@ -157,6 +157,21 @@ async def test_a_number_that_is_taken_is_replaced_by_the_next_free_one(shops: Sh
     (result,) = await run(shops, entry(grant, shop_number=1))
 
     assert [shop.number for shop in (await found(shops, result)).shops] == [2]
+    assert result.message == "Another shop has number 1 here: this one has 2."
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+async def test_a_shop_that_has_a_number_gets_no_third_one(shops: Shops, number: int) -> None:
+    seller = shops.sandbox.next_seller(shops=3)
+    connection = await shops.connect("shop-1", seller, kind=STORE)
+
+    (result,) = await run(shops, entry(await granted(shops, seller), 1, shop_number=number))
+
+    for chore in shops.core.chores:
+        await chore()
+    numbered = {shop.id: shop.number for shop in (await found(shops, result)).shops}
+    assert numbered == {shop.id: shop.number for shop in connection.shops}
+    assert (f"number {number} here: this one has 2" in result.message) == (number > 0)
 
 
 async def test_an_import_that_tiktok_does_not_answer_is_finished_later(shops: Shops) -> None:

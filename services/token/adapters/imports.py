@@ -1,6 +1,7 @@
 """Imported connections in PostgreSQL: whose refresh token is new, stored in bulk."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -45,12 +46,12 @@ INSERT = recorded(
     by="$13",
 )
 
-TAKEN_NUMBERS = "SELECT number FROM shops WHERE number = ANY ($1)"
-HIGHEST_NUMBER = "SELECT coalesce(max(number), 0) FROM shops"
-ADD_SHOPS = """
-    INSERT INTO shops (number, connection_id, cipher, name)
-    SELECT * FROM unnest($1::integer[], $2::uuid[], $3::text[], $4::text[])
+HELD = """
+    SELECT number, CASE WHEN shop_id IS NOT NULL THEN cipher END AS known FROM shops
+    WHERE number = ANY ($1) OR cipher = ANY ($2)
 """
+HIGHEST_NUMBER = "SELECT coalesce(max(number), 0) FROM shops"
+ADD_SHOP = "INSERT INTO shops (number, connection_id, cipher, name) VALUES ($1, $2, $3, $4)"
 
 LOCK = "SELECT account_id FROM connections WHERE id = $1 FOR UPDATE"
 LIVE = """
@@ -117,8 +118,8 @@ class PostgresImports:
             rows = await database.fetch(INSERT, FIRST.epoch, FIRST.generation, *columns(new), by)
             stored = {row["id"] for row in rows}
             await database.execute(UNMARK, list(marked - stored))
-            await add_shops(database, [one for one in new if one.connection_id in stored])
-        return [imported_of(row) for row in rows]
+            others = await add_shops(database, [one for one in new if one.connection_id in stored])
+        return [replace(imported_of(row), other_numbers=others.get(row["id"], {})) for row in rows]
 
     @repeated
     async def settle(self, connection_id: UUID) -> UUID | None:
@@ -182,17 +183,29 @@ async def give_way(database: Borrowed, ended: UUID, kept: UUID, account: str, by
     await database.execute(GIVE_WAY, ended, account, by)
 
 
-async def add_shops(database: Borrowed, candidates: Sequence[Candidate]) -> None:
-    """Add a row for each shop with a cipher, under its own number if that is free."""
+async def add_shops(database: Borrowed, candidates: Sequence[Candidate]) -> dict[UUID, dict[int, int]]:
+    """Add a row for each shop with a cipher, under its own number if that is free; return what became of the others.
+
+    A shop that has a number already keeps it rather than get a third one.
+    """
     wanted = [(one.connection_id, entry) for one in candidates for entry in one.entries if entry.cipher]
     await lock_numbers(database)
     asked = [entry.shop_number for _, entry in wanted]
-    taken = {0, *(row["number"] for row in await database.fetch(TAKEN_NUMBERS, asked))}
+    held = await database.fetch(HELD, asked, [entry.cipher for _, entry in wanted])
+    taken = {0, *(row["number"] for row in held)}
+    own = {row["known"]: row["number"] for row in held if row["known"]}
     free = max(await database.fetchval(HIGHEST_NUMBER), *asked, 0)
-    numbers = []
-    for number in asked:
-        free += number in taken
-        numbers.append(free if number in taken else number)
-        taken.add(numbers[-1])
-    ids, entries = [one for one, _ in wanted], [entry for _, entry in wanted]
-    await database.execute(ADD_SHOPS, numbers, ids, [one.cipher for one in entries], [one.name for one in entries])
+    others: dict[UUID, dict[int, int]] = {}
+    added: list[tuple[int, UUID, str, str]] = []
+    for connection_id, entry in wanted:
+        number = entry.shop_number
+        if number in taken:
+            free += entry.cipher not in own
+            number = own.get(entry.cipher, free)
+        if number != own.get(entry.cipher):
+            added.append((number, connection_id, entry.cipher, entry.name))
+            taken.add(number)
+        if entry.shop_number not in (0, number):
+            others.setdefault(connection_id, {})[entry.shop_number] = number
+    await database.executemany(ADD_SHOP, added)
+    return others

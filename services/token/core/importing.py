@@ -6,7 +6,7 @@ theirs. Until the first refresh has told its account, a connection is called `im
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
@@ -93,10 +93,11 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """A connection as it was imported, with the only shop its owner asked for, if any."""
+    """A connection as it was imported, with the only shop its owner asked for, if any, and other numbers than asked."""
 
     connection: Connection
     wanted_shop: str
+    other_numbers: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +209,7 @@ class Importing:
 
     async def _finish(self, imported: Imported) -> Result:
         """Refresh an imported connection once, learn its shops and settle whose it is."""
-        connection = imported.connection
+        connection, numbers = imported.connection, numbers_text(imported.other_numbers)
         async with self._room:
             try:
                 held = await self._refreshed(connection)
@@ -217,8 +218,8 @@ class Importing:
                     message = "Its account's connection here is in doubt: its next refresh decides which one is kept."
                     return Result(outcome=Outcome.PENDING, connection_id=connection.id, message=message)
                 if settled != connection.id:
-                    message = "This account was connected already: its connection keeps its own tokens."
-                    return Result(outcome=Outcome.MERGED, connection_id=settled, message=message)
+                    message = f"This account was connected already: its connection keeps its tokens. {numbers}"
+                    return Result(outcome=Outcome.MERGED, connection_id=settled, message=message.strip())
                 if self._learner and connection.provider is Provider.TIKTOK_SHOP:
                     await self._learner.learn(held, imported.wanted_shop)
             except ReauthRequired:
@@ -226,12 +227,17 @@ class Importing:
             except TokhubError as error:
                 log.warning("an import is finished later", connection=str(connection.id), why=error.reason.value)
                 return Result(outcome=Outcome.PENDING, connection_id=connection.id, message=error.message)
-        return Result(outcome=Outcome.IMPORTED, connection_id=connection.id)
+        return Result(outcome=Outcome.IMPORTED, connection_id=connection.id, message=numbers)
 
     async def _refreshed(self, connection: Connection) -> Held:
         is_told = not connection.account_id.startswith(UNTOLD)
         spent = None if is_told else connection.version.generation
         return await self._refresher.refresh(connection, Need(min_ttl=0, spent_generation=spent))
+
+
+def numbers_text(others: Mapping[int, int]) -> str:
+    """Return what to know of shops that could not have the numbers they asked for."""
+    return " ".join(f"Another shop has number {asked} here: this one has {given}." for asked, given in others.items())
 
 
 def result_of(known: Known) -> Result:
