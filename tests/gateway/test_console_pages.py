@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
 from libs.errors import StorageUnavailable
@@ -128,3 +129,16 @@ async def test_a_store_offers_what_its_connection_needs(
     assert offered == buttons
     told = '<time datetime="2026-11-22T03:18:31Z">2026-11-22 03:18:31 UTC</time> &amp; longer.'
     assert (told in shown) == (status is not None)
+
+
+async def test_the_page_of_a_run_names_some_failures_and_counts_the_others(gateway: Gateway) -> None:
+    run = gateway.suite.sync.begin(sync_pb2.JOB_ALL)
+    run.most_ended = 300
+    run.ended = [
+        sync_pb2.EndedStore(sequence=number, store_code=f"s{number}", outcome=sync_pb2.OUTCOME_FAILED)
+        for number in range(1, 701)
+    ]
+    await run.finish(failed=700)
+    page = await gateway.client.get(f"/console/sync/runs/{run.row.id}", headers=signed_in())
+
+    assert (page.text.count("<li><b>s"), "And 200 more." in page.text) == (500, True)

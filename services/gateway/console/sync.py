@@ -25,6 +25,7 @@ from services.gateway.shapes.runs import JOBS, has_ended
 
 SYNC = f"{CONSOLE}/sync"
 RUNS = 20
+MOST_FAILURES = 500  # named in the page of a run
 SEPARATORS = re.compile(r"[\s,;]+")
 SEE_OTHER = 303
 NOTICES: Mapping[str | None, str] = MappingProxyType(
@@ -74,27 +75,33 @@ class SyncPages:
     async def show_run(self, request: Request, run_id: RunInPath, done: str = "") -> Response:
         """Answer with the page of a run."""
         found = (await self._sync.GetRun(sync_pb2.GetRunRequest(run_id=str(run_id)))).run
-        failed = failures(await self._ended(found.id))
-        notice = NOTICES.get(done, "")
-        return self._pages.page(request, "run.html", run=run_view(found), failures=failed, notice=notice)
+        failed = await self._failed(found.id)
+        return self._pages.page(
+            request,
+            "run.html",
+            run=run_view(found),
+            failures=failed,
+            unlisted=found.failed - MOST_FAILURES if len(failed) == MOST_FAILURES else 0,
+            notice=NOTICES.get(done, ""),
+        )
 
     async def cancel(self, run_id: RunInPath) -> Response:
         """End a run where it stands, and go to its page."""
         await self._sync.CancelRun(sync_pb2.CancelRunRequest(run_id=str(run_id)))
         return RedirectResponse(f"{SYNC}/runs/{run_id}?done=cancelled", SEE_OTHER)
 
-    async def _ended(self, run_id: str) -> list[sync_pb2.EndedStore]:
-        ended: list[sync_pb2.EndedStore] = []
+    async def _failed(self, run_id: str) -> list[dict[str, str]]:
+        failed: list[dict[str, str]] = []
         call = self._watches.WatchSync(sync_pb2.WatchSyncRequest(run_id=run_id))
         try:
             async for answer in call:
-                ended += answer.progress.ended_stores
+                failed += failures(answer.progress.ended_stores)
                 # The first message is how an active run stands; what comes later the page's module is told.
-                if not has_ended(answer.progress.state):
+                if len(failed) >= MOST_FAILURES or not has_ended(answer.progress.state):
                     break
         finally:
             call.cancel()
-        return ended
+        return failed[:MOST_FAILURES]
 
     async def _list(
         self,

@@ -24,7 +24,8 @@ function wait() {
   clearInterval(waiting);
   const since = tiktok.getState().connectionStatus?.connectedAt;
   waiting = setInterval(async () => {
-    if (document.hidden) return;
+    // What was begun last decides, and a look shall not drop the outcome of what somebody does meanwhile.
+    if (document.hidden || tiktok.getState().loading) return;
     const { isConnected, connectionStatus } = await tiktok.checkConnectionStatus();
     if (!isConnected || connectionStatus.connectedAt === since) return;
     clearInterval(waiting);
