@@ -1,5 +1,6 @@
 """AuditService behind the gateway, from memory."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,9 @@ class FakeAudit(audit_pb2_grpc.AuditServiceServicer):
         self.records: list[audit_pb2.AuditRecord] = []
         self.summary = audit_pb2.AuditSummary(whole=True)
         self.checkpoint = ""
+        self.walks = 0
+        self.may_walk = asyncio.Event()
+        self.may_walk.set()
         self.denials: list[tuple[str, int]] = []
         self.failure: TokhubError | None = None
 
@@ -40,6 +44,8 @@ class FakeAudit(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.VerifyAuditRequest, _context: Any
     ) -> AsyncIterator[audit_pb2.VerifyAuditResponse]:
         self.checkpoint = request.checkpoint
+        self.walks += 1
+        await self.may_walk.wait()
         yield audit_pb2.VerifyAuditResponse(progress=audit_pb2.AuditProgress(rows=1, total=2))
         yield audit_pb2.VerifyAuditResponse(summary=self.summary)
 

@@ -1,5 +1,6 @@
 """Pages of the console before services that are scripted."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -142,3 +143,14 @@ async def test_the_page_of_a_run_names_some_failures_and_counts_the_others(gatew
     page = await gateway.client.get(f"/console/sync/runs/{run.row.id}", headers=signed_in())
 
     assert (page.text.count("<li><b>s"), "And 200 more." in page.text) == (500, True)
+
+
+async def test_those_who_verify_together_share_a_walk(gateway: Gateway) -> None:
+    audit = gateway.suite.token_audit
+    audit.may_walk.clear()
+    together = [asyncio.create_task(gateway.client.get("/console/audit/verify", headers=signed_in())) for _ in range(5)]
+    await asyncio.sleep(1)
+    audit.may_walk.set()
+
+    assert [(await one).status_code for one in together] == [200] * 5
+    assert audit.walks == 1

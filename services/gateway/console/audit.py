@@ -37,6 +37,8 @@ class AuditPage:
     def __init__(self, *, backends: Backends, pages: ConsolePages) -> None:
         self._trails = {TrailName.TOKEN: backends.token_audit, TrailName.SYNC: backends.sync_audit}
         self._pages = pages
+        self._turns = {name: asyncio.Lock() for name in TrailName}
+        self._walks: dict[tuple[TrailName, str], asyncio.Task[dict[str, Any]]] = {}
 
     def add_to(self, router: APIRouter) -> None:
         """Declare the pages."""
@@ -80,11 +82,20 @@ class AuditPage:
         )
 
     async def _verified(self, name: TrailName, checkpoint: str) -> dict[str, Any]:
-        call = self._trails[name].VerifyAudit(audit_pb2.VerifyAuditRequest(checkpoint=checkpoint))
-        try:
-            *_, last = [step async for step in call]
-        finally:
-            call.cancel()
+        """Return what a walk found, which who asks the same meanwhile shares; of one chain there is one at a time."""
+        key = (name, checkpoint)
+        if key not in self._walks:
+            walk = self._walks[key] = asyncio.create_task(self._walk(name, checkpoint), name="audit walk")
+            walk.add_done_callback(lambda _: self._walks.pop(key))
+        return await asyncio.shield(self._walks[key])
+
+    async def _walk(self, name: TrailName, checkpoint: str) -> dict[str, Any]:
+        async with self._turns[name]:
+            call = self._trails[name].VerifyAudit(audit_pb2.VerifyAuditRequest(checkpoint=checkpoint))
+            try:
+                *_, last = [step async for step in call]
+            finally:
+                call.cancel()
         return verification(last.summary)
 
 
