@@ -70,7 +70,7 @@ SENTENCES = {
 
 REASONS = {
     "": "no reason was given",
-    "merged": "the account was connected already, and that connection keeps its own tokens",
+    "merged": "another connection of the account keeps its own tokens, and this one has ended",
     "refused": "TikTok refused the refresh token",
     "lost_response": "TikTok's answer to a refresh was lost, and it may have rotated the token",
     "unreadable": "the stored token does not open with the keys at hand",
