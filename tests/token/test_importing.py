@@ -3,10 +3,12 @@
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tokhub.token.v1 import token_pb2
 
+from libs.clock import SystemClock
 from libs.errors import ServerMisconfig
 from libs.tiktok.shop_environment import listed_shops
 from tests.token.shop_client import STORE, Shops, by_id, serving_shops
@@ -14,6 +16,7 @@ from tests.token.shop_client import STORE, Shops, by_id, serving_shops
 IMPORTED = token_pb2.IMPORT_OUTCOME_IMPORTED
 ALREADY_KNOWN = token_pb2.IMPORT_OUTCOME_ALREADY_KNOWN
 Entry = token_pb2.ImportEntry
+GENERATION = "SELECT generation FROM connections WHERE id = $1"
 
 
 async def granted(shops: Shops, seller: str) -> dict[str, Any]:
@@ -91,6 +94,9 @@ async def test_an_old_list_is_known_after_the_secret_has_changed(shops: Shops, t
 async def test_the_present_token_of_a_connection_is_known_however_it_came(shops: Shops) -> None:
     seller = shops.sandbox.next_seller()
     connection = await shops.refresh(await shops.connect("user-1", seller))
+    # Whoever refreshes is answered before the row has the new token's mark.
+    while await shops.pool.fetchval(GENERATION, UUID(connection.id)) != 2:
+        await SystemClock().sleep(0.01)
 
     (result,) = await run(shops, Entry(refresh_token=shops.sandbox.ledger(seller)["grants"][0]["live_refresh_token"]))
 

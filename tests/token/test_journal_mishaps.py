@@ -43,10 +43,10 @@ async def test_a_clock_that_runs_ahead_drops_nothing_of_the_last_week(
 async def test_an_entry_that_is_tried_again_while_the_disk_hangs_waits_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.token.adapters.journal.journal.PATIENCE", 0.01)
     tried = entry(1)
     async with journal(tmp_path) as one:
-        with hanging_disk():
+        with hanging_disk(), monkeypatch.context() as hurry:
+            hurry.setattr("services.token.adapters.journal.journal.PATIENCE", 0.01)
             assert [await one.keep(tried) for _ in range(5)] == [False] * 5
             assert one.size().pending == 1
 
