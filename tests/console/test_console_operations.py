@@ -1,10 +1,11 @@
 """Tokens by hand, creators, the audit trail and the vault, in the console of a running suite."""
 
+import asyncio
 import re
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.console.viewing import STORES, Place, Viewer, look_at
 from tests.suite.browsing import pick
@@ -94,6 +95,20 @@ async def test_who_may_only_read_can_look_and_do_nothing(read_only: Page) -> Non
     for path in ("/console/refresh", "/console/creators", "/console/vault", "/admin/vault/rotate"):
         status = await read_only.evaluate(POSTED, path)
         assert status == 403, path
+
+
+async def test_a_look_meanwhile_does_not_drop_what_came_of_an_act(page: Page) -> None:
+    async def refuse_late(route: Route) -> None:
+        await asyncio.sleep(7)
+        await route.fulfill(status=503, json={"error": {"code": "STORAGE_UNAVAILABLE", "message": "Try again later"}})
+
+    await page.goto("/console/creators?user_id=creator_7")
+    await page.get_by_role("button", name="Connect", exact=True).click()
+    await expect(page.get_by_label("Link for the creator")).to_have_value(re.compile("^http"))
+    await page.route("**/auth/init*", refuse_late)
+    await page.get_by_role("button", name="Connect", exact=True).click()
+
+    await expect(page.locator("[data-problem]")).to_have_text("Try again later", timeout=15_000)
 
 
 async def test_pages_work_without_scripts(here: Place) -> None:
