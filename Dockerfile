@@ -4,11 +4,10 @@
 ARG PYTHON=python:3.11.14-slim-trixie
 
 FROM ${PYTHON} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY requirements/build.txt requirements/image.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m venv /opt/build \
+RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --quiet --require-hashes -r requirements/build.txt \
     && python -m venv --without-pip /opt/tokhub \
     && /opt/build/bin/pip --python /opt/tokhub/bin/python install --quiet --require-hashes -r requirements/image.txt

@@ -48,6 +48,7 @@ lint: .venv/dev ## Check style, types, walls between the rooms, dead code, proto
 	check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	kubernetes-validate --strict --quiet $(KUBERNETES)
 	sh deploy/prometheus/check.sh
+	sh deploy/systemd/check.sh
 	@! grep -n '://' requirements/*.txt || { echo "A requirements file holds an address: make requirements" >&2; exit 1; }
 
 protos: .venv/dev ## Generate the gRPC stubs beside the .proto files

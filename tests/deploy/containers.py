@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 
 from libs.database.embedded import EmbeddedPostgres
+from libs.database.postgres.account import Account
 from tests.deploy.compose_file import Compose, seconds
 from tests.deploy.docker_image import Image
 from tests.deploy.host_map import HostMap
@@ -89,18 +90,15 @@ class Containers:
                 await asyncio.sleep(0.5)
 
     async def _process(self, name: str, command: list[str], output: int) -> asyncio.subprocess.Process:
-        account = self.image.account
+        account = Account(self.image.account, self.image.account)
         process = await asyncio.create_subprocess_exec(
-            *(self.map.text(name, part) for part in command),
+            *account.command(*(self.map.text(name, part) for part in command)),
             env=self.map.environment(name),
             cwd=self.map.text(name, STATE),
             stdin=asyncio.subprocess.PIPE,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            user=account,
-            group=account,
-            extra_groups=None if account is None else [],
         )
         self.started.append(process)
         return process

@@ -15,7 +15,6 @@ from pathlib import Path
 PYTHON = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 # Absolute paths of the image; those of a command such as /bin/sh stay.
 PLACE = re.compile(r"(?<![\w./-])/(?=(?:opt|src|run/tokhub|var/lib/tokhub)\b)")
-MOUNT = re.compile(r"--mount=\S+\s+")
 OWNER = re.compile(r" -o \d+ -g \d+")
 # Whether another account than root can run it: then processes run under the one that the image names.
 SHARED = all(place.stat().st_mode & stat.S_IXOTH for place in PYTHON.resolve().parents)
@@ -65,7 +64,7 @@ def instructions(dockerfile: Path) -> Iterator[tuple[str, str]]:
 
 
 def run(image: Image, rest: str, _context: Path) -> None:
-    command = image.within(MOUNT.sub("", rest))
+    command = image.within(rest)
     command = re.sub(r"(?<![\w./-])python(?= )", str(PYTHON), command)
     if os.getuid() != 0:
         command = OWNER.sub("", command)

@@ -80,8 +80,8 @@ def limit_files(lab: Lab, largest: int | str) -> None:
     server, account = lab.postgres.process_id, server_account(lab.data)
     children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
     for process in (server, *children):
-        command = ("/usr/bin/prlimit", f"--pid={process}", f"--fsize={largest}:")
-        subprocess.run(command, user=account.user, group=account.group, check=True)
+        command = account.command("/usr/bin/prlimit", f"--pid={process}", f"--fsize={largest}:")
+        subprocess.run(command, check=True)
 
 
 async def until_refused(lab: Lab, statement: str, value: int) -> str:

@@ -71,16 +71,12 @@ class Standby:
 
     async def run(self, program: str, *arguments: str, environ: dict[str, str] | None = None) -> None:
         """Run one of PostgreSQL's programs as the account that owns the data."""
-        account = server_account(self.data)
-        command = [str(installed_binaries() / "bin" / program), *arguments]
+        command = server_account(self.data).command(installed_binaries() / "bin" / program, *arguments)
         await asyncio.to_thread(
             subprocess.run,
             command,
             cwd="/",
             env={"PATH": os.defpath, "LC_ALL": "C", **(environ or {})},
-            user=account.user,
-            group=account.group,
-            extra_groups=account.extra_groups,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=True,

@@ -3,6 +3,7 @@
 import os
 import pwd
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,19 @@ from libs.errors import ServerMisconfig
 
 # A machine's owner may create `tokhub`; `nobody` exists everywhere. initdb needs an account with a name.
 _UNPRIVILEGED = ("tokhub", "nobody")
+# With subprocess's own `user` a child comes from fork(), whose handlers of gRPC may end it before it becomes the
+# program when another thread speaks gRPC just then. Without, Python uses vfork(), which runs no handlers.
+_BECOME = """
+import os, sys
+user, group, program = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+try:
+    os.setgroups([])
+    os.setgid(group)
+    os.setuid(user)
+    os.execvp(program, sys.argv[3:])
+except OSError as error:
+    sys.exit(f"{program} could not be started as user {user}: {error.strerror}")
+"""
 
 
 @dataclass(frozen=True)
@@ -19,10 +33,12 @@ class Account:
     user: int | None = None
     group: int | None = None
 
-    @property
-    def extra_groups(self) -> list[int] | None:
-        """No supplementary group is kept when the identity changes."""
-        return None if self.user is None else []
+    def command(self, *words: str | Path) -> list[str]:
+        """Return the command that runs another as this account, in one process and without supplementary groups."""
+        command = [str(word) for word in words]
+        if self.user is None:
+            return command
+        return [sys.executable, "-I", "-S", "-c", _BECOME, str(self.user), str(self.group), *command]
 
     def own(self, path: Path) -> None:
         """Give a path to the account; ServerMisconfig where root may not, as in some containers."""

@@ -143,16 +143,13 @@ class Cluster:
     def _run(self, program: str, arguments: list[str], script: str = "") -> None:
         try:
             subprocess.run(  # noqa: S603  programs of the installed wheel, arguments made here
-                [self.binaries / "bin" / program, *arguments],
+                self.account.command(self.binaries / "bin" / program, *arguments),
                 check=True,
                 input=script,
                 capture_output=True,
                 text=True,
                 cwd="/",
                 env=ENVIRONMENT,
-                user=self.account.user,
-                group=self.account.group,
-                extra_groups=self.account.extra_groups,
             )
         except subprocess.CalledProcessError as error:
             said = error.stderr.strip() or f"it ended with status {error.returncode}"

@@ -77,15 +77,12 @@ def _spawn(cluster: Cluster, port: int, settings: Mapping[str, str]) -> subproce
         environment["PG_GRANDPARENT_PID"] = str(stale.pid)
     with cluster.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603  a program of the installed wheel, arguments made here
-            [cluster.binaries / "bin" / "postgres", "-D", cluster.data, *options],
+            cluster.account.command(cluster.binaries / "bin" / "postgres", "-D", cluster.data, *options),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
             env=environment,
-            user=cluster.account.user,
-            group=cluster.account.group,
-            extra_groups=cluster.account.extra_groups,
             start_new_session=True,
         )
 
@@ -108,13 +105,10 @@ def _becomes_ready(process: subprocess.Popen[bytes], data: Path) -> bool:
 def _guard(cluster: Cluster, server: subprocess.Popen[bytes]) -> Iterator[None]:
     pid_file = cluster.data / "postmaster.pid"
     with subprocess.Popen(  # noqa: S603  a fixed script
-        ["/bin/sh", "-c", _GUARD, "tokhub-postgres-guard", str(server.pid), pid_file],
+        cluster.account.command("/bin/sh", "-c", _GUARD, "tokhub-postgres-guard", str(server.pid), pid_file),
         stdin=subprocess.PIPE,
         cwd="/",
         env=ENVIRONMENT,
-        user=cluster.account.user,
-        group=cluster.account.group,
-        extra_groups=cluster.account.extra_groups,
         start_new_session=True,
     ) as guard:
         try:
