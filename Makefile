@@ -79,7 +79,7 @@ fuzz: .venv/dev ## Send every route what nobody expects, for some minutes (EXAMP
 bench: .venv/runtime ## Measure what is promised about speed; figures go to build/bench.json too
 	@python -m benchmarks
 
-figures: .venv/runtime ## Write docs/measured.md from what `make bench` has measured
+figures: .venv/runtime ## Write docs/measured.md and docs/proof from what bench, faults and soak have reported
 	@python -m benchmarks.document
 
 peers: build/peers ## Install what `make bench` compares a sync with, in a place of its own

@@ -1,4 +1,4 @@
-"""Writes docs/measured.md: every figure that was measured, with its commit, its machine and its load."""
+"""Writes docs/measured.md, every figure with its commit, its machine and its load, and docs/proof beside it."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.figures import Bound, Figure, Limit
 from benchmarks.plots import growth, nearness, rates
 from benchmarks.processes import ROOT
+from benchmarks.proofs import keep
 from benchmarks.report import HEADINGS, RESULT, cells
 
 PAGE = ROOT / "docs" / "measured.md"
@@ -37,10 +38,14 @@ class Measurement:
 
 
 def main() -> None:
-    """Write the page, or say what is missing."""
-    if not RESULT.exists():
-        sys.exit(f"Nothing was measured yet: {RESULT.relative_to(ROOT)} is not there. `make bench` makes it.")
-    PAGE.write_text(page(read(RESULT)), encoding="utf-8")
+    """Write a page for each report that is there, or say that there is none."""
+    written = keep()
+    if RESULT.exists():
+        PAGE.write_text(page(read(RESULT)), encoding="utf-8")
+        written = [PAGE, *written]
+    if not written:
+        sys.exit("There is no report yet in build: `make bench`, `make faults` and `make soak` make them.")
+    print("\n".join(f"Wrote {path.relative_to(ROOT)}" for path in written))
 
 
 def read(path: Path) -> Mapping[str, Measurement]:

@@ -3,6 +3,7 @@ from pathlib import Path
 from benchmarks.document import page, read
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.plots import growth, rates, share
+from benchmarks.proofs import keep
 from benchmarks.report import circumstances, plain, write
 
 READS = Figure(name="reads", unit="calls/s", rounds=[90, 80, 100], floor="empty", floors=[100] * 3, limit=at_least(0.6))
@@ -55,3 +56,14 @@ def test_rates_of_one_unit_are_drawn_together() -> None:
 
     assert 'x-axis ["reads", "writes"]' in rates([READS, other, COST])
     assert rates([READS, COST]) == ""
+
+
+def test_reports_become_pages_that_name_their_command(tmp_path: Path) -> None:
+    report = tmp_path / "build" / "soak" / "calm" / "report.md"
+    report.parent.mkdir(parents=True)
+    report.write_text(f"# A soak\n\nKept in {tmp_path}/build/soak.\n")
+
+    assert keep(tmp_path) == [tmp_path / "docs" / "proof" / "soak-calm.md"]
+    told = (tmp_path / "docs" / "proof" / "soak-calm.md").read_text()
+    assert told.startswith("# A soak\n\nKept in build/soak.\n")
+    assert "`make soak` wrote this" in told

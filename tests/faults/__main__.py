@@ -1,7 +1,7 @@
 """`python -m tests.faults [ID …]`: break everything that can break, one case at a time, and tell what was seen.
 
 An ID chooses the cases that begin with it (P04, D, Nango). Exit status 1 when a case misses. The logs, history and
-journals of every case stay under build/faults.
+journals of every case stay under build/faults, beside the report: report.md of all cases, some.md of those chosen.
 """
 
 import argparse
@@ -13,10 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from benchmarks.report import circumstances
 from libs.process import fast_loop_factory
 from tests.faults.campaign import Result, run
 from tests.faults.case import cases_of, chosen
-from tests.faults.report import line, summary, table
+from tests.faults.report import line, page, summary, table
 
 CASES = Path(__file__).with_name("cases")
 FORKS = "GRPC_ENABLE_FORK_SUPPORT"
@@ -34,10 +35,12 @@ def main() -> int:
     if told.list or not cases:
         sys.stdout.writelines(f"{one.id:<24}{one.fault}\n" for one in cases)
         return 0 if cases else 2
+    on = circumstances()
     with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
         results = runner.run(run(cases, OUTPUT, at_once=told.at_once, tell=show))
-    (OUTPUT / "report.md").write_text(table(results) + "\n", encoding="utf-8")
-    sys.stdout.write(f"\n{table(results)}\n\n{summary(results)}; the table is in {OUTPUT / 'report.md'}\n")
+    report = OUTPUT / ("some.md" if told.ids else "report.md")
+    report.write_text(page(on, results), encoding="utf-8")
+    sys.stdout.write(f"\n{table(results)}\n\n{summary(results)}; the table is in {report}\n")
     return 1 if any(one.wrong for one in results) else 0
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.soak MINUTES [--nemesis]`: run the whole suite under load for long, and say what came of it.
 
-The report is build/soak/report.md, and report.json for programs; logs and journals stay beside it. Exit status 1 when
-an invariant did not hold.
+The report is build/soak/calm/report.md, or nemesis/report.md, and report.json for programs; logs and journals stay
+beside it. Exit status 1 when an invariant did not hold.
 """
 
 import argparse
@@ -30,11 +30,12 @@ def main() -> int:
     plan = Plan(
         seconds=told.minutes * 60, stores=told.stores, rate=told.rate, nemesis=told.seed if told.nemesis else None
     )
+    output = OUTPUT / ("nemesis" if told.nemesis else "calm")
     with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
-        findings = runner.run(run(plan, OUTPUT / "world", say))
-    (OUTPUT / "report.json").write_text(as_json(findings), encoding="utf-8")
-    (OUTPUT / "report.md").write_text(as_markdown(findings), encoding="utf-8")
-    say(f"\n{as_markdown(findings)}\nThe report is in {OUTPUT}.")
+        findings = runner.run(run(plan, output / "world", say))
+    (output / "report.json").write_text(as_json(findings), encoding="utf-8")
+    (output / "report.md").write_text(as_markdown(findings), encoding="utf-8")
+    say(f"\n{as_markdown(findings)}\nThe report is in {output}.")
     return 1 if findings.wrong else 0
 
 
