@@ -1,7 +1,7 @@
 # `make` alone prints what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint protos requirements faults soak fuzz bench figures peers supply audit clean clean-state browser
+.PHONY: help install run test lint style protos requirements faults soak fuzz bench figures peers supply audit clean clean-state browser
 
 BIN := .venv/bin
 # Tools look each other up: protoc its plugins, buf its own.
@@ -50,6 +50,9 @@ lint: .venv/dev ## Check style, types, walls between the rooms, dead code, proto
 	sh deploy/prometheus/check.sh
 	sh deploy/systemd/check.sh
 	@! grep -n '://' requirements/*.txt || { echo "A requirements file holds an address: make requirements" >&2; exit 1; }
+
+style: .venv/runtime ## Print how long files, functions and tests are, room by room; fails if one is too long
+	@python -m tests.house
 
 protos: .venv/dev ## Generate the gRPC stubs beside the .proto files
 	@python protos/generate.py
