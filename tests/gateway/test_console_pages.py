@@ -145,10 +145,15 @@ async def test_the_page_of_a_run_names_some_failures_and_counts_the_others(gatew
     assert (page.text.count("<li><b>s"), "And 200 more." in page.text) == (500, True)
 
 
-async def test_those_who_verify_together_share_a_walk(gateway: Gateway) -> None:
-    audit = gateway.suite.token_audit
+async def test_those_who_verify_together_share_a_walk_and_who_only_looks_begins_none(gateway: Gateway) -> None:
+    audit, client = gateway.suite.token_audit, gateway.client
+    assert (await client.get("/console/audit/verify", headers=signed_in())).status_code == 200
+    assert audit.walks == 0
     audit.may_walk.clear()
-    together = [asyncio.create_task(gateway.client.get("/console/audit/verify", headers=signed_in())) for _ in range(5)]
+    together = [
+        asyncio.create_task(client.post("/console/audit/verify", data={"checkpoint": ""}, headers=signed_in()))
+        for _ in range(5)
+    ]
     await asyncio.sleep(1)
     audit.may_walk.set()
 

@@ -4,13 +4,16 @@ import asyncio
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
+from pydantic import Field
 from starlette.responses import Response
 from tokhub.audit.v1 import audit_pb2
 
 from services.gateway.backends import Backends
+from services.gateway.bodies import Body
+from services.gateway.console.forms import fields_of, read_form
 from services.gateway.console.navigation import CONSOLE
 from services.gateway.console.pages import ConsolePages
 from services.gateway.parameters import Actor, PageToken, Trail, TrailName
@@ -18,6 +21,7 @@ from services.gateway.rules import CHECKPOINT, RULES
 from services.gateway.shapes.audit import verification
 
 AUDIT = f"{CONSOLE}/audit"
+VERIFY = f"{AUDIT}/verify"
 RECORDS = 50
 BREAKS: Mapping[str, str] = MappingProxyType(
     {
@@ -29,6 +33,13 @@ BREAKS: Mapping[str, str] = MappingProxyType(
         "UNKNOWN_KEY": "that row's key is not in AUDIT_KEYS",
     }
 )
+
+
+class Kept(Body):
+    """A checkpoint that somebody kept, of which service; an empty one is none."""
+
+    service: Literal["token", "sync"] = "token"
+    checkpoint: str = Field("", max_length=100)
 
 
 class AuditPage:
@@ -43,7 +54,8 @@ class AuditPage:
     def add_to(self, router: APIRouter) -> None:
         """Declare the pages."""
         router.add_api_route(AUDIT, self.show, include_in_schema=False)
-        router.add_api_route(f"{AUDIT}/verify", self.verify, include_in_schema=False)
+        router.add_api_route(VERIFY, self.before, include_in_schema=False)
+        router.add_api_route(VERIFY, self.verify, methods=["POST"], include_in_schema=False)
 
     async def show(
         self, request: Request, service: Trail = TrailName.TOKEN, actor: Actor = "", page_token: PageToken = ""
@@ -62,24 +74,23 @@ class AuditPage:
             is_first=not page_token,
         )
 
-    async def verify(
-        self, request: Request, service: Trail = TrailName.TOKEN, checkpoint: Annotated[str, Query(max_length=100)] = ""
-    ) -> Response:
+    async def before(self, request: Request) -> Response:
+        """Answer with the page; no link and no reload begins a walk."""
+        return self._page(request, Kept())
+
+    async def verify(self, request: Request) -> Response:
         """Answer with what a walk over both chains found; a checkpoint that somebody kept is looked for in one."""
-        kept = checkpoint.strip()
-        wrong = bool(kept) and not re.fullmatch(CHECKPOINT, kept)
-        looked_for = {service: kept} if kept and not wrong else {}
+        kept = read_form(Kept, await fields_of(request))
+        checkpoint = kept.checkpoint.strip()
+        if checkpoint and not re.fullmatch(CHECKPOINT, checkpoint):
+            return self._page(request, kept, 400, problem=f"The checkpoint {RULES['checkpoint']}")
+        looked_for = {TrailName(kept.service): checkpoint}
         found = await asyncio.gather(*(self._verified(name, looked_for.get(name, "")) for name in TrailName))
-        return self._pages.page(
-            request,
-            "verify.html",
-            400 if wrong else 200,
-            found=dict(zip((name.value for name in TrailName), found, strict=True)),
-            breaks=BREAKS,
-            service=service.value,
-            checkpoint=kept,
-            problem=f"The checkpoint {RULES['checkpoint']}" if wrong else "",
-        )
+        return self._page(request, kept, found=dict(zip((name.value for name in TrailName), found, strict=True)))
+
+    def _page(self, request: Request, kept: Kept, status: int = 200, **told: Any) -> Response:
+        values = {"kept": kept, "breaks": BREAKS, "found": {}, "problem": "", **told}
+        return self._pages.page(request, "verify.html", status, **values)
 
     async def _verified(self, name: TrailName, checkpoint: str) -> dict[str, Any]:
         """Return what a walk found, which who asks the same meanwhile shares; of one chain there is one at a time."""
