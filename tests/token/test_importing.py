@@ -117,6 +117,32 @@ async def test_entries_with_one_refresh_token_are_one_connection_with_several_sh
     assert shops.sandbox.ledger(seller)["grants"][0]["refreshes"] == 1
 
 
+async def test_a_later_entry_with_a_known_token_is_told_whose_it_is_and_its_number(shops: Shops) -> None:
+    grant = await granted(shops, shops.sandbox.next_seller(shops=3))
+    first, second = (entry(grant, shop, shop_number=10 + 10 * shop) for shop in range(2))
+    await run(shops, first)
+
+    again, later = await run(shops, first, second)
+
+    assert [one.outcome for one in (again, later)] == [ALREADY_KNOWN] * 2
+    assert again.message == ""
+    (number,) = [one.number for one in (await found(shops, later)).shops if one.id == grant["shops"][1]["id"]]
+    assert later.message == (
+        "It has no connection of its own: store tiktok-shop-10 holds its tokens. "
+        f"Its shop has number {number} here, and keeps it."
+    )
+
+
+async def test_a_known_token_whose_connection_was_ended_says_so(shops: Shops) -> None:
+    old = entry(await granted(shops, shops.sandbox.next_seller()))
+    (first,) = await run(shops, old)
+    await shops.connections.Disconnect(token_pb2.DisconnectRequest(connection=by_id(await found(shops, first))))
+
+    (again,) = await run(shops, old)
+
+    assert (again.outcome, "was disconnected" in again.message) == (ALREADY_KNOWN, True)
+
+
 async def test_entries_that_prove_to_be_one_account_are_one_connection(shops: Shops) -> None:
     seller = shops.sandbox.next_seller(shops=3)
     grants = [await granted(shops, seller) for _ in range(2)]

@@ -1,6 +1,6 @@
 """Imported connections in PostgreSQL: whose refresh token is new, stored in bulk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -13,12 +13,14 @@ from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
 from services.token.adapters.timeline import author, recorded
 from services.token.core.importing import FIRST, Candidate, Imported, Known
-from services.token.domain.connection import Provider, Status
+from services.token.domain.connection import Owner, OwnerKind, Provider, Status
 
 KNOWN = """
-    SELECT mark, connection_id, coalesce(status, 'DISCONNECTED') AS status
+    SELECT mark, connection_id, coalesce(status, 'DISCONNECTED') AS status, owner_kind, owner_id
     FROM refresh_token_marks LEFT JOIN connections ON connections.id = connection_id WHERE mark = ANY ($1)
 """
+
+NUMBERS = "SELECT connection_id, cipher, number FROM shops WHERE connection_id = ANY ($1)"
 
 # Of two imports of one token at once, whoever marks it first takes it.
 MARK = """
@@ -105,7 +107,11 @@ class PostgresImports:
         """Return the connections that hold or held tokens of these marks."""
         async with borrow(self._pool) as database:
             rows = await database.fetch(KNOWN, list(set(marks)))
-        return {row["mark"]: Known(connection_id=row["connection_id"], status=Status(row["status"])) for row in rows}
+            shops = await database.fetch(NUMBERS, list({row["connection_id"] for row in rows}))
+        numbers: dict[UUID, dict[str, int]] = {}
+        for shop in shops:
+            numbers.setdefault(shop["connection_id"], {})[shop["cipher"]] = shop["number"]
+        return {row["mark"]: known_of(row, numbers.get(row["connection_id"], {})) for row in rows}
 
     @repeated
     async def insert(self, candidates: Sequence[Candidate]) -> Sequence[Imported]:
@@ -158,6 +164,16 @@ class PostgresImports:
 def imported_of(row: asyncpg.Record) -> Imported:
     """Return the imported connection of a row of COLUMNS and its wanted shop."""
     return Imported(connection=connection_of(row), wanted_shop=row["wanted_shop"])
+
+
+def known_of(row: asyncpg.Record, numbers: Mapping[str, int]) -> Known:
+    """Return the connection of a row of KNOWN; its owner is None when it was deleted."""
+    return Known(
+        connection_id=row["connection_id"],
+        status=Status(row["status"]),
+        owner=Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"]) if row["owner_id"] else None,
+        numbers=numbers,
+    )
 
 
 def columns(candidates: Sequence[Candidate]) -> tuple[Sequence[object], ...]:

@@ -6,7 +6,7 @@ theirs. Until the first refresh has told its account, a connection is called `im
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
@@ -102,10 +102,12 @@ class Imported:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """A connection that holds or held a token, and how it stands."""
+    """A connection that holds or held a token, how it stands, whose it is, and its shops' numbers by their ciphers."""
 
     connection_id: UUID
     status: Status
+    owner: Owner | None
+    numbers: Mapping[str, int] = field(repr=False)
 
 
 class ImportsPort(Protocol):
@@ -149,10 +151,15 @@ class Importing:
         marks = [
             b"" if fault else self._vault.mark(one.refresh_token) for one, fault in zip(entries, faults, strict=True)
         ]
-        by_mark = await self._take_marked([(mark, one) for mark, one in zip(marks, entries, strict=True) if mark])
+        marked = [(mark, one) for mark, one in zip(marks, entries, strict=True) if mark]
+        known = await self._known(marked)
+        results = await self._take_new([(mark, one) for mark, one in marked if mark not in known])
+        # Of two imports of one token at once, the other one may have been faster.
+        seen = known.keys() | results.keys()
+        known |= await self._known([(mark, one) for mark, one in marked if mark not in seen])
         return [
-            Result(outcome=Outcome.INVALID, message=fault) if fault else by_mark[mark]
-            for mark, fault in zip(marks, faults, strict=True)
+            results.get(mark) or (result_of(known[mark], entry) if mark in known else left_out(fault))
+            for mark, entry, fault in zip(marks, entries, faults, strict=True)
         ]
 
     async def finish_due(self) -> None:
@@ -164,31 +171,22 @@ class Importing:
     def _providers(self) -> Sequence[Provider]:
         return [provider for provider in Provider if self._learner or provider is not Provider.TIKTOK_SHOP]
 
-    async def _take_marked(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
-        results = await self._known(marked)
+    async def _take_new(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
+        """Return what became of tokens that were not known, but for those that could not be stored."""
         groups: dict[bytes, list[ImportEntry]] = {}
         for mark, entry in marked:
-            if mark not in results:
-                groups.setdefault(mark, []).append(entry)
+            groups.setdefault(mark, []).append(entry)
         candidates = {mark: self._candidate(mark, group) for mark, group in groups.items()}
         inserted = {one.connection.id: one for one in await self._rows.insert(list(candidates.values()))}
         taken = {mark: inserted[one.connection_id] for mark, one in candidates.items() if one.connection_id in inserted}
         finished = await asyncio.gather(*(self._finish(imported) for imported in taken.values()))
-        results |= dict(zip(taken, finished, strict=True))
-        left_out = [(mark, entry) for mark, entry in marked if mark not in results]
-        return results | await self._left_out(left_out) if left_out else results
+        return dict(zip(taken, finished, strict=True))
 
-    async def _left_out(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
-        """Return why entries were not stored: another import was faster with the token, or their owner is taken."""
-        message = "This owner has or had a connection: name another owner, or disconnect and connect it anew."
-        taken = Result(outcome=Outcome.OWNER_TAKEN, message=message)
-        return {mark: taken for mark, _ in marked} | await self._known(marked)
-
-    async def _known(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
+    async def _known(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Known]:
         """Return what is known of tokens that were ever stored, marked with whichever key, by their mark of now."""
         spelled = {mark: self._vault.marks(entry.refresh_token) for mark, entry in marked}
-        found = await self._rows.known([one for marks in spelled.values() for one in marks])
-        return {mark: result_of(found[one]) for mark, marks in spelled.items() for one in marks if one in found}
+        found = await self._rows.known([one for marks in spelled.values() for one in marks]) if spelled else {}
+        return {mark: found[one] for mark, marks in spelled.items() for one in marks if one in found}
 
     def _candidate(self, mark: bytes, entries: Sequence[ImportEntry]) -> Candidate:
         connection_id = uuid4()
@@ -240,11 +238,32 @@ def numbers_text(others: Mapping[int, int]) -> str:
     return " ".join(f"Another shop has number {asked} here: this one has {given}." for asked, given in others.items())
 
 
-def result_of(known: Known) -> Result:
+def left_out(fault: str) -> Result:
+    """Return what is said of an entry that was not stored."""
+    if fault:
+        return Result(outcome=Outcome.INVALID, message=fault)
+    message = "This owner has or had a connection: name another owner, or disconnect and connect it anew."
+    return Result(outcome=Outcome.OWNER_TAKEN, message=message)
+
+
+def result_of(known: Known, entry: ImportEntry) -> Result:
     """Return what is said of a token that was stored before."""
     if known.status is Status.REAUTH_REQUIRED:
         return refused(known.connection_id)
-    return Result(outcome=Outcome.ALREADY_KNOWN, connection_id=known.connection_id)
+    message = "Its connection was disconnected since then: let the owner connect the account again."
+    if known.owner and known.status is not Status.DISCONNECTED:
+        message = " ".join(differences(known, known.owner, entry))
+    return Result(outcome=Outcome.ALREADY_KNOWN, connection_id=known.connection_id, message=message)
+
+
+def differences(known: Known, owner: Owner, entry: ImportEntry) -> Iterator[str]:
+    """Return what is not as an entry asks, because its token came with another one."""
+    wanted = entry.owner or (owner_for(b"", entry) if entry.shop_number else owner)
+    if wanted != owner:
+        yield f"It has no connection of its own: {owner.kind} {owner.id} holds its tokens."
+    number = known.numbers.get(entry.cipher, entry.shop_number)
+    if entry.shop_number not in (0, number):
+        yield f"Its shop has number {number} here, and keeps it."
 
 
 def refused(connection_id: UUID) -> Result:

@@ -217,7 +217,7 @@ class _ImportOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportO
     IMPORT_OUTCOME_IMPORTED: _ImportOutcome.ValueType  # 1
     """A new connection holds it, refreshed and with its account known."""
     IMPORT_OUTCOME_ALREADY_KNOWN: _ImportOutcome.ValueType  # 2
-    """This service holds or held this refresh token: nothing was changed."""
+    """This service holds or held this refresh token: nothing was changed. message says what is not as the entry asks."""
     IMPORT_OUTCOME_MERGED: _ImportOutcome.ValueType  # 3
     """Its account has a connection already that works and keeps its own tokens."""
     IMPORT_OUTCOME_PENDING: _ImportOutcome.ValueType  # 4
@@ -239,7 +239,7 @@ IMPORT_OUTCOME_UNSPECIFIED: ImportOutcome.ValueType  # 0
 IMPORT_OUTCOME_IMPORTED: ImportOutcome.ValueType  # 1
 """A new connection holds it, refreshed and with its account known."""
 IMPORT_OUTCOME_ALREADY_KNOWN: ImportOutcome.ValueType  # 2
-"""This service holds or held this refresh token: nothing was changed."""
+"""This service holds or held this refresh token: nothing was changed. message says what is not as the entry asks."""
 IMPORT_OUTCOME_MERGED: ImportOutcome.ValueType  # 3
 """Its account has a connection already that works and keeps its own tokens."""
 IMPORT_OUTCOME_PENDING: ImportOutcome.ValueType  # 4
