@@ -2,8 +2,11 @@
 
 import argparse
 import asyncio
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import (
@@ -23,59 +26,83 @@ from benchmarks import (
 )
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, open_ground
+from benchmarks.processes import ROOT
 from benchmarks.report import RESULT, circumstances, plain, show, write
 
-Measure = Callable[[Ground], Coroutine[Any, Any, Sequence[Figure]]]
 
-MEASUREMENTS: Mapping[str, Measure] = {
-    "token-reads": token_reads.measure,
-    "refresh-all": refresh_all.measure,
-    "stampede": stampede.measure,
-    "journal": journal.measure,
-    "start-up": start_up.measure,
-    "gateway-hop": gateway_hop.measure,
-    "sync-window": sync_window.measure,
-    "sync-latency": sync_latency.measure,
-    "sync-calls": sync_calls.measure,
-    "watchers": watchers.measure,
-    "sync-scale": sync_scale.measure,
-    "sync-scale-full": sync_scale.measure_full,
-    "snapshot-writes": snapshot_writes.measure,
-    "simulation": simulation.measure,
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What measures, and about how many minutes it takes on two quiet cores."""
+
+    measure: Callable[[Ground], Coroutine[Any, Any, Sequence[Figure]]]
+    minutes: float
+    only_by_name: bool = False  # too long for all
+
+    @property
+    def promise(self) -> str:
+        """The sentence that it answers."""
+        return (sys.modules[self.measure.__module__].__doc__ or "").partition("\n")[0]
+
+
+MEASUREMENTS: Mapping[str, Measurement] = {
+    "token-reads": Measurement(measure=token_reads.measure, minutes=3),
+    "refresh-all": Measurement(measure=refresh_all.measure, minutes=2),
+    "stampede": Measurement(measure=stampede.measure, minutes=0.5),
+    "journal": Measurement(measure=journal.measure, minutes=0.5),
+    "start-up": Measurement(measure=start_up.measure, minutes=0.5),
+    "gateway-hop": Measurement(measure=gateway_hop.measure, minutes=3),
+    "sync-window": Measurement(measure=sync_window.measure, minutes=8),
+    "sync-latency": Measurement(measure=sync_latency.measure, minutes=3),
+    "sync-calls": Measurement(measure=sync_calls.measure, minutes=4),
+    "watchers": Measurement(measure=watchers.measure, minutes=2),
+    "sync-scale": Measurement(measure=sync_scale.measure, minutes=2),
+    "sync-scale-full": Measurement(measure=sync_scale.measure_full, minutes=15, only_by_name=True),
+    "snapshot-writes": Measurement(measure=snapshot_writes.measure, minutes=0.5),
+    "simulation": Measurement(measure=simulation.measure, minutes=10, only_by_name=True),
 }
-ONLY_BY_NAME = ("sync-scale-full", "simulation")  # too long for all
-
-
-def promise(measure: Measure) -> str:
-    """Return the sentence a measurement answers."""
-    return (sys.modules[measure.__module__].__doc__ or "").partition("\n")[0]
 
 
 def chosen() -> Sequence[str]:
     """Return the measurements that were asked for, or end having listed them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    told = f"what to measure; all but {', '.join(ONLY_BY_NAME)} when none is named"
-    parser.add_argument("name", nargs="*", choices=[*MEASUREMENTS, []], help=told)
-    parser.add_argument("--list", action="store_true", help="list the measurements")
+    parser.add_argument("name", nargs="*", help="what to measure; all without any, but what is said to be by name only")
+    parser.add_argument("--list", action="store_true", help="list the measurements, and about how long each takes")
     options = parser.parse_args()
     if options.list:
-        for name, measure in MEASUREMENTS.items():
-            print(f"{name:15} {promise(measure)}")
+        for name, one in MEASUREMENTS.items():
+            print(f"{name:16} {one.minutes:4g} min  {one.promise}{' (by name only)' * one.only_by_name}")
         sys.exit()
-    return options.name or [name for name in MEASUREMENTS if name not in ONLY_BY_NAME]
+    if unknown := [name for name in options.name if name not in MEASUREMENTS]:
+        parser.error(f"there is no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}")
+    return options.name or [name for name, one in MEASUREMENTS.items() if not one.only_by_name]
+
+
+def measured(name: str) -> bool:
+    """Measure, print and write one; return whether it keeps its bounds."""
+    one, before, began = MEASUREMENTS[name], circumstances(), time.monotonic()
+    print(f"{name}: about {one.minutes:g} minutes", flush=True)
+    with open_ground() as ground:
+        figures = asyncio.run(one.measure(ground))
+    seconds = round(time.monotonic() - began)
+    show(f"{name}: {one.promise} ({seconds} s)", figures)
+    told = {"question": one.promise, **before, "seconds": seconds, "figures": [plain(figure) for figure in figures]}
+    write(RESULT, name, told)
+    return all(figure.met is not False for figure in figures)
+
+
+def alone(name: str) -> bool:
+    """Measure one in a process of its own, so that what breaks off takes none of the others with it."""
+    return subprocess.run([sys.executable, "-m", "benchmarks", name], cwd=ROOT, check=False).returncode == 0
 
 
 def main() -> None:
-    """Measure, print, write, judge."""
-    missed = False
-    for name in chosen():
-        question, before = promise(MEASUREMENTS[name]), circumstances()
-        with open_ground() as ground:
-            figures = asyncio.run(MEASUREMENTS[name](ground))
-        show(f"{name}: {question}", figures)
-        write(RESULT, name, {"question": question, **before, "figures": [plain(figure) for figure in figures]})
-        missed = missed or any(figure.met is False for figure in figures)
-    sys.exit(1 if missed else 0)
+    """Measure what was asked for, and judge."""
+    names = chosen()
+    if len(names) == 1:
+        sys.exit(not measured(names[0]))
+    print(f"{len(names)} measurements, about {sum(MEASUREMENTS[name].minutes for name in names):g} minutes", flush=True)
+    if bad := [name for name in names if not alone(name)]:
+        sys.exit(f"A bound is missed in, or no figure came of: {', '.join(bad)}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class Measurement:
     commit: str
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
+    seconds: int
     figures: Sequence[Figure]
 
 
@@ -77,8 +78,9 @@ def page(measured: Mapping[str, Measurement]) -> str:
 
 def section(name: str, one: Measurement) -> str:
     """Return one measurement's part of the page."""
+    command = f"`.venv/bin/python -m benchmarks {name}` took {one.seconds} s"
     machine = f"{one.machine['processor']}, {one.machine['cores']} cores, load {one.machine['load']:.1f} before"
-    told = f"Commit {one.commit}, {one.at}, Python {one.versions['python']}, {machine}."
+    told = f"{command}. Commit {one.commit}, {one.at}, Python {one.versions['python']}, {machine}."
     charts = [each for each in (rates(one.figures), *growth(one.figures)) if each]
     return "\n\n".join([f"## {name}", one.question, told, table(one.figures), *charts])
 

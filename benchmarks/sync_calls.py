@@ -1,14 +1,15 @@
 """What a call costs when nothing limits, with all rows written, beside a bare loop of the same HTTP client.
 
-Beside airbyte-cdk too, which stores nothing, where `make peers` has installed it.
+Beside airbyte-cdk and dlt too, where `make peers` has installed them. The one stores nothing; the other loads a DuckDB
+and, unlike a sync, asks nobody for tokens, resumes nothing and tells nobody of its progress.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 from tokhub.sync.v1 import sync_pb2
@@ -25,8 +26,11 @@ CALLS = 2 * STORES
 LATENCY_MS = "50"
 UNLIMITED = "1000000"
 FEW, MANY = 30, 200  # calls in flight
-PEER = ROOT / "build" / "peers" / "bin" / "python"
+ROUNDS = 5
+PEER_PYTHON = ROOT / "build" / "peers" / "bin" / "python"
 PEER_WORKERS = 64
+PEERS = {"airbyte-cdk": "nothing stored", "dlt": "rows in DuckDB"}
+MODULES = {"airbyte-cdk": "benchmarks.peers.airbyte", "dlt": "benchmarks.peers.dlt"}
 USER_FIELDS = (*BASIC_FIELDS, *STATS_FIELDS, *PROFILE_FIELDS)
 Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
@@ -49,47 +53,75 @@ class Cost:
         return self.cpu / CALLS * 1e3
 
 
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """All who made the calls, one after the other."""
+
+    bare: Cost
+    ours: Cost
+    peers: Mapping[str, Cost]
+
+
 async def measure(ground: Ground) -> Sequence[Figure]:
     """Return speed and cost with few and with many calls in flight."""
-    return [figure for in_flight in (FEW, MANY) for figure in await figures(ground, in_flight)]
+    few = [await measured(ground, f"calls_few_{number}", FEW) for number in range(ROUNDS)]
+    many = [await measured(ground, f"calls_many_{number}", MANY) for number in range(ROUNDS)]
+    return [*figures(FEW, few), *beside(many), *figures(MANY, many)]
 
 
-async def figures(ground: Ground, in_flight: int) -> Sequence[Figure]:
+async def measured(ground: Ground, name: str, in_flight: int) -> Round:
     """Make the calls bare, with many in flight as others do, and as a run that stores everything."""
     sandbox = {"rate_limit": UNLIMITED, "latency_user_ms": LATENCY_MS, "latency_video_ms": LATENCY_MS}
-    async with sync_lab(ground, f"calls_{in_flight}", videos=str(PAGE_SIZE), **sandbox) as lab:
+    async with sync_lab(ground, name, videos=str(PAGE_SIZE), **sandbox) as lab:
         tokens = await lab.add_stores(STORES)
+        names = PEERS if in_flight == MANY and PEER_PYTHON.exists() else ()
         bare = await bare_loop(lab.tiktok, tokens, in_flight)
-        theirs = [peer(lab.tiktok, tokens)] if in_flight == MANY and PEER.exists() else []
-        ours = await run(lab, in_flight)
+        peers = {name: peer(name, lab.tiktok, tokens) for name in names}
+        return Round(bare=bare, peers=peers, ours=await run(lab, in_flight))
+
+
+def figures(in_flight: int, rounds: Sequence[Round]) -> Sequence[Figure]:
+    """Return what a run did and cost, beside the bare loop and each peer of the same round."""
+    name = f"{in_flight} in flight: a run, all rows written"
+    rate = Figure(name=name, unit="calls/s", rounds=[one.ours.rate for one in rounds])
     return (
-        Figure(name=f"{in_flight} in flight: bare loop", unit="calls/s", rounds=[bare.rate]),
+        Figure(name=f"{in_flight} in flight: bare loop", unit="calls/s", rounds=[one.bare.rate for one in rounds]),
+        rate,
         *(
-            Figure(name=f"airbyte-cdk, {PEER_WORKERS} workers, nothing stored: {name}", unit=unit, rounds=[value])
-            for cost in theirs
-            for name, unit, value in (("calls", "calls/s", cost.rate), ("CPU for a call", "ms", cost.milliseconds))
-        ),
-        Figure(
-            name=f"{in_flight} in flight: a run, all rows written",
-            unit="calls/s",
-            rounds=[ours.rate],
-            floor="airbyte-cdk" if theirs else "",
-            floors=[cost.rate for cost in theirs],
-            limit=at_least(1.0) if theirs else None,
+            replace(
+                rate,
+                name=f"{name}, beside {peer}",
+                floor=peer,
+                floors=[one.peers[peer].rate for one in rounds],
+                limit=at_least(1.0),
+            )
+            for peer in rounds[0].peers
         ),
         Figure(
             name=f"{in_flight} in flight: CPU of the service for a call",
             unit="ms",
-            rounds=[ours.milliseconds],
+            rounds=[one.ours.milliseconds for one in rounds],
             floor="the bare loop",
-            floors=[bare.milliseconds],
+            floors=[one.bare.milliseconds for one in rounds],
             limit=at_most(2.5),
         ),
     )
 
 
-def peer(origin: str, tokens: Sequence[str]) -> Cost:
-    """Make the same calls with airbyte-cdk, and read their records."""
+def beside(rounds: Sequence[Round]) -> Sequence[Figure]:
+    """Return what the same calls cost the peers."""
+    return [
+        Figure(name=f"{name}, {PEER_WORKERS} workers, {PEERS[name]}: {what}", unit=unit, rounds=values)
+        for name in rounds[0].peers
+        for what, unit, values in (
+            ("calls", "calls/s", [one.peers[name].rate for one in rounds]),
+            ("CPU for a call", "ms", [one.peers[name].milliseconds for one in rounds]),
+        )
+    ]
+
+
+def peer(name: str, origin: str, tokens: Sequence[str]) -> Cost:
+    """Make the same calls with a peer, which has to read all records."""
     task = {
         "origin": origin,
         "tokens": tokens,
@@ -98,9 +130,9 @@ def peer(origin: str, tokens: Sequence[str]) -> Cost:
         "video_fields": ",".join(VIDEO_FIELDS),
         "page_size": PAGE_SIZE,
     }
-    took = ask("benchmarks.peers.airbyte", task, str(PEER))
+    took = ask(MODULES[name], task, str(PEER_PYTHON))
     if took["records"] != STORES * (1 + PAGE_SIZE):
-        raise RuntimeError(f"airbyte-cdk read {took['records']} records")
+        raise RuntimeError(f"{name} read {took['records']} records")
     return Cost(seconds=took["seconds"], cpu=took["cpu"])
 
 

@@ -12,7 +12,12 @@ COST = Figure(name="cost", unit="ms", rounds=[5.0], floor="bare", floors=[2.0], 
 
 
 def measured(path: Path, name: str, *figures: Figure) -> None:
-    found = {"question": f"What of {name}?", **circumstances(), "figures": [plain(figure) for figure in figures]}
+    found = {
+        "question": f"What of {name}?",
+        **circumstances(),
+        "seconds": 9,
+        "figures": [plain(figure) for figure in figures],
+    }
     write(path, name, found)
 
 
