@@ -4,6 +4,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from tokhub.sync.v1 import sync_pb2
 
+from services.gateway.openapi import shapes
 from tests.gateway.served import ADMIN, Gateway
 
 STORE = "store_jakarta_01"
@@ -12,20 +13,19 @@ WRITTEN = Timestamp(seconds=int(datetime(2026, 1, 24, 2, tzinfo=UTC).timestamp()
 
 async def test_user_stats_have_every_field_of_a_day(gateway: Gateway) -> None:
     gateway.suite.stores.add(STORE)
-    gateway.suite.stats.users.append(
-        sync_pb2.UserStats(
-            id=1,
-            store_code=STORE,
-            snapshot_date="2026-01-24",
-            follower_count=5000,
-            following_count=100,
-            likes_count=10_000,
-            video_count=50,
-            display_name="Store Jakarta",
-            avatar_url="https://cdn.example/a.jpg",
-            create_time=WRITTEN,
-        )
+    day = sync_pb2.UserStats(
+        id=1,
+        store_code=STORE,
+        snapshot_date="2026-01-24",
+        follower_count=5000,
+        following_count=100,
+        likes_count=10_000,
+        video_count=50,
+        display_name="Store Jakarta",
+        avatar_url="https://cdn.example/a.jpg",
+        create_time=WRITTEN,
     )
+    gateway.suite.stats.users.append(day)
 
     answer = await gateway.client.get(f"/admin/stores/{STORE}/user-stats?days=7", headers=ADMIN)
 
@@ -48,6 +48,7 @@ async def test_user_stats_have_every_field_of_a_day(gateway: Gateway) -> None:
         "count": 1,
     }
     assert gateway.suite.stats.days_asked == [7]
+    assert len(day.ListFields()) == len(day.DESCRIPTOR.fields) == len(shapes.USER_STATS)
 
 
 def video(number: int) -> sync_pb2.VideoStats:

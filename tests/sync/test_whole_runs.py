@@ -26,6 +26,16 @@ async def test_a_run_stores_everything_tiktok_shows(suite: LivingSuite, replica:
         assert await suite.stored_videos(code) == suite.true_videos(code)
 
 
+async def test_all_that_is_kept_of_an_account_is_told(suite: LivingSuite, replica: Replica) -> None:
+    await suite.connect("shop")
+    await replica.run(JOB_USER, "shop")
+    (day,) = (await replica.stats.ListUserStats(sync_pb2.ListUserStatsRequest(store_code="shop"))).stats
+    told = {field.name: value for field, value in day.ListFields()}
+    assert set(told) == {field.name for field in day.DESCRIPTOR.fields}
+    user = suite.truth("shop")["user"]
+    assert told == told | {name: user[name] for name in told if name in user}
+
+
 async def test_a_store_shows_its_newest_figures_after_a_run(suite: LivingSuite, replica: Replica) -> None:
     await suite.connect("shop")
     await replica.run(JOB_ALL, "shop")
