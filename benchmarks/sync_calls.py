@@ -18,8 +18,8 @@ from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.ground import Ground
 from benchmarks.processes import ROOT, ask
 from benchmarks.sync_lab import SyncLab, sync_lab
-from libs.tiktok.display import BASIC_FIELDS, PAGE_SIZE, PROFILE_FIELDS, STATS_FIELDS
-from libs.tiktok.display_objects import VIDEO_FIELDS
+from libs.tiktok.display import PAGE_SIZE
+from libs.tiktok.display_objects import BASIC_FIELDS, PROFILE_FIELDS, STATS_FIELDS, VIDEO_FIELDS
 
 STORES = 1_000
 CALLS = 2 * STORES

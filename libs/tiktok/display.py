@@ -16,6 +16,9 @@ from libs.errors import (
 )
 from libs.secret import Secret
 from libs.tiktok.display_objects import (
+    BASIC_FIELDS,
+    PROFILE_FIELDS,
+    STATS_FIELDS,
     VIDEO_FIELDS,
     AccessTokenInvalid,
     Account,
@@ -31,10 +34,6 @@ PAGE_SIZE = 20  # the most TikTok gives
 DEADLINE = 30.0  # seconds for one call
 # No source says that TikTok sends Retry-After; its window is a minute and slides, so a slot is free again soon.
 USUAL_WAIT = 5.0
-
-BASIC_FIELDS = ("open_id", "display_name", "avatar_url")
-STATS_FIELDS = ("follower_count", "following_count", "likes_count", "video_count")
-PROFILE_FIELDS = ("username",)
 
 SCOPE_CODES = frozenset({"scope_not_authorized", "scope_permission_missed"})
 SAFE_CODE = re.compile(r"[a-z0-9_]{1,64}")

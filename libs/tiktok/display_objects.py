@@ -1,7 +1,8 @@
 """What the Display API says about accounts and videos: a field that makes no sense is absent, not fatal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from libs.errors import UpstreamBadResponse, UpstreamCursorLoop
@@ -12,6 +13,7 @@ LONGEST_ID = 64  # characters; today's ids have 19 digits
 LAST_SECOND = 253_402_300_799  # of the year 9999, where datetimes of Python end
 
 Json = Mapping[str, Any]
+Reader = Callable[[Any], Any]
 
 
 class AccessTokenInvalid(UpstreamBadResponse):
@@ -88,15 +90,21 @@ def as_text(value: Any, longest: int = LONGEST_TEXT) -> str | None:
     return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")[:longest]
 
 
-ACCOUNT_TEXTS = ("open_id", "display_name", "avatar_url", "username")
-ACCOUNT_COUNTS = ("follower_count", "following_count", "likes_count", "video_count")
+# The fields of an account by the scope that opens them, user.info.basic, .stats and .profile, and how each is read.
+BASIC_FIELDS: Mapping[str, Reader] = MappingProxyType(
+    {"open_id": as_text, "display_name": as_text, "avatar_url": as_text}
+)
+STATS_FIELDS: Mapping[str, Reader] = MappingProxyType(
+    {"follower_count": as_count, "following_count": as_count, "likes_count": as_count, "video_count": as_count}
+)
+PROFILE_FIELDS: Mapping[str, Reader] = MappingProxyType({"username": as_text})
 VIDEO_FIELDS = ("id", "create_time", "video_description", "view_count", "like_count", "comment_count", "share_count")
 
 
 def read_account(user: Json) -> Account:
     """Return the account in data.user."""
-    meant: dict[str, Any] = {name: as_text(user.get(name)) for name in ACCOUNT_TEXTS}
-    meant |= {name: as_count(user.get(name)) for name in ACCOUNT_COUNTS}
+    readers = {**BASIC_FIELDS, **STATS_FIELDS, **PROFILE_FIELDS}
+    meant = {name: read(user.get(name)) for name, read in readers.items()}
     oddities = sum(value is None and user.get(name) is not None for name, value in meant.items())
     return Account(**meant, oddities=oddities)
 

@@ -3,9 +3,11 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
+from typing import Any, get_args, get_type_hints
 
 from services.sync.domain.reports import Period
+from services.sync.domain.snapshots import UserSnapshot, VideoSnapshot
 
 
 class Dataset(StrEnum):
@@ -23,22 +25,13 @@ class ExportFormat(StrEnum):
     PARQUET = "parquet"
 
 
-class Kind(StrEnum):
-    """What a column holds; each may be unknown."""
-
-    NUMBER = "number"
-    TEXT = "text"
-    DAY = "day"
-    MOMENT = "moment"
-
-
 @dataclass(frozen=True)
 class Column:
-    """A column by its name in the file and in the table."""
+    """A column by its name in the file and in the table, with what it holds where that is known."""
 
     name: str
     source: str
-    kind: Kind
+    holds: type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,32 +50,24 @@ Encode = Callable[[Sequence[Column], Batches], Bytes]
 
 BATCH_ROWS = 5_000  # in memory at a time, and in a row group of Parquet
 
-ID = Column("id", "id", Kind.NUMBER)
-STORE = Column("storeCode", "store_code", Kind.TEXT)
-DAY = Column("snapshotDate", "snapshot_date", Kind.DAY)
-CREATED = Column("createdAt", "created_at", Kind.MOMENT)
+
+def columns_of(snapshot: type) -> Sequence[Column]:
+    """Return a column for each field of a snapshot."""
+    return [Column(in_json(name), name, known(hint)) for name, hint in get_type_hints(snapshot).items()]
+
+
+def in_json(name: str) -> str:
+    """Return a field's name as the HTTP API spells it."""
+    first, *others = name.split("_")
+    return "".join([first, *map(str.capitalize, others)])
+
+
+def known(hint: Any) -> type:
+    """Return the type of a field without the None that stands for unknown."""
+    kinds: list[type] = [kind for kind in get_args(hint) or [hint] if kind is not NoneType]
+    return kinds[0]
+
 
 COLUMNS: Mapping[Dataset, Sequence[Column]] = MappingProxyType(
-    {
-        Dataset.USER_DAILY: (
-            *(ID, STORE, DAY),
-            Column("followerCount", "follower_count", Kind.NUMBER),
-            Column("followingCount", "following_count", Kind.NUMBER),
-            Column("likesCount", "likes_count", Kind.NUMBER),
-            Column("videoCount", "video_count", Kind.NUMBER),
-            Column("displayName", "display_name", Kind.TEXT),
-            Column("avatarUrl", "avatar_url", Kind.TEXT),
-            CREATED,
-        ),
-        Dataset.VIDEO_DAILY: (
-            *(ID, STORE, DAY),
-            Column("videoId", "video_id", Kind.TEXT),
-            Column("viewCount", "view_count", Kind.NUMBER),
-            Column("likeCount", "like_count", Kind.NUMBER),
-            Column("commentCount", "comment_count", Kind.NUMBER),
-            Column("shareCount", "share_count", Kind.NUMBER),
-            Column("description", "description", Kind.TEXT),
-            CREATED,
-        ),
-    }
+    {Dataset.USER_DAILY: columns_of(UserSnapshot), Dataset.VIDEO_DAILY: columns_of(VideoSnapshot)}
 )

@@ -1,4 +1,4 @@
-"""Snapshots as they were stored: an account or a video on one day."""
+"""Snapshots as they were stored: an account or a video on one day; queries and exports have the columns of these."""
 
 from dataclasses import dataclass
 from datetime import date, datetime

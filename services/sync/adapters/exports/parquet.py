@@ -11,22 +11,22 @@ from typing import Any, Self
 from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema
 from arro3.io import write_parquet
 
-from services.sync.domain.exports import BATCH_ROWS, Batches, Bytes, Column, Kind, Row
+from services.sync.domain.exports import BATCH_ROWS, Batches, Bytes, Column, Row
 
 COMPRESSION = "zstd(3)"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-TYPES: Mapping[Kind, Any] = MappingProxyType(
+TYPES: Mapping[type, Any] = MappingProxyType(
     {
-        Kind.NUMBER: DataType.int64(),
-        Kind.TEXT: DataType.string(),
-        Kind.DAY: DataType.date32(),
-        Kind.MOMENT: DataType.timestamp("us", tz="UTC"),
+        int: DataType.int64(),
+        str: DataType.string(),
+        date: DataType.date32(),
+        datetime: DataType.timestamp("us", tz="UTC"),
     }
 )
 # What the library takes plain numbers for, before they become days and moments.
-NUMBERS: Mapping[Kind, Any] = MappingProxyType({Kind.DAY: DataType.int32(), Kind.MOMENT: DataType.int64()})
+NUMBERS: Mapping[type, Any] = MappingProxyType({date: DataType.int32(), datetime: DataType.int64()})
 
 
 async def parquet_bytes(columns: Sequence[Column], batches: Batches) -> Bytes:
@@ -45,7 +45,7 @@ class RowGroups:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
-        self._schema = Schema([Field(column.name, TYPES[column.kind]) for column in columns])
+        self._schema = Schema([Field(column.name, TYPES[column.holds]) for column in columns])
         self._inbox: SimpleQueue[list[Row] | None] = SimpleQueue()
         self._consumed = asyncio.Event()
         self._file = io.BytesIO()
@@ -99,10 +99,10 @@ class RowGroups:
 
 def to_arrays(columns: Sequence[Column], batch: list[Row]) -> list[Array]:
     """Return rows, of which there is one at least, by column."""
-    return [to_array(column.kind, cells) for column, cells in zip(columns, zip(*batch, strict=True), strict=True)]
+    return [to_array(column.holds, cells) for column, cells in zip(columns, zip(*batch, strict=True), strict=True)]
 
 
-def to_array(kind: Kind, cells: Sequence[Any]) -> Array:
+def to_array(kind: type, cells: Sequence[Any]) -> Array:
     """Return the cells of a column."""
     if kind not in NUMBERS:
         return Array(cells, TYPES[kind])

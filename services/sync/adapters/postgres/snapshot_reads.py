@@ -1,31 +1,33 @@
 """The daily snapshots, read."""
 
+from dataclasses import fields
 from datetime import date
 
 from services.sync.adapters.postgres.database import Database
 from services.sync.domain.snapshots import AccountMetrics, UserSnapshot, VideoPosition, VideoSnapshot
 from services.sync.domain.subjects import Subject
 
-ACCOUNTS = """
-SELECT id, store_code, snapshot_date, follower_count, following_count, likes_count, video_count,
-       display_name, avatar_url, created_at
-FROM tiktok_user_daily
+
+def columns_of(snapshot: type) -> str:
+    """Return the columns that a snapshot is made of."""
+    return ", ".join(field.name for field in fields(snapshot))
+
+
+ACCOUNTS = f"""
+SELECT {columns_of(UserSnapshot)} FROM tiktok_user_daily
 WHERE subject_kind = 'store' AND subject_id = $1 AND snapshot_date >= $2
 ORDER BY snapshot_date DESC
 """
 
 # Accounts were not noted at first.
-NEWEST = """
-SELECT username, display_name, avatar_url, follower_count, following_count, likes_count, video_count, fetched_at
-FROM tiktok_user_daily
+NEWEST = f"""
+SELECT {columns_of(AccountMetrics)} FROM tiktok_user_daily
 WHERE subject_kind = $1 AND subject_id = $2 AND (account_id <> $3) IS NOT TRUE
 ORDER BY snapshot_date DESC LIMIT 1
 """
 
-VIDEOS = """
-SELECT id, store_code, snapshot_date, video_id, view_count, like_count, comment_count, share_count,
-       description, created_at
-FROM tiktok_video_daily
+VIDEOS = f"""
+SELECT {columns_of(VideoSnapshot)} FROM tiktok_video_daily
 WHERE subject_kind = 'store' AND subject_id = $1 AND snapshot_date >= $2 AND snapshot_date <= $3
   AND (snapshot_date < $3 OR video_id > $4)
 ORDER BY snapshot_date DESC, video_id LIMIT $5

@@ -6,6 +6,7 @@ What several items have to store at the same moment is stored together, each und
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 
 from libs.database.repeat import repeated
 from libs.tiktok.display_objects import Account, Video
@@ -35,24 +36,30 @@ held AS (
 READING = "place, run_id, job, subject_kind, subject_id, fence, snapshot_date, fetched_at"
 READING_TYPES = "int uuid text text text bigint date timestamptz"
 
+# What is stored of an account and of a video, by the names it has with TikTok and in the tables.
+ACCOUNT = "follower_count, following_count, likes_count, video_count, display_name, avatar_url, username"
+ACCOUNT_TYPES = "bigint bigint bigint bigint text text text"
+VIDEO = "view_count, like_count, comment_count, share_count, description"
+VIDEO_TYPES = "bigint bigint bigint bigint text"
+
+
+def replaced(names: str) -> str:
+    """Return what puts new values in place of those that are stored."""
+    return ", ".join(f"{name} = excluded.{name}" for name in names.split(", "))
+
+
 SAVE_ACCOUNTS = f"""
 WITH reading AS (
-    SELECT * FROM unnest({parameters(1, f"{READING_TYPES} bigint bigint bigint bigint text text text text")})
-        AS reading ({READING}, follower_count, following_count, likes_count, video_count,
-        display_name, avatar_url, username, account_id)
+    SELECT * FROM unnest({parameters(1, f"{READING_TYPES} text {ACCOUNT_TYPES}")})
+        AS reading ({READING}, account_id, {ACCOUNT})
 ), {HELD}, stored AS (
     INSERT INTO tiktok_user_daily AS older (
-        subject_kind, subject_id, snapshot_date, run_id, fetched_at,
-        follower_count, following_count, likes_count, video_count, display_name, avatar_url, username, account_id)
-    SELECT subject_kind, subject_id, snapshot_date, run_id, fetched_at,
-           follower_count, following_count, likes_count, video_count, display_name, avatar_url, username, account_id
+        subject_kind, subject_id, snapshot_date, run_id, fetched_at, account_id, {ACCOUNT})
+    SELECT subject_kind, subject_id, snapshot_date, run_id, fetched_at, account_id, {ACCOUNT}
     FROM held
     ON CONFLICT (subject_kind, subject_id, snapshot_date) DO UPDATE SET
-        run_id = excluded.run_id, fetched_at = excluded.fetched_at,
-        follower_count = excluded.follower_count, following_count = excluded.following_count,
-        likes_count = excluded.likes_count, video_count = excluded.video_count,
-        display_name = excluded.display_name, avatar_url = excluded.avatar_url, username = excluded.username,
-        account_id = excluded.account_id
+        run_id = excluded.run_id, fetched_at = excluded.fetched_at, account_id = excluded.account_id,
+        {replaced(ACCOUNT)}
     WHERE excluded.fetched_at >= older.fetched_at
 )
 SELECT place FROM held
@@ -64,8 +71,8 @@ SAVE_PAGES = f"""
 WITH reading AS (
     SELECT * FROM unnest({parameters(1, f"{READING_TYPES} bigint bigint")}) AS reading ({READING}, cursor, videos)
 ), {HELD}, video AS (
-    SELECT * FROM unnest({parameters(11, "int text bigint bigint bigint bigint text bigint")})
-        AS video (place, video_id, view_count, like_count, comment_count, share_count, description, posted_at)
+    SELECT * FROM unnest({parameters(11, f"int text bigint {VIDEO_TYPES}")})
+        AS video (place, video_id, posted_at, {VIDEO})
 ), repeated AS MATERIALIZED (
     SELECT place, count(*) AS videos
     FROM held JOIN video USING (place), LATERAL (
@@ -79,16 +86,13 @@ WITH reading AS (
     GROUP BY place
 ), stored AS (
     INSERT INTO tiktok_video_daily AS older (
-        subject_kind, subject_id, snapshot_date, run_id, fetched_at,
-        video_id, view_count, like_count, comment_count, share_count, description, posted_at)
+        subject_kind, subject_id, snapshot_date, run_id, fetched_at, video_id, posted_at, {VIDEO})
     SELECT subject_kind, subject_id, snapshot_date, run_id, fetched_at,
-           video_id, view_count, like_count, comment_count, share_count, description, to_timestamp(posted_at)
+           video_id, to_timestamp(posted_at), {VIDEO}
     FROM held JOIN video USING (place)
     ON CONFLICT (subject_kind, subject_id, snapshot_date, video_id) DO UPDATE SET
-        run_id = excluded.run_id, fetched_at = excluded.fetched_at,
-        view_count = excluded.view_count, like_count = excluded.like_count,
-        comment_count = excluded.comment_count, share_count = excluded.share_count,
-        description = excluded.description, posted_at = excluded.posted_at
+        run_id = excluded.run_id, fetched_at = excluded.fetched_at, posted_at = excluded.posted_at,
+        {replaced(VIDEO)}
     WHERE excluded.fetched_at >= older.fetched_at
 )
 UPDATE sync_items item SET
@@ -143,7 +147,7 @@ class SnapshotWrites:
     @repeated
     async def _save_accounts(self, readings: Sequence[AccountReading]) -> list[Exception | None]:
         rows = [
-            (*heading(place, reading.claim, reading.fetched_at), *figures_of(reading.account))
+            (*heading(place, reading.claim, reading.fetched_at), reading.account.open_id, *figures_of(reading.account))
             for place, reading in enumerate(readings)
         ]
         async with self._database.borrow() as connection:
@@ -167,24 +171,13 @@ def heading(place: int, claim: Claim, fetched_at: datetime) -> tuple[object, ...
     return place, *key_values(claim.key), claim.fence, claim.snapshot_date, fetched_at
 
 
-def figures_of(account: Account) -> tuple[object, ...]:
-    """Return the account as SAVE_ACCOUNTS takes it."""
-    return (
-        *(account.follower_count, account.following_count, account.likes_count, account.video_count),
-        *(account.display_name, account.avatar_url, account.username, account.open_id),
-    )
+figures_of = attrgetter(*ACCOUNT.split(", "))
 
 
 def video_columns(readings: Sequence[PageReading]) -> list[str]:
     """Return the videos of all pages by column, as SAVE_PAGES takes them."""
-    videos = [(place, video) for place, reading in enumerate(readings) for video in reading.videos]
+    videos = [video for reading in readings for video in reading.videos]
     return [
-        array([place for place, _ in videos]),
-        array([video.id for _, video in videos]),
-        array([video.view_count for _, video in videos]),
-        array([video.like_count for _, video in videos]),
-        array([video.comment_count for _, video in videos]),
-        array([video.share_count for _, video in videos]),
-        array([video.description for _, video in videos]),
-        array([video.posted_at for _, video in videos]),
+        array([place for place, reading in enumerate(readings) for _ in reading.videos]),
+        *(array([getattr(video, name) for video in videos]) for name in ("id", "posted_at", *VIDEO.split(", "))),
     ]
