@@ -96,7 +96,11 @@ class Recorder:
         if unrecorded is None:
             return
         request = {"unrecorded": unrecorded} if unrecorded else {}
-        await self._keep(replace(new_record(method, request), outcome=DENIED))
+        try:
+            await self._trail.append(replace(new_record(method, request), outcome=DENIED))
+        except StorageUnavailable:
+            self._denials.failed(caller.name, method, unrecorded)
+            log.error("a denial is not in the audit trail", method=method, actor=current_actor())
 
     def _concerns(self, context: Context, roles: Roles) -> bool:
         role = self._gate.recognise(context).role

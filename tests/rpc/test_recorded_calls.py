@@ -11,9 +11,11 @@ from tokhub.sync.v1 import sync_pb2 as pb
 from tokhub.sync.v1 import sync_pb2_grpc as stubs
 from tokhub.token.v1 import token_pb2
 
+from libs.clock import SystemClock
 from libs.errors import InvalidField, StorageUnavailable, StoreNotFound, TokhubError
 from libs.rpc.access import Access
 from libs.rpc.actor import bind_actor
+from libs.rpc.denials import Denials
 from libs.rpc.policy import FOR_A_KEY, Policy
 from libs.rpc.recording import BEGUN, Record, without_secrets
 from tests.rpc.certified import HERE, Office, Remembered
@@ -42,10 +44,10 @@ class Full(Remembered):
 
     def __init__(self, room: int) -> None:
         super().__init__()
-        self._room = room
+        self.room = room
 
     async def append(self, record: Record) -> None:
-        if len(self.records) >= self._room:
+        if len(self.records) >= self.room:
             raise StorageUnavailable
         await super().append(record)
 
@@ -53,13 +55,14 @@ class Full(Remembered):
 class House:
     """A server that records what operators do."""
 
-    def __init__(self, directory: Path, trail: Remembered) -> None:
+    def __init__(self, directory: Path, trail: Remembered, denials: Denials | None = None) -> None:
         self.trail = trail
         self.office = Office(directory / "office")
         self.behaviour = Behaviour()
         self.asked = 0
         certificates = self.office.certificates("svc/token", *HERE)
-        access = Access(certificates=certificates, policy=Policy(TABLE, RECORDED), trail=trail)
+        counted = denials or Denials(SystemClock())
+        access = Access(certificates=certificates, policy=Policy(TABLE, RECORDED), trail=trail, denials=counted)
         self.server = server_of(self.behaviour, CollectorRegistry(), access)
 
     def channel(self, who: str) -> grpc.aio.Channel:

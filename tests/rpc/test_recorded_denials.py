@@ -8,7 +8,7 @@ from tokhub.sync.v1 import sync_pb2_grpc as stubs
 
 from libs.clock import SystemClock
 from libs.errors import NotAllowed
-from libs.rpc.denials import EVERY, Denials
+from libs.rpc.denials import AGAIN, EVERY, Denials
 from libs.rpc.recording import DENIED
 from tests.rpc.certified import Remembered
 from tests.rpc.served_rpc import ASKED, GET_STORE, WATCH_SYNC, WATCHED
@@ -63,6 +63,17 @@ async def test_a_denial_stands_though_it_cannot_be_recorded(tmp_path: Path) -> N
     house = House(tmp_path, Full(0))
     async with house.server:
         await knock(house, "svc/gateway")
+
+
+async def test_a_denial_that_could_not_be_recorded_is_counted_in_the_next(tmp_path: Path) -> None:
+    clock, trail = HandClock(), Full(0)
+    house = House(tmp_path, trail, Denials(clock))
+    async with house.server:
+        await knock(house, "svc/gateway", 2)
+        trail.room = 1
+        clock.time = AGAIN
+        await knock(house, "svc/gateway")
+    assert [record.request for record in trail.records] == [{"unrecorded": 2}]
 
 
 def test_what_a_flood_left_out_is_counted_in_the_next_record() -> None:

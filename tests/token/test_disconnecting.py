@@ -13,6 +13,9 @@ from tests.token.shop_client import Shops, by_id
 
 LOGIN_KIT = token_pb2.PROVIDER_LOGIN_KIT
 STORE = token_pb2.OWNER_KIND_STORE
+REFUSE_RESEALED = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$
+"""
 ACTIVE, DISCONNECTED = token_pb2.CONNECTION_STATUS_ACTIVE, token_pb2.CONNECTION_STATUS_DISCONNECTED
 
 
@@ -89,6 +92,20 @@ async def test_an_expired_access_token_is_refreshed_to_end_the_grant(shops: Shop
 
     assert (answer.revocation, live_grants(shops, account)) == (token_pb2.REVOCATION_DONE, 0)
     assert shops.sandbox.ledger(account)["grants"][0]["refreshes"] == 1
+
+
+async def test_a_grant_is_ended_though_its_new_tokens_cannot_be_kept(shops: Shops) -> None:
+    account = shops.sandbox.next_account()
+    connection = await connect(shops, "shop-1", account)
+    await shops.pool.execute("UPDATE connections SET access_expires_at = clock_timestamp()")
+    await shops.pool.execute(REFUSE_RESEALED)
+    await shops.pool.execute(
+        "CREATE TRIGGER refuse BEFORE UPDATE OF generation ON revocations FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+    answer = await disconnect(shops, connection)
+
+    assert (answer.revocation, live_grants(shops, account)) == (token_pb2.REVOCATION_DONE, 0)
 
 
 async def test_a_revoke_that_fails_leaves_the_disconnect_and_is_tried_again(shops: Shops) -> None:

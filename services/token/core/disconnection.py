@@ -211,7 +211,11 @@ class Disconnection:
             grant = await port.refresh(refresh)
             version = pending.version.refreshed()
             sealed = self._vault.seal(grant, pending.connection_id, version)
-            await self._rows.reseal(pending.number, version, sealed, grant.access_seconds)
+            try:
+                await self._rows.reseal(pending.number, version, sealed, grant.access_seconds)
+            except StorageUnavailable:
+                # The stored token is spent: what is not ended with the new one now is not ended by anybody later.
+                log.error("a grant's new tokens could not be kept", connection=str(pending.connection_id))
             token = grant.access_token
             if not token.reveal():
                 raise Unknown("the answer held no access token")
