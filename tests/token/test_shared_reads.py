@@ -131,6 +131,20 @@ async def test_what_changed_since_it_was_shared_is_not_taken(house: House, pair:
     assert (await pair[1].ask()).version == after.version != before.version
 
 
+async def test_what_was_shared_before_the_clock_was_set_back_is_not_taken(
+    house: House, redis: SharedCache, pair: tuple[Sharing, Sharing]
+) -> None:
+    await house.connect()
+    await settled(*pair)
+    before = await pair[0].ask()
+    for entry in redis.entries:
+        redis.inside.hincrby(entry, "at", 3_600_000_000)
+    after = await house.replica("elsewhere").tokens.refresh(store("shop-1"), "r1")
+    await settled(*pair)
+
+    assert (await pair[1].ask()).version == after.version != before.version
+
+
 async def test_what_was_shared_before_one_could_hear_is_not_taken(
     house: House, token_dsn: str, redis: SharedCache, pair: tuple[Sharing, Sharing]
 ) -> None:

@@ -98,7 +98,8 @@ class RedisReads:
         except Unavailable:
             self._questions.labels("unavailable").inc()
             return None
-        held = self._opened(reference, *found[1:]) if found else None
+        # Read later than now: the clock of Redis was set back since, and how old the entry is nobody can tell.
+        held = self._opened(reference, *found[1:]) if found and found[0] <= moment else None
         self._questions.labels("found" if held else "unreadable" if found else "missing").inc()
         return Shared(held=held, begun=asked - (moment - found[0]) / 1e6 if found else asked, moment=moment)
 

@@ -67,7 +67,7 @@ class Seen:
 
 
 class ReadCache:
-    """Bounded; forgets what was asked for longest ago.
+    """Bounded; forgets what was read longest ago.
 
     Its keys are the integers of UUIDs: to hash and compare those takes no Python.
     """

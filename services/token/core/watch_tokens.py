@@ -7,11 +7,11 @@ open: none of them can be preceded any more. Announcements only say when to look
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from libs.errors import InvalidField, UpstreamUnavailable
+from libs.waiting import wait_at_most
 from services.token.domain.connection import Connection, Provider
 from services.token.domain.timeline import Event, Kind
 
@@ -112,11 +112,5 @@ class TokenWatch:
                 if chosen.takes(happening):
                     yield happening
             if not reading.happenings:
-                await wait(changed, HELD_BACK if reading.held_back else POLL)
+                await wait_at_most(changed, HELD_BACK if reading.held_back else POLL)
         raise UpstreamUnavailable("This service is stopping: watch again after the last event you have.")
-
-
-async def wait(changed: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, no longer than so many seconds."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(changed.wait(), seconds)
