@@ -10,6 +10,7 @@ from deploy.local.state import is_free
 from deploy.local.supervision import PAUSES, STEADY_SECONDS, Say
 from libs.database.embedded import EmbeddedPostgres
 from libs.errors import ServerMisconfig
+from libs.waiting import wait_at_most
 
 POLL_SECONDS = 0.1
 
@@ -87,8 +88,7 @@ class Watch:
         if self._hurry.is_set():
             await asyncio.sleep(seconds)
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), seconds)
+        await wait_at_most(self._hurry, seconds)
 
     def _start(self) -> None:
         # What it leaves behind would be in its own way.

@@ -13,6 +13,7 @@ from deploy.provision.handing import KNOWN, Provision
 from deploy.provision.settings import ProvisionSettings
 from libs.process import run
 from libs.settings import load
+from libs.waiting import wait_at_most
 
 app = typer.Typer(
     help="Secrets, certificates and database roles of a suite.", no_args_is_help=True, add_completion=False
@@ -42,10 +43,7 @@ async def kept(stop: asyncio.Event) -> None:
     ours = provision()
     while not stop.is_set():
         ours.hand_out()
-        try:
-            await asyncio.wait_for(stop.wait(), RENEW_EVERY)
-        except TimeoutError:
-            continue
+        await wait_at_most(stop, RENEW_EVERY)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from libs.clock import Clock
+from libs.waiting import wait_at_most
 
 log = structlog.get_logger()
 
@@ -105,8 +106,7 @@ class NotificationListener:
             await connection.execute("SELECT 1")
             self._last_alive = asked
             self._connected.set()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(lost.wait(), _HEARTBEAT_SECONDS)
+            await wait_at_most(lost, _HEARTBEAT_SECONDS)
 
 
 def _receiver(handler: Handler) -> Callable[[Any, int, str, object], None]:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from libs.clock import Clock
 from libs.errors import StorageUnavailable
+from libs.waiting import wait_at_most
 from services.sync.adapters.pace import Pace
 from services.sync.adapters.postgres.slot_log import EndedCall, Grant, Wanted
 from services.sync.domain.items import GaveBack
@@ -230,9 +231,7 @@ class Desk:
         return bool(self._ended or self._unused)
 
     async def _nap(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
+        await wait_at_most(self._news, seconds)
 
 
 class HeldSlot:

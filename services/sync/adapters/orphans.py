@@ -1,10 +1,7 @@
 """Open items that have no job any more are given one; PgQueuer's own log is kept short."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
-from libs.database.pool import Borrowed
 from services.sync.adapters.postgres.database import Database
+from services.sync.adapters.queue import JobQueue
 from services.sync.domain.items import ItemKey
 from services.sync.domain.jobs import Job
 from services.sync.domain.subjects import Subject, SubjectKind
@@ -28,14 +25,6 @@ PRUNE = f"""
 DELETE FROM pgqueuer_log WHERE id IN (
     SELECT id FROM pgqueuer_log WHERE created < now() - interval '1 day' ORDER BY id LIMIT {PORTION})
 """
-
-
-class JobQueue(Protocol):
-    """Adds jobs."""
-
-    async def enqueue(self, connection: Borrowed, keys: Sequence[ItemKey], *, is_urgent: bool) -> None:
-        """Add a job for each item that has none."""
-        ...
 
 
 class Orphans:

@@ -18,6 +18,7 @@ from libs.database.pool import Borrowed, Pool, PoolLimits, open_pool
 from libs.errors import StorageUnavailable
 from libs.rpc.request_id import bind_request_id
 from libs.tracing import carried, carrier_in, span
+from libs.waiting import wait_at_most
 from services.sync.adapters.queue_schema import queue_settings
 from services.sync.adapters.stock import Stock, StockedQueueManager
 from services.sync.core.places import MOST_URGENT
@@ -110,7 +111,7 @@ class QueueConsumer:
                     await self._consume(pool)
             except Exception as error:  # noqa: BLE001 - PgQueuer ends with whatever its connection raised
                 log.warning("The queue was interrupted", error=type(error).__name__)
-                await wait_for(self._stop, RESTART_AFTER)
+                await wait_at_most(self._stop, RESTART_AFTER)
 
     async def _consume(self, pool: Pool) -> None:
         stock = Stock(by_entrypoint(self._limits))
@@ -156,12 +157,3 @@ async def forward(source: asyncio.Event, target: asyncio.Event) -> None:
     """Set the target once the source is set."""
     await source.wait()
     target.set()
-
-
-async def wait_for(event: asyncio.Event, seconds: float) -> None:
-    """Wait for the event, at most so many seconds."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -7,7 +7,7 @@ beats for each job by itself, which costs more than many a job.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,6 +17,8 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job as QueuedJob
 from pgqueuer.domain.types import QueueEntrypoint
 from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+from libs.waiting import wait_at_most
 
 # While other kinds are at work, one whose queue was empty is looked at again after so many seconds.
 DRY = 0.25
@@ -85,9 +87,7 @@ class Stock:
     async def change(self) -> None:
         """Wait until a kind runs low, at most until an empty queue is worth another look."""
         self._changed.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRY):
-                await self._changed.wait()
+        await wait_at_most(self._changed, DRY)
 
     def _room(self, name: str) -> int:
         return AT_HAND * self._places[name] - self._here[name]

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import Protocol
 
 from libs.clock import Clock
 from libs.errors import RunNotFound, UpstreamUnavailable
+from libs.waiting import wait_at_most
 from services.sync.domain.outcomes import RunState
 from services.sync.domain.progress import Progress
 from services.sync.domain.runs import EndedSubject, Run
@@ -113,9 +114,7 @@ class RunFeed:
         return self.newest
 
     async def _wait_for_hint(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL):
-                await self._hint.wait()
+        await wait_at_most(self._hint, POLL)
         self._hint.clear()
 
     async def _read(self) -> None:

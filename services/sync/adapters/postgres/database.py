@@ -1,13 +1,12 @@
 """Connections for the adapters, and figures about how they are used."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
-from libs.database.errors import storage_errors
-from libs.database.pool import Borrowed, Pool
+from libs.database.pool import Borrowed, Pool, borrow
 
 PATIENCE = 5.0  # seconds; a burst of items ends is over sooner
 
@@ -33,12 +32,13 @@ class Database:
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Borrowed]:
         """Lend a connection."""
-        with storage_errors():
-            connection = await self._acquire()
+        async with AsyncExitStack() as stack:
+            self._waiting += 1
             try:
-                yield connection
+                connection = await stack.enter_async_context(borrow(self._pool, patience=PATIENCE))
             finally:
-                await self._pool.release(connection)
+                self._waiting -= 1
+            yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Borrowed]:
@@ -64,10 +64,3 @@ class Database:
         """Return whether the database answers."""
         async with self.borrow() as connection:
             return bool(await connection.fetchval("SELECT true"))
-
-    async def _acquire(self) -> Borrowed:
-        self._waiting += 1
-        try:
-            return await self._pool.acquire(timeout=PATIENCE)
-        finally:
-            self._waiting -= 1

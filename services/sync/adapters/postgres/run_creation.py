@@ -6,7 +6,6 @@ Portion by portion as it is planned: what is in memory, and how long a statement
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 from uuid import uuid4
 
 import asyncpg
@@ -19,6 +18,7 @@ from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.run_ending import log_ended_job, to_counts
 from services.sync.adapters.postgres.run_rows import RunRows
 from services.sync.adapters.postgres.tick_rows import take
+from services.sync.adapters.queue import JobQueue
 from services.sync.domain.items import Ending, ItemKey
 from services.sync.domain.jobs import LOG_NAMES, Job, parts_of
 from services.sync.domain.outcomes import Outcome, RunState
@@ -64,14 +64,6 @@ FROM unnest({parameters(2, "text text text text text")}) AS line (kind, id, name
 # look into a full one reads the whole of it.
 COUNT_ROWS = ("ANALYZE sync_items", "ANALYZE pgqueuer")
 MANY = 500  # subjects
-
-
-class JobQueue(Protocol):
-    """Where items get the jobs that bring them to a worker."""
-
-    async def enqueue(self, connection: Borrowed, keys: Sequence[ItemKey], *, is_urgent: bool) -> None:
-        """Add a job for each item within the connection's transaction."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
