@@ -82,6 +82,7 @@ class SyncLab:
     ground: Ground
     database: Database
     tiktok_port: int
+    token: Program
     token_port: int
     processes: ExitStack = field(repr=False)
 
@@ -102,6 +103,16 @@ class SyncLab:
         }
         program = self.processes.enter_context(program_of(self.ground, "services.sync", {**told, **settings}))
         return Replica(program=program, port=program.wait_for("serving")["port"])
+
+    def gateway(self, replica: Replica, key: str) -> Program:
+        """Start a gateway for whoever has this key."""
+        told = {
+            "TOKEN_TARGET": f"127.0.0.1:{self.token_port}",
+            "SYNC_TARGET": f"127.0.0.1:{replica.port}",
+            "PORT": "0",
+            "ADMIN_API_KEY": key,
+        }
+        return self.processes.enter_context(program_of(self.ground, "services.gateway", told))
 
     def ledger(self) -> Mapping[str, Any]:
         """Return what TikTok counted."""
@@ -195,6 +206,7 @@ async def sync_lab(ground: Ground, name: str, **sandbox: str) -> AsyncIterator[S
             ground=ground,
             database=database,
             tiktok_port=tiktok_port,
+            token=token,
             token_port=token.wait_for("serving")["port"],
             processes=processes,
         )
