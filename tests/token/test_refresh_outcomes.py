@@ -1,7 +1,10 @@
 """What TikTok answers to a refresh, and what that says about a connection."""
 
+import asyncio
+import gc
 from datetime import timedelta
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -79,6 +82,26 @@ async def test_the_pause_after_a_failure_spares_tiktok(house: House) -> None:
             await tokens.get_valid(store("shop-1"), MINUTE)
 
     assert len(house.provider.presented) == 1
+
+
+async def test_a_refresh_that_is_put_off_leaves_the_collector_nothing(house: House) -> None:
+    connection = await house.connect()
+    await house.expire(connection)
+    house.provider.fail_before = [BUSY]
+    refresher = house.replica().refresher
+    with pytest.raises(UpstreamUnavailable):
+        await refresher.refresh(connection, MINUTE)
+
+    gc.disable()
+    try:
+        await refresher.refresh(connection, MINUTE)
+    except UpstreamUnavailable as error:
+        put_off = ref(error)
+    await asyncio.sleep(0)
+    gone = put_off() is None
+    gc.enable()
+
+    assert gone
 
 
 async def test_a_lost_answer_is_asked_for_once_more(house: House) -> None:

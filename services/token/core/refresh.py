@@ -74,12 +74,16 @@ class Refresher:
         """Return the connection with the need met, or just refreshed; raise what stands in its way."""
         while True:
             flight = self._flights.get(connection.id) or self._take_off(connection, need)
-            held = (await asyncio.shield(flight.answer)).aged(self._clock.monotonic())
-            if need.settled_by(held.connection, connection.version):
-                return held
-            await asyncio.wait({flight.task}, timeout=UNSAVED_PATIENCE)
-            if not flight.task.done():
-                raise StorageUnavailable("This connection's new tokens cannot be saved yet: try again in a moment.")
+            try:
+                held = (await asyncio.shield(flight.answer)).aged(self._clock.monotonic())
+                if need.settled_by(held.connection, connection.version):
+                    return held
+                await asyncio.wait({flight.task}, timeout=UNSAVED_PATIENCE)
+                if not flight.task.done():
+                    raise StorageUnavailable("This connection's new tokens cannot be saved yet: try again in a moment.")
+            finally:
+                # An error's traceback leads here, and a flight to its error: no circle for the collector of them.
+                del flight
 
     def newest(self, held: Held) -> Held:
         """Return the connection with tokens that this process has been given and not saved yet, if there are any."""
@@ -134,7 +138,8 @@ class Refresher:
             if not isinstance(error, TokhubError):
                 log.error("refresh broke off", connection=str(seen.id), exc_info=error)
             if not answer.done():
-                answer.set_exception(error)
+                # Its traceback leads to the answer that holds it.
+                answer.set_exception(error.with_traceback(None))
         else:
             if not answer.done():
                 answer.set_result(self._answer(held))
