@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from sandbox.settings import Settings
@@ -11,6 +12,7 @@ from sandbox.web.authorize import AuthorizeRoutes
 from sandbox.web.control import ControlRoutes
 from sandbox.web.display import DisplayRoutes
 from sandbox.web.oauth import OAuthRoutes
+from sandbox.web.refusals import on_crash, on_http_error
 from sandbox.web.shop_api import ShopApiRoutes
 from sandbox.web.shop_consent import ShopConsentRoutes
 from sandbox.web.shop_token import ShopTokenRoutes
@@ -27,7 +29,8 @@ def create_app(settings: Settings) -> Starlette:
         await world.outbox.close()
         world.store.close()
 
-    app = Starlette(routes=_routes(world), lifespan=lifespan)
+    refusals = {HTTPException: on_http_error, Exception: on_crash}
+    app = Starlette(routes=_routes(world), lifespan=lifespan, exception_handlers=refusals)
     # TikTok's paths end in a slash; one without it is another path there, and must not be mended here.
     app.router.redirect_slashes = False
     app.state.world = world

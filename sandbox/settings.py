@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from sandbox.pkce import Base64url
+
 PREFIX = "SANDBOX_"
 Milliseconds = Annotated[float, Field(ge=0, le=600_000)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=100 * 366 * 86_400)]
 
 
 def _split_commas(value: Any) -> Any:
@@ -44,11 +46,11 @@ class Switches(BaseModel):
         "http://localhost:3000/auth/tiktok/callback",
     )
     app_type: Literal["web", "desktop"] = "web"
-    pkce_base64url: Literal["reject", "accept", "ignore"] = "reject"
+    pkce_base64url: Literal["by_app_type", "reject", "accept", "ignore"] = "by_app_type"
     code_ttl_seconds: Seconds = 300
     oauth_error_status: Literal["200", "4xx"] = "200"
     refresh_rotation: Literal["strict", "same", "grace"] = "strict"
-    refresh_grace_seconds: Annotated[float, Field(ge=0)] = 60
+    refresh_grace_seconds: Annotated[float, Field(ge=0, le=100 * 366 * 86_400)] = 60
     reuse_revokes_family: bool = False
     access_ttl_seconds: Seconds = 7_200
     refresh_ttl_seconds: Seconds = 15_552_000
@@ -70,7 +72,7 @@ class Switches(BaseModel):
     shop_code_ttl_seconds: Seconds = 1_800
     shop_scopes: Annotated[tuple[str, ...], NoDecode] = ("seller.authorization.info", "data.shop_analytics.public.read")
     shop_refresh_rotation: Literal["strict", "same", "grace"] = "strict"
-    shop_refresh_grace_seconds: Annotated[float, Field(ge=0)] = 60
+    shop_refresh_grace_seconds: Annotated[float, Field(ge=0, le=100 * 366 * 86_400)] = 60
     shop_reuse_revokes_family: bool = False
     shop_access_ttl_seconds: Seconds = 604_800
     shop_refresh_ttl_seconds: Seconds = 31_536_000
@@ -87,6 +89,13 @@ class Switches(BaseModel):
 
     _stay_here = field_validator("webhook_url", "shop_webhook_url")(_loopback_only)
     _split_lists = field_validator("redirect_uris", "shop_scopes", mode="before")(_split_commas)
+
+    @property
+    def base64url(self) -> Base64url:
+        """What an RFC 7636 challenge is worth: libraries that send one work on the web, and nowhere else."""
+        if self.pkce_base64url != "by_app_type":
+            return self.pkce_base64url
+        return "accept" if self.app_type == "web" else "reject"
 
     def patched(self, changes: dict[str, Any]) -> "Switches":
         """Return these switches with `changes` applied; ValidationError if one does not fit."""

@@ -18,7 +18,7 @@ from sandbox.web.control_faults import FaultControl
 from sandbox.web.control_grants import GrantControl
 from sandbox.web.control_ledger import LedgerControl
 from sandbox.web.control_webhooks import WebhookControl
-from sandbox.web.guard import ControlBody, ControlRoute, RefusedError, guarded, misfit, number, parse, read_json
+from sandbox.web.guard import ControlBody, ControlRoute, RefusedError, guarded, misfit, number, parse, read_plain_json
 from sandbox.world import World
 
 EPOCH = date(1970, 1, 1)
@@ -87,7 +87,7 @@ class ControlRoutes:
 
     async def change_settings(self, request: Request) -> Response:
         """Change switches; all or none."""
-        changes = await read_json(request)
+        changes = await read_plain_json(request)
         if not isinstance(changes, dict):
             raise RefusedError(400, "INVALID", "Send an object of switches.")
         try:

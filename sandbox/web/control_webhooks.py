@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from sandbox.clock import DAY_SECONDS
 from sandbox.notices import REMOVED, UPCOMING_EXPIRATION, Notice, expiration, login_notice, shop_notices
 from sandbox.outbox import Handling
-from sandbox.web.guard import ControlBody, ControlRoute, RefusedError, misfit, open_id_of, read_json
+from sandbox.web.guard import ControlBody, ControlRoute, RefusedError, misfit, open_id_of, read_plain_json
 from sandbox.world import World
 
 Span = Annotated[float, Field(ge=0, le=366 * DAY_SECONDS)]
@@ -73,7 +73,7 @@ class WebhookControl:
 
     async def send(self, request: Request) -> Response:
         """Send webhooks; all or none."""
-        value = await read_json(request)
+        value = await read_plain_json(request)
         try:
             bodies = _BODIES.validate_python(value if isinstance(value, list) else [value])
         except ValidationError as error:

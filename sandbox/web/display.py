@@ -160,7 +160,7 @@ class _Ask:
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
             raise ParamsError(f"The parameter {where or 'body'} is invalid.") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ParamsError("The body is not JSON.") from None
 
 

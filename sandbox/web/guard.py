@@ -66,13 +66,23 @@ async def read_json(request: Request) -> Any:
     """Return the body; RefusedError if it is not JSON."""
     try:
         return json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RefusedError(400, "INVALID", "The body is not JSON.") from None
+
+
+async def read_plain_json(request: Request) -> Any:
+    """Return the body; RefusedError if it is not JSON, or holds half a surrogate pair, which no answer could repeat."""
+    value = await read_json(request)
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RefusedError(400, "INVALID", "The body holds half a surrogate pair.") from None
+    return value
 
 
 async def parse(request: Request, model: type[Body]) -> Body:
     """Return the body as this model, an empty one with its defaults; RefusedError names what does not fit."""
-    value = await read_json(request) if await request.body() else {}
+    value = await read_plain_json(request) if await request.body() else {}
     try:
         return model.model_validate(value)
     except ValidationError as error:

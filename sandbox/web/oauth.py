@@ -4,6 +4,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -107,8 +108,8 @@ class OAuthRoutes:
             return REDIRECT_DIFFERS
         if not consent.code_challenge:
             return None
-        base64url = self._world.board.now.pkce_base64url
-        proven = pkce.proves(form.get("code_verifier", ""), consent.code_challenge, base64url)
+        worth = self._world.board.now.base64url
+        proven = pkce.proves(form.get("code_verifier", ""), consent.code_challenge, worth)
         return None if proven else PKCE_FAILED
 
     def _refresh(self, form: Form) -> Answer:
@@ -177,8 +178,11 @@ class OAuthRoutes:
 
 
 async def read_form(request: Request) -> Form:
-    """Return the form fields; empty when the body is not a URL-encoded form."""
+    """Return the form fields; empty when the body is not a URL-encoded form, or has a field of more than a megabyte."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         return {}
-    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    try:
+        return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    except HTTPException:
+        return {}

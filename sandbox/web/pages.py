@@ -49,4 +49,4 @@ def wants_json(request: Request) -> bool:
 def number_in(params: QueryParams, name: str, default: int) -> int:
     """Return a whole number of the query, the default if it is none."""
     text = params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() else default
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else default

@@ -82,6 +82,13 @@ async def test_a_base64url_challenge_fails_only_at_exchange(
     assert ("access_token" in await visitor.exchange(code, code_verifier=verifier)) is passes
 
 
+@pytest.mark.parametrize(("app_type", "passes"), [("web", True), ("desktop", False)])
+async def test_a_base64url_challenge_passes_on_the_web_only(visitor: Visitor, app_type: str, passes: bool) -> None:
+    await visitor.switch(app_type=app_type)
+    code = await visitor.consent(code_challenge=BASE64URL, code_challenge_method="S256")
+    assert ("access_token" in await visitor.exchange(code, code_verifier=VERIFIER)) is passes
+
+
 async def test_an_upper_case_challenge_does_not_pass(visitor: Visitor) -> None:
     code = await visitor.consent(code_challenge=HEX.upper(), code_challenge_method="S256")
     assert (await visitor.exchange(code, code_verifier=VERIFIER))["error"] == "invalid_request"
