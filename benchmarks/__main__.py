@@ -56,7 +56,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "sync-calls": Measurement(measure=sync_calls.measure, minutes=4),
     "watchers": Measurement(measure=watchers.measure, minutes=2),
     "sync-scale": Measurement(measure=sync_scale.measure, minutes=15),
-    "snapshot-writes": Measurement(measure=snapshot_writes.measure, minutes=0.5),
+    "snapshot-writes": Measurement(measure=snapshot_writes.measure, minutes=1),
     "simulation": Measurement(measure=simulation.measure, minutes=10, only_by_name=True),
 }
 

@@ -1,4 +1,4 @@
-"""Writes docs/measured.md, every figure with its commit, its machine and its load, and docs/proof beside it."""
+"""Writes docs/measured.md, every figure with its commit, its machine and its load, and what repeats it."""
 
 import json
 import sys
@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Bound, Figure, Limit
+from benchmarks.headlines import headlined
 from benchmarks.plots import growth, nearness, rates
 from benchmarks.processes import ROOT
 from benchmarks.proofs import keep
 from benchmarks.report import HEADINGS, RESULT, cells
 
-PAGE = ROOT / "docs" / "measured.md"
+PAGE, README = ROOT / "docs" / "measured.md", ROOT / "README.md"
 INTRODUCTION = """# Measured
 
 `make bench` measures, and `make figures` writes this page out of what it left in `build/bench.json`.
@@ -42,8 +43,10 @@ def main() -> None:
     """Write a page for each report that is there, or say that there is none."""
     written = keep()
     if RESULT.exists():
-        PAGE.write_text(page(read(RESULT)), encoding="utf-8")
-        written = [PAGE, *written]
+        told = page(read(RESULT))
+        PAGE.write_text(told, encoding="utf-8")
+        README.write_text(headlined(README.read_text(encoding="utf-8"), told), encoding="utf-8")
+        written = [PAGE, README, *written]
     if not written:
         sys.exit("There is no report yet in build: `make bench`, `make faults` and `make soak` make them.")
     print("\n".join(f"Wrote {path.relative_to(ROOT)}" for path in written))

@@ -23,7 +23,7 @@ from services.sync.domain.subjects import Subject
 STORES, PAGES, PAGE = 1_000, 5, 20
 ROWS = STORES * PAGES * PAGE
 AT_ONCE = 200  # stores at work
-ROUNDS = 3
+ROUNDS = 5
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 
@@ -45,6 +45,11 @@ ON CONFLICT (subject_kind, subject_id, snapshot_date, video_id) DO UPDATE SET
     like_count = excluded.like_count, comment_count = excluded.comment_count, share_count = excluded.share_count,
     description = excluded.description, posted_at = excluded.posted_at
 """
+# Of the partitions, whose rows nobody has deleted or changed.
+BYTES = """
+SELECT sum(pg_total_relation_size(relid))::float8 / (SELECT count(*) FROM tiktok_video_daily)
+FROM pg_partition_tree('tiktok_video_daily')
+"""
 
 
 async def measure(ground: Ground) -> Sequence[Figure]:
@@ -58,6 +63,7 @@ async def measure(ground: Ground) -> Sequence[Figure]:
         for number in range(ROUNDS):
             bare.append(ROWS / await bare_upsert(pool, names(f"bare{number}")))
             ours.append(ROWS / await fenced(pool, names(f"ours{number}")))
+        size = await pool.fetchval(BYTES)
     return [
         Figure(name="bare upsert", unit="rows/s", rounds=bare),
         Figure(
@@ -68,6 +74,7 @@ async def measure(ground: Ground) -> Sequence[Figure]:
             floors=bare,
             limit=at_least(0.7),
         ),
+        Figure(name="a video's row on the disk, with its indexes", unit="bytes", rounds=[size]),
     ]
 
 
