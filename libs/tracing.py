@@ -4,7 +4,8 @@ A span says which method, route or path, how it ended and for which request id: 
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from importlib.metadata import version
 
 from opentelemetry import trace
@@ -17,6 +18,7 @@ from libs.errors import ServerMisconfig, TokhubError
 EXPORT_TIMEOUT = 5.0  # seconds
 # Of the W3C: which trace, which span of it, and whether anybody looks.
 PROPAGATOR = TraceContextTextMapPropagator()
+NO_SPAN = nullcontext()
 
 
 def configure_traces(service: str, endpoint: str | None) -> None:
@@ -42,8 +44,9 @@ def configure_traces(service: str, endpoint: str | None) -> None:
     trace.set_tracer_provider(provider)
 
 
+@cache
 def is_tracing() -> bool:
-    """Return whether there are traces; known once the process has been configured."""
+    """Return whether there are traces; ask once the process has been configured, which settles it."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
@@ -65,12 +68,16 @@ def carrier_in(carrier: Mapping[str, str]) -> Context:
     return PROPAGATOR.extract(carrier, context=Context())
 
 
+def span(
+    name: str, kind: SpanKind = SpanKind.INTERNAL, context: Context | None = None
+) -> AbstractContextManager[Span | None]:
+    """Return a span, the present one while it is open; None without traces. An error's text is left out of it."""
+    return opened_span(name, kind, context) if is_tracing() else NO_SPAN
+
+
 @contextmanager
-def span(name: str, kind: SpanKind = SpanKind.INTERNAL, context: Context | None = None) -> Iterator[Span | None]:
-    """Yield a span, the present one while it is open; None without traces. An error's text is left out of it."""
-    if not is_tracing():
-        yield None
-        return
+def opened_span(name: str, kind: SpanKind, context: Context | None) -> Iterator[Span]:
+    """Yield a span that tells how the body ended."""
     with tracer().start_as_current_span(
         name, context=context, kind=kind, record_exception=False, set_status_on_exception=False
     ) as opened:

@@ -16,7 +16,6 @@ from libs.tiktok.outcomes import NoAnswer, NotSent, TooLarge
 from libs.tracing import span
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # decoded; a page of 20 videos is about 20 kB
-CHUNK_BYTES = 64 * 1024
 CONNECT_TIMEOUT = 10.0  # seconds, and never more than half of a request's deadline: a handshake that hangs is NotSent
 LAST_MOMENT = 1.0  # seconds after a deadline
 
@@ -164,7 +163,7 @@ class Transport:
         )
         async with exchange as response:
             body = bytearray()
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            while chunk := await response.content.readany():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
                     raise TooLarge(f"the answer is larger than {MAX_BODY_BYTES} bytes")

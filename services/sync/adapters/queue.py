@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver, AsyncpgPoolDriver
@@ -63,10 +64,9 @@ def to_payload(key: ItemKey) -> bytes:
     return json.dumps({"run_id": key.run_id, "kind": key.subject.kind, "id": key.subject.id, **carried()}).encode()
 
 
-def to_key(job: QueuedJob) -> ItemKey:
-    """Return the item of a job."""
-    content = from_json(job.payload or b"{}")
-    name = job.entrypoint.removesuffix(URGENT_LANE)
+def to_key(entrypoint: str, content: Mapping[str, str]) -> ItemKey:
+    """Return the item of a job with this content."""
+    name = entrypoint.removesuffix(URGENT_LANE)
     return ItemKey(content["run_id"], Job(name), Subject(SubjectKind(content["kind"]), content["id"]))
 
 
@@ -118,12 +118,8 @@ class QueueConsumer:
         manager = StockedQueueManager(queries_over(AsyncpgPoolDriver(pool)), queue_settings().channel)
         manager.stock = stock
 
-        async def handle(job: QueuedJob) -> None:
-            with stock.hold(job.entrypoint):
-                await self._handle(job)
-
         for entrypoint in stock.names:
-            manager.entrypoint(entrypoint, accepts_context=False)(handle)
+            manager.entrypoint(entrypoint, accepts_context=False)(partial(self._handle, stock))
         beating = asyncio.create_task(manager.beat(BEAT_EVERY))
         stopping = asyncio.create_task(forward(self._stop, manager.shutdown))
         try:
@@ -138,13 +134,14 @@ class QueueConsumer:
             stopping.cancel()
             beating.cancel()
 
-    async def _handle(self, job: QueuedJob) -> None:
+    async def _handle(self, stock: Stock, job: QueuedJob) -> None:
         if self._stop.is_set():
             raise RetryRequested(OFF)
-        key = to_key(job)
+        content = from_json(job.payload or b"{}")
+        key = to_key(job.entrypoint, content)
         # Calls to the token service carry the run's id into its log.
         bind_request_id(key.run_id)
-        with span(f"item {key.job}", context=carrier_in(from_json(job.payload or b"{}"))):
+        with stock.hold(job.entrypoint), span(f"item {key.job}", context=carrier_in(content)):
             try:
                 again_in = await self._work(key)
             except StorageUnavailable as error:

@@ -6,10 +6,11 @@ beats for each job by itself, which costs more than many a job.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from pgqueuer.core.buffers import HeartbeatBuffer, JobStatusLogBuffer
@@ -130,10 +131,10 @@ class StockedQueueManager(QueueManager):
             except Exception as error:  # noqa: BLE001 - PgQueuer raises whatever its connection raised
                 log.warning("The queue could not be told what is worked on", error=type(error).__name__)
 
-    async def _dispatch(
+    def _dispatch(
         self, job: QueuedJob, jbuff: JobStatusLogBuffer, hbuff: HeartbeatBuffer, _each: timedelta
-    ) -> None:
-        await super()._dispatch(job, jbuff, hbuff, NO_BEAT)
+    ) -> Coroutine[Any, Any, None]:
+        return super()._dispatch(job, jbuff, hbuff, NO_BEAT)
 
     async def _take(
         self, look: Look, most: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from libs.database.errors import sqlstate_of
@@ -14,23 +13,6 @@ RAISED_BY_A_TRIGGER = "P0"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass
-class Waiting(Generic[Item, Result]):
-    """An item, and who waits for what becomes of it."""
-
-    item: Item
-    result: "asyncio.Future[Result]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def settle(self, outcome: Result | Exception) -> None:
-        """Tell who waits, if somebody still does."""
-        if self.result.done():
-            return
-        if isinstance(outcome, Exception):
-            self.result.set_exception(outcome)
-        else:
-            self.result.set_result(outcome)
 
 
 class Together(Generic[Item, Result]):
@@ -51,16 +33,16 @@ class Together(Generic[Item, Result]):
         self._carry = carry
         self._most = most
         self._pace = pace or Pace()
-        self._waiting: list[Waiting[Item, Result]] = []
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def call(self, item: Item) -> Result:
         """Return what became of the item, or raise it."""
-        waiting: Waiting[Item, Result] = Waiting(item)
-        self._waiting.append(waiting)
+        result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, result))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        return await waiting.result
+        return await result
 
     async def _run(self) -> None:
         while self._waiting:
@@ -69,17 +51,27 @@ class Together(Generic[Item, Result]):
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             await self._settle(batch)
 
-    async def _settle(self, batch: list[Waiting[Item, Result]]) -> None:
+    async def _settle(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            outcomes = await self._carry([waiting.item for waiting in batch])
+            outcomes = await self._carry([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - it is raised where the outcomes are waited for
             if len(batch) > 1 and may_be_of_one(error):
                 for waiting in batch:
                     await self._settle([waiting])
                 return
             outcomes = [error] * len(batch)
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            waiting.settle(outcome)
+        for (_, result), outcome in zip(batch, outcomes, strict=True):
+            settle(result, outcome)
+
+
+def settle(result: asyncio.Future[Result], outcome: Result | Exception) -> None:
+    """Tell who waits, if somebody still does."""
+    if result.done():
+        return
+    if isinstance(outcome, Exception):
+        result.set_exception(outcome)
+    else:
+        result.set_result(outcome)
 
 
 def may_be_of_one(error: Exception) -> bool:

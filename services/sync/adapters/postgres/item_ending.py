@@ -153,8 +153,8 @@ def row_of(item: EndingItem) -> tuple[object, ...]:
     """Return an item as END takes it."""
     key, ending = item.key, item.ending
     return (
-        *(key.job, key.subject.kind, key.subject.id, item.claim.fence),
-        *(ending.outcome, ending.reason, ending.message, ending.raw_error, ending.records, ending.refreshed),
+        *(str(key.job), str(key.subject.kind), key.subject.id, item.claim.fence),
+        *(str(ending.outcome), ending.reason, ending.message, ending.raw_error, ending.records, ending.refreshed),
         LOG_NAMES[key.job],
     )
 
@@ -167,14 +167,14 @@ def shows_as_synced(item: EndingItem) -> bool:
 
 async def _places(connection: Borrowed, run_id: str, ended: Sequence[EndingItem], sequence: int) -> Places:
     last = {item.key.subject: item.key for item in ended}
-    wanted = columns([(subject.kind.value, subject.id) for subject in last])
+    wanted = columns([(str(subject.kind), subject.id) for subject in last])
     rows = await connection.fetch(SIBLINGS, run_id, *wanted)
     done = {(row["subject_kind"], row["subject_id"]): row["outcomes"] for row in rows if not row["open_items"]}
     places = []
     for number, item in enumerate(ended, start=sequence - len(ended) + 1):
         job, subject = item.key.job, item.key.subject
-        closes = (subject.kind.value, subject.id) in done and last[subject] == item.key
-        places.append((job.value, subject.kind.value, subject.id, number, closes))
+        closes = (subject.kind, subject.id) in done and last[subject] == item.key
+        places.append((str(job), str(subject.kind), subject.id, number, closes))
     return Places(places, [worst(map(Outcome, outcomes)) for outcomes in done.values()])
 
 

@@ -203,15 +203,15 @@ async def insert_items(connection: Borrowed, run_id: str, rows: Sequence[ItemRow
 def values_of(row: ItemRow) -> tuple[object, ...]:
     """Return an item as INSERT_ITEMS takes it."""
     item, ending = row.item, row.item.ending
-    told = (ending.outcome, ending.reason, ending.message) if ending else (None, "", "")
-    return (item.job, item.subject.kind, item.subject.id, *told, row.place, row.closes)
+    told = (str(ending.outcome), ending.reason, ending.message) if ending else (None, "", "")
+    return (str(item.job), str(item.subject.kind), item.subject.id, *told, row.place, row.closes)
 
 
 async def log_ended(connection: Borrowed, run_id: str, ended: list[tuple[PlannedItem, Ending]]) -> None:
     """Write a line for each item that has ended at once."""
     if ended:
         lines = [
-            (item.subject.kind, item.subject.id, LOG_NAMES[item.job], ending.outcome, ending.message)
+            (str(item.subject.kind), item.subject.id, LOG_NAMES[item.job], str(ending.outcome), ending.message)
             for item, ending in ended
         ]
         await connection.execute(LOG_ENDED, run_id, *columns(lines))

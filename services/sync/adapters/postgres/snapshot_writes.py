@@ -172,12 +172,12 @@ def heading(place: int, claim: Claim, fetched_at: datetime) -> tuple[object, ...
 
 
 figures_of = attrgetter(*ACCOUNT.split(", "))
+# In the order of SAVE_PAGES.
+VIDEO_FACTS = ("id", "posted_at", *VIDEO.split(", "))
+facts_of = attrgetter(*VIDEO_FACTS)
 
 
 def video_columns(readings: Sequence[PageReading]) -> list[str]:
     """Return the videos of all pages by column, as SAVE_PAGES takes them."""
-    videos = [video for reading in readings for video in reading.videos]
-    return [
-        array([place for place, reading in enumerate(readings) for _ in reading.videos]),
-        *(array([getattr(video, name) for video in videos]) for name in ("id", "posted_at", *VIDEO.split(", "))),
-    ]
+    videos = [(place, *facts_of(video)) for place, reading in enumerate(readings) for video in reading.videos]
+    return columns(videos) if videos else [array(())] * (1 + len(VIDEO_FACTS))
