@@ -1,6 +1,7 @@
 """What a token's message says of its connection is written once for each reading, and never kept for the next."""
 
 from dataclasses import replace
+from weakref import ref
 
 import pytest
 
@@ -34,3 +35,12 @@ async def test_drafts_do_not_pile_up(house: House, monkeypatch: pytest.MonkeyPat
     drafts.of(second)
 
     assert drafts.of(first) is not kept
+
+
+async def test_a_draft_outlives_its_reading_alone(house: House) -> None:
+    connection, drafts = await house.connect(), Drafts()
+    drafts.of(connection)
+    reading = ref(connection)
+    del connection
+
+    assert reading() is None

@@ -16,7 +16,7 @@ from libs.clock import Clock
 from services.token.core.connections import Held
 from services.token.domain.connection import ByOwner, Reference
 
-MOST = 50_000  # entries, about a kilobyte each
+MOST = 50_000  # entries, two to three kilobytes each
 TRUSTED = 2.0  # seconds after an entry was last known to be current
 REMEMBERED = 10_000  # changes, to tell a read that began before one from a read that began after it
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from uuid import UUID
+from weakref import ref
 
 from tokhub.token.v1 import token_pb2
 
@@ -45,20 +46,23 @@ def token_message(valid: ValidToken, draft: token_pb2.GetValidTokenResponse) -> 
 
 
 class Drafts:
-    """What token messages say of connections, written once for a connection that is handed out again and again."""
+    """What token messages say of connections, written once for a connection that is handed out again and again.
+
+    A connection as it was read is held by whoever read it: here it would stay after its next rotation.
+    """
 
     def __init__(self) -> None:
-        self._written: dict[UUID, tuple[Connection, token_pb2.GetValidTokenResponse]] = {}
+        self._written: dict[UUID, tuple[ref[Connection], token_pb2.GetValidTokenResponse]] = {}
 
     def of(self, connection: Connection) -> token_pb2.GetValidTokenResponse:
         """Return the draft for a connection as it was read."""
         known = self._written.get(connection.id)
-        if known and known[0] is connection:
+        if known and known[0]() is connection:
             return known[1]
         if len(self._written) >= MOST:
             self._written.clear()
         written = draft(connection)
-        self._written[connection.id] = (connection, written)
+        self._written[connection.id] = (ref(connection), written)
         return written
 
 
