@@ -46,16 +46,16 @@ class Measurement:
 
 MEASUREMENTS: Mapping[str, Measurement] = {
     "token-reads": Measurement(measure=token_reads.measure, minutes=3),
-    "refresh-all": Measurement(measure=refresh_all.measure, minutes=2),
+    "refresh-all": Measurement(measure=refresh_all.measure, minutes=4),
     "stampede": Measurement(measure=stampede.measure, minutes=0.5),
     "journal": Measurement(measure=journal.measure, minutes=0.5),
-    "start-up": Measurement(measure=start_up.measure, minutes=0.5),
+    "start-up": Measurement(measure=start_up.measure, minutes=1),
     "gateway-hop": Measurement(measure=gateway_hop.measure, minutes=3),
     "sync-window": Measurement(measure=sync_window.measure, minutes=8),
     "sync-latency": Measurement(measure=sync_latency.measure, minutes=3),
     "sync-calls": Measurement(measure=sync_calls.measure, minutes=4),
     "watchers": Measurement(measure=watchers.measure, minutes=2),
-    "sync-scale": Measurement(measure=sync_scale.measure, minutes=15),
+    "sync-scale": Measurement(measure=sync_scale.measure, minutes=12),
     "snapshot-writes": Measurement(measure=snapshot_writes.measure, minutes=1),
     "simulation": Measurement(measure=simulation.measure, minutes=10, only_by_name=True),
 }

@@ -11,6 +11,7 @@ from benchmarks.ground import Database, Ground
 from benchmarks.service import Service, Shop, age, running_service, running_shop
 
 SMALL, LARGE = 1_000, 10_000
+ROUNDS = 3
 SMALL_TEAM, REST = 2, 3
 DELAY = 0.1  # seconds the provider takes
 CONCURRENCY = 20
@@ -36,12 +37,12 @@ class Run:
 
 
 async def measure(ground: Ground) -> Sequence[Figure]:
-    """Return the speed of one large run, and the memory of a small and a large one."""
+    """Return the speed of large runs, and the memory of small and large ones."""
     database = await ground.database("refresh_all")
     with running_shop(ground, delay=DELAY) as shop:
         imported = await take_in(ground, database, shop)
-        small = await run(ground, database, shop, SMALL)
-        large = await run(ground, database, shop, LARGE)
+        runs = [[await run(ground, database, shop, size) for size in (SMALL, LARGE)] for _ in range(ROUNDS)]
+    small, large = zip(*runs, strict=True)
     return [imported, *speed(large), *memory(small, large)]
 
 
@@ -86,43 +87,43 @@ async def watching(service: Service, found: Run) -> AsyncIterator[None]:
         task.cancel()
 
 
-def speed(large: Run) -> Sequence[Figure]:
-    """Return how fast the large run was, and that it asked once for each connection."""
-    calls = [large.calls / large.size]
+def speed(large: Sequence[Run]) -> Sequence[Figure]:
+    """Return how fast the large runs were, and that they asked once for each connection."""
+    calls = [run.calls / run.size for run in large]
     return (
         Figure(
-            name=f"refreshes of {large.size:,} connections",
+            name=f"refreshes of {LARGE:,} connections",
             unit="per second",
-            rounds=[large.size / large.seconds],
+            rounds=[run.size / run.seconds for run in large],
             floor=f"{CONCURRENCY} at once, {DELAY:g} s each",
-            floors=[CONCURRENCY / DELAY],
+            floors=[CONCURRENCY / DELAY for _ in large],
             limit=at_least(0.85),
         ),
         Figure(name="calls to the provider for each", unit="calls", rounds=calls, limit=at_most(1)),
-        Figure(name="CPU of the service for each", unit="ms", rounds=[large.cpu / large.size * 1e3]),
+        Figure(name="CPU of the service for each", unit="ms", rounds=[run.cpu / run.size * 1e3 for run in large]),
     )
 
 
-def memory(small: Run, large: Run) -> Sequence[Figure]:
-    """Return memory at the start, at its peak and at the end, and against that of the small run."""
-    peak, limit = max(large.memory), at_most(1.25)
+def memory(small: Sequence[Run], large: Sequence[Run]) -> Sequence[Figure]:
+    """Return memory at the start, at its peak and at the end, and against that of the small runs."""
+    peaks, limit = [max(run.memory) for run in large], at_most(1.25)
     return (
-        Figure(name="memory at the start", unit="MB", rounds=[large.memory[0]]),
+        Figure(name="memory at the start", unit="MB", rounds=[run.memory[0] for run in large]),
         Figure(
             name="memory at its peak",
             unit="MB",
-            rounds=[peak],
+            rounds=peaks,
             limit=limit,
-            floors=[large.warm],
+            floors=[run.warm for run in large],
             floor=f"memory after {WARM:.0%} of the run",
         ),
-        Figure(name="memory at the end", unit="MB", rounds=[large.memory[-1]]),
+        Figure(name="memory at the end", unit="MB", rounds=[run.memory[-1] for run in large]),
         Figure(
-            name=f"peak against {small.size:,} connections",
+            name=f"peak against {SMALL:,} connections",
             unit="MB",
-            rounds=[peak],
-            floor=f"peak with {small.size:,} connections",
-            floors=[max(small.memory)],
+            rounds=peaks,
+            floor=f"peak with {SMALL:,} connections",
+            floors=[max(run.memory) for run in small],
             limit=limit,
         ),
     )

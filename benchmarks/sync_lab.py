@@ -91,9 +91,10 @@ class SyncLab:
         """TikTok's address."""
         return f"http://127.0.0.1:{self.tiktok_port}"
 
-    def replica(self, **settings: str) -> Replica:
-        """Start a sync service, as it is shipped but for these settings."""
-        told = {
+    @property
+    def sync_settings(self) -> Mapping[str, str]:
+        """What a sync service needs; all else is as it is shipped."""
+        return {
             "DATABASE_URL": self.database.dsn.reveal(),
             "TOKEN_TARGET": f"127.0.0.1:{self.token_port}",
             "TIKTOK_API_BASE_URL": self.tiktok,
@@ -101,17 +102,25 @@ class SyncLab:
             "SYNC_METRICS_PORT": "0",
             "CRON_ENABLED": "0",
         }
-        program = self.processes.enter_context(program_of(self.ground, "services.sync", {**told, **settings}))
-        return Replica(program=program, port=program.wait_for("serving")["port"])
 
-    def gateway(self, replica: Replica, key: str) -> Program:
-        """Start a gateway for whoever has this key."""
-        told = {
+    def gateway_settings(self, replica: Replica, key: str) -> Mapping[str, str]:
+        """Return what a gateway needs that lets in whoever has this key."""
+        return {
             "TOKEN_TARGET": f"127.0.0.1:{self.token_port}",
             "SYNC_TARGET": f"127.0.0.1:{replica.port}",
             "PORT": "0",
             "ADMIN_API_KEY": key,
         }
+
+    def replica(self, **settings: str) -> Replica:
+        """Start a sync service, with these settings besides."""
+        told = {**self.sync_settings, **settings}
+        program = self.processes.enter_context(program_of(self.ground, "services.sync", told))
+        return Replica(program=program, port=program.wait_for("serving")["port"])
+
+    def gateway(self, replica: Replica, key: str) -> Program:
+        """Start a gateway."""
+        told = self.gateway_settings(replica, key)
         return self.processes.enter_context(program_of(self.ground, "services.gateway", told))
 
     def ledger(self) -> Mapping[str, Any]:
