@@ -11,7 +11,7 @@ from benchmarks.figures import Bound, Figure, Limit
 from benchmarks.headlines import headlined
 from benchmarks.plots import growth, nearness, rates
 from benchmarks.processes import ROOT
-from benchmarks.proofs import keep
+from benchmarks.proofs import keep, links
 from benchmarks.report import HEADINGS, RESULT, cells
 
 PAGE, README = ROOT / "docs" / "measured.md", ROOT / "README.md"
@@ -43,7 +43,7 @@ def main() -> None:
     """Write a page for each report that is there, or say that there is none."""
     written = keep()
     if RESULT.exists():
-        told = page(read(RESULT))
+        told = page(read(RESULT), links())
         PAGE.write_text(told, encoding="utf-8")
         README.write_text(headlined(README.read_text(encoding="utf-8"), told), encoding="utf-8")
         written = [PAGE, README, *written]
@@ -70,11 +70,12 @@ def figure(told: Mapping[str, Any]) -> Figure:
     return Figure(**kept, limit=limit)
 
 
-def page(measured: Mapping[str, Measurement]) -> str:
-    """Return the whole page."""
+def page(measured: Mapping[str, Measurement], proofs: str = "") -> str:
+    """Return the whole page, which leads to the reports of faults and soaks."""
     overview = nearness({name: one.figures for name, one in measured.items()})
     told = "How near each measurement comes to its bounds; above 1 one is missed:"
-    parts = [INTRODUCTION.rstrip(), *([told, overview] if overview else [])]
+    beside = [f"What faults and soaks came to: {proofs}."] if proofs else []
+    parts = [INTRODUCTION.rstrip(), *beside, *([told, overview] if overview else [])]
     parts += [section(name, one) for name, one in measured.items()]
     return "\n\n".join(parts) + "\n"
 

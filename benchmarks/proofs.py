@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.processes import ROOT
 
 # Where each command leaves its report, and what that is called in the documentation.
+PLACE = Path("docs") / "proof"
 REPORTS = {
     "faults.md": ("build/faults/report.md", "make faults"),
     "soak-calm.md": ("build/soak/calm/report.md", "make soak"),
@@ -19,10 +20,16 @@ def keep(root: Path = ROOT) -> Sequence[Path]:
     return [write(root, page, *told) for page, told in found.items()]
 
 
+def links(root: Path = ROOT) -> str:
+    """Return links to the pages that are there, for one that lies in docs."""
+    found = [page for page in REPORTS if (root / PLACE / page).exists()]
+    return ", ".join(f"[{page}](proof/{page})" for page in found)
+
+
 def write(root: Path, page: str, report: str, command: str) -> Path:
     """Write one page, without the place where the checkout lay."""
     told = (root / report).read_text(encoding="utf-8").replace(f"{root}/", "")
-    path = root / "docs" / "proof" / page
+    path = root / PLACE / page
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{told.rstrip()}\n\n`{command}` wrote this, and `make figures` put it here.\n", encoding="utf-8")
     return path

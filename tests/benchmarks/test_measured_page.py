@@ -3,7 +3,7 @@ from pathlib import Path
 from benchmarks.document import page, read
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.plots import growth, rates, share
-from benchmarks.proofs import keep
+from benchmarks.proofs import keep, links
 from benchmarks.report import circumstances, plain, write
 
 READS = Figure(name="reads", unit="calls/s", rounds=[90, 80, 100], floor="empty", floors=[100] * 3, limit=at_least(0.6))
@@ -72,3 +72,4 @@ def test_reports_become_pages_that_name_their_command(tmp_path: Path) -> None:
     told = (tmp_path / "docs" / "proof" / "soak-calm.md").read_text()
     assert told.startswith("# A soak\n\nKept in build/soak.\n")
     assert "`make soak` wrote this" in told
+    assert "[soak-calm.md](proof/soak-calm.md)." in page({}, links(tmp_path))
