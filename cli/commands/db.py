@@ -17,6 +17,7 @@ from cli.output import plain, print_json, say, show
 from cli.services import Services, ask
 from cli.settings import environment
 from cli.views.imports import imports_table, listed_plain, listed_table
+from libs.errors import UpstreamUnavailable
 from libs.secret import Secret
 from libs.settings import read_variable
 from libs.tiktok.shop_environment import VARIABLE, ListedShop, listed_shops
@@ -71,8 +72,9 @@ def migrated(name: str, address: Secret) -> int:
 
 async def say_what_serves(services: Services) -> None:
     """Say that the tables are there, as services that serve have made them; raise UpstreamUnavailable otherwise."""
-    for channel in (services.token.channel, services.sync.channel):
-        await serves(channel, "database")
+    for name, channel in (("token", services.token.channel), ("sync", services.sync.channel)):
+        if not await serves(channel, "database"):
+            raise UpstreamUnavailable(f"The {name} service cannot use its database: it may not have its tables.")
     say("Both services serve: they have brought their schemas up to date when they started.")
 
 

@@ -1,6 +1,7 @@
 """Certificates of a suite on one machine, in files of their owner alone: made at the first start, renewed in time."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from deploy.local.authority import Authority, Issued, names_of
 from deploy.local.state import write_private
 from libs.clock import Clock
 from libs.rpc.tls import Certificates, TlsFiles
+
+log = logging.getLogger("deploy.local")
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LIFE = timedelta(days=30)
@@ -61,7 +64,11 @@ class Identities:
     async def _keep(self) -> None:
         while True:
             await self.clock.sleep(RENEW_EVERY)
-            self.renew()
+            try:
+                self.renew()
+            except OSError as error:
+                # What is there is good for days yet: the next look may find room on the disk.
+                log.warning("Certificates could not be renewed", extra={"fields": {"error": error.strerror}})
 
     def _authority(self, now: datetime) -> Authority:
         with suppress(OSError, ValueError):

@@ -1,9 +1,12 @@
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import asyncpg
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from tests.cli.operator_seat import OperatorSeat
 
@@ -47,3 +50,17 @@ def test_a_database_that_is_away_ends_it_at_once(tmp_path: Path) -> None:
 def test_a_suite_that_serves_has_its_tables(seat: OperatorSeat) -> None:
     assert "Both services serve" in seat.says("db", "setup")
     assert seat.run("db", "setup", SYNC_TARGET="127.0.0.1:1").returncode == 75
+
+
+async def test_a_service_without_its_database_is_not_said_to_have_its_tables(tmp_path: Path) -> None:
+    server, states = grpc.aio.server(), health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(states, server)
+    await states.set("database", health_pb2.HealthCheckResponse.NOT_SERVING)
+    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        ended = await asyncio.to_thread(set_up, tmp_path, TOKEN_TARGET=target, SYNC_TARGET=target)
+    finally:
+        await server.stop(None)
+    assert (ended.returncode, ended.stdout) == (75, "")
+    assert "The token service cannot use its database" in ended.stderr

@@ -1,6 +1,9 @@
 """The certificates that `make run` makes."""
 
+import asyncio
 from datetime import datetime, timedelta
+from errno import ENOSPC
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -103,3 +106,18 @@ def test_a_certificate_of_another_authority_is_made_anew(made: Identities) -> No
         (made.directory / name).unlink()
     made.renew()
     assert changed(before, held(made)) == {"ca", "token", "sync", "gateway", OPERATOR}
+
+
+def no_room() -> None:
+    raise OSError(ENOSPC, "No space left on device")
+
+
+async def test_a_disk_that_is_full_at_one_look_is_tried_again_at_the_next(
+    made: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = asyncio.Event()
+    looks = chain([no_room], repeat(again.set))
+    monkeypatch.setattr(Identities, "renew", lambda _self: next(looks)())
+    monkeypatch.setattr("deploy.local.identities.RENEW_EVERY", 0.0)
+    async with made.kept():
+        await asyncio.wait_for(again.wait(), 5)
