@@ -30,6 +30,16 @@ class WrongSetting(Exception):
     """A variable has a value that cannot be used; the text names it and never repeats a value."""
 
 
+def parts_of(text: str) -> tuple[str, ...]:
+    """Return the parts of a comma-separated list, without spaces around them; nothing between commas is no part."""
+    return tuple(part for each in text.split(",") if (part := each.strip()))
+
+
+def listed(value: object) -> object:
+    """Return the parts of a field that is a comma-separated list in the environment."""
+    return parts_of(value) if isinstance(value, str) else value
+
+
 def read_environment(directory: Path) -> dict[str, str]:
     """Return the process's environment over what stands in the directory's `.env`."""
     file = dotenv_values(directory / ".env", interpolate=False)

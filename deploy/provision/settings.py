@@ -8,13 +8,7 @@ from pydantic import BeforeValidator
 
 from deploy.local.settings import LOOPBACK
 from libs.rpc.readers import Readers
-from libs.settings import ServiceSettings
-
-
-def listed(value: object) -> object:
-    """Return the parts of a comma-separated list."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
+from libs.settings import ServiceSettings, listed
 
 Hosts = Annotated[tuple[str, ...], BeforeValidator(listed)]
 

@@ -6,14 +6,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from libs.settings import listed
+
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 # Files of `make run` that are not a service's.
 TAKEN = ("ca", "operator")
-
-
-def split(value: object) -> object:
-    """Return the parts of a comma-separated list."""
-    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 def reader(name: str) -> str:
@@ -25,4 +22,4 @@ def reader(name: str) -> str:
     return name
 
 
-Readers = Annotated[Sequence[Annotated[str, AfterValidator(reader)]], BeforeValidator(split)]
+Readers = Annotated[Sequence[Annotated[str, AfterValidator(reader)]], BeforeValidator(listed)]

@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from starlette.requests import HTTPConnection
 
+from libs.settings import parts_of
+
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -21,7 +23,7 @@ class WrongNetwork(ValueError):
 
 def parse_networks(text: str) -> tuple[Network, ...]:
     """Return the networks of "10.0.0.0/8,192.0.2.7,…", or raise WrongNetwork."""
-    return tuple(parse_network(entry.strip()) for entry in text.split(",") if entry.strip())
+    return tuple(parse_network(entry) for entry in parts_of(text))
 
 
 def parse_network(entry: str) -> Network:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from libs.settings import parts_of
+
 MIN_KEY_LENGTH = 32
 NAMED_KEY = "name:role:key"
 # Names travel to the services as gRPC metadata, which takes nothing but ASCII.
@@ -58,7 +60,7 @@ def shown(name: str) -> str:
 
 def parse_keys(text: str) -> tuple[AdminKey, ...]:
     """Return the keys of "name:role:key,…", or raise WrongKey."""
-    entries = [entry.strip().split(":", 2) for entry in text.split(",") if entry.strip()]
+    entries = [entry.split(":", 2) for entry in parts_of(text)]
     if any(len(entry) != len(NAMED_KEY.split(":")) for entry in entries):
         raise WrongKey(f"every key must be {NAMED_KEY}")
     keys = tuple(admin_key(*entry) for entry in entries)

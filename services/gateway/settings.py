@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from libs.clock import Clock
 from libs.rpc.listen import Target
 from libs.secret import Secret
+from libs.settings import parts_of
 from libs.signal_settings import SignalSettings
 from libs.tiktok.address import Url
 from services.gateway.addresses import Network, WrongNetwork, parse_networks, parsed, subscriber
@@ -46,7 +47,7 @@ def subscribers(value: object) -> object:
     """Return what the addresses of AUTH_UNLOCK are counted by."""
     if not isinstance(value, str):
         return value
-    addresses = [parsed(entry) for entry in value.split(",") if entry.strip()]
+    addresses = [parsed(entry) for entry in parts_of(value)]
     if None in addresses:
         raise refuse("every entry must be an address such as 192.0.2.7")
     return tuple(subscriber(address) for address in addresses if address)
@@ -56,12 +57,12 @@ def origins(value: object) -> object:
     """Return the origins of a comma-separated list."""
     if not isinstance(value, str):
         return value
-    listed = tuple(origin.strip() for origin in value.split(",") if origin.strip())
-    for origin in listed:
+    found = parts_of(value)
+    for origin in found:
         parts = urlsplit(origin)
         if f"{parts.scheme}://{parts.netloc}" != origin or parts.scheme not in {"http", "https"} or not parts.netloc:
             raise refuse("every origin must be scheme://host[:port]; * is not accepted")
-    return listed
+    return found
 
 
 class GatewaySettings(SignalSettings):

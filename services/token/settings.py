@@ -10,6 +10,7 @@ from libs.audit.settings import RecordingSettings
 from libs.rpc.listen import Listen
 from libs.rpc.readers import Readers
 from libs.secret import Secret
+from libs.settings import listed
 from libs.tiktok.address import Origin, Url
 from libs.tiktok.shop_environment import FOREIGN, whole_shop_app
 
@@ -29,11 +30,6 @@ def redis_address(url: Secret) -> Secret:
 
 
 HardToGuess = Annotated[Secret, AfterValidator(long_enough)]
-
-
-def listed(value: object) -> object:
-    """Return the parts of a comma-separated list."""
-    return value.split(",") if isinstance(value, str) else value
 
 
 class TokenSettings(RecordingSettings):

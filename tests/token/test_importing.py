@@ -83,7 +83,7 @@ async def test_a_refused_token_is_refused_in_the_next_run_too(shops: Shops) -> N
 async def test_an_old_list_is_known_after_the_secret_has_changed(shops: Shops, token_dsn: str) -> None:
     old = entry(await granted(shops, shops.sandbox.next_seller()))
     (first,) = await run(shops, old)
-    changed = {"STATE_SECRET": "n" * 64, "STATE_SECRETS_ACCEPTED": f"{'x' * 64},{'s' * 64}"}
+    changed = {"STATE_SECRET": "n" * 64, "STATE_SECRETS_ACCEPTED": f"{'x' * 64}, {'s' * 64}"}
 
     async with serving_shops(token_dsn, shops.sandbox, **changed) as later:
         (again,) = await run(later, old)
