@@ -16,13 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from libs.errors import Internal, UpstreamUnavailable
 from libs.rpc.request_id import bind_request_id
 from services.gateway.errors import error_response
+from services.gateway.interruption import CLIENT_LEFT
 
 HEAD_FLAG = "tokhub.head"
 UNMATCHED = "unmatched"
 # Whatever else a client writes is told as one.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 EVENTS = "text/event-stream"
-CLIENT_LEFT = 499  # in logs and metrics only; nginx's number for it
 CUT_OFF = "The gateway stopped before it could answer; what was asked for may be done: look before you ask again"
 LONGEST_PATH = 200  # characters in the log
 # A HEAD there would spend a code that only a GET may spend.

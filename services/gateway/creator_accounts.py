@@ -8,7 +8,7 @@ from tokhub.sync.v1 import account_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
 from libs.errors import ConnectionNotFound
-from services.gateway.routes.owners import owner_connection, reference, user_of
+from services.gateway.owners import owner_connection, reference, user_of
 from services.gateway.shapes.creators import account_status, metrics
 
 PROVIDER = token_pb2.PROVIDER_LOGIN_KIT

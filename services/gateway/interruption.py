@@ -6,6 +6,8 @@ from typing import Any
 
 from starlette.types import Receive
 
+CLIENT_LEFT = 499  # in logs and metrics only, nobody is there to read it; nginx's number for it
+
 
 class Interrupted(Exception):
     """Something else happened before the work was done."""

@@ -13,11 +13,10 @@ from services.gateway.backends import Backends
 from services.gateway.errors import SyncFailed
 from services.gateway.event_stream import EventStream, progress_events
 from services.gateway.following import BEFORE_ANY, Follower
-from services.gateway.interruption import Interrupted, client_left, unless
+from services.gateway.interruption import CLIENT_LEFT, Interrupted, client_left, unless
 from services.gateway.shapes.runs import carried_out, cut_short, is_cancelled, single_result, summary
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-CLIENT_LEFT = 499  # for the log only: nobody is there to read it
 
 
 class Results:

@@ -6,6 +6,7 @@ from tokhub.audit.v1 import audit_pb2
 
 from services.gateway.backends import Backends
 from services.gateway.parameters import DEFAULT_LIMIT, Actor, KeptCheckpoint, Limit, PageToken, Trail, TrailName
+from services.gateway.routes.answers import one, page
 from services.gateway.shapes.audit import record, verification
 
 
@@ -31,11 +32,8 @@ class AuditRoutes:
     ) -> JSONResponse:
         """Answer with a page of recorded calls; nextPageToken asks for the next, and is null on the last."""
         request = audit_pb2.ListAuditRecordsRequest(page_size=limit, page_token=page_token, actor=actor)
-        page = await self._trails[service].ListAuditRecords(request)
-        records = [record(each) for each in page.records]
-        return JSONResponse(
-            {"success": True, "data": records, "count": len(records), "nextPageToken": page.next_page_token or None}
-        )
+        answer = await self._trails[service].ListAuditRecords(request)
+        return page([record(each) for each in answer.records], answer.next_page_token)
 
     async def verify(self, service: Trail = TrailName.TOKEN, checkpoint: KeptCheckpoint = "") -> JSONResponse:
         """Answer with what a walk over the whole chain found; broken is null when nobody has been at it."""
@@ -44,4 +42,4 @@ class AuditRoutes:
             *_, last = [step async for step in call]
         finally:
             call.cancel()
-        return JSONResponse({"success": True, "data": verification(last.summary)})
+        return one(verification(last.summary))

@@ -6,7 +6,7 @@ from tokhub.token.v1 import token_pb2
 
 from services.gateway.backends import Backends
 from services.gateway.parameters import DEFAULT_LIMIT, ConnectionInPath, Limit, PageToken
-from services.gateway.routes.answers import one
+from services.gateway.routes.answers import one, page
 from services.gateway.shapes.connections import connection, explanation, forecast
 
 
@@ -30,11 +30,8 @@ class ConnectionRoutes:
     async def list_connections(self, limit: Limit = DEFAULT_LIMIT, page_token: PageToken = "") -> JSONResponse:
         """Answer with a page of connections by number; nextPageToken asks for the next, and is null on the last."""
         request = token_pb2.ListConnectionsRequest(page_size=limit, page_token=page_token)
-        page = await self._connections.ListConnections(request)
-        data = [connection(each) for each in page.connections]
-        return JSONResponse(
-            {"success": True, "data": data, "count": len(data), "nextPageToken": page.next_page_token or None}
-        )
+        answer = await self._connections.ListConnections(request)
+        return page([connection(each) for each in answer.connections], answer.next_page_token)
 
     async def explain(self, connection_id: ConnectionInPath) -> JSONResponse:
         """Answer with how a connection stands, what is next, and the newest of what has happened."""

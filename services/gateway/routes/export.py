@@ -11,7 +11,7 @@ from tokhub.sync.v1 import export_pb2, report_pb2
 from libs.errors import InvalidField
 from services.gateway.backends import Backends
 from services.gateway.byte_stream import FileStream, Parts
-from services.gateway.interruption import Interrupted, client_left, unless
+from services.gateway.interruption import CLIENT_LEFT, Interrupted, client_left, unless
 from services.gateway.parameters import DatasetName, FileFormat, FirstDay, LastDay, ToExport, ToFile
 from services.gateway.routes.tables import attachment
 
@@ -31,7 +31,6 @@ FORMATS: Mapping[FileFormat, tuple[export_pb2.ExportFormat.ValueType, str]] = Ma
 ENDINGS: Mapping[FileFormat, str] = MappingProxyType(
     {FileFormat.CSV: "csv", FileFormat.JSON: "ndjson", FileFormat.PARQUET: "parquet"}
 )
-CLIENT_LEFT = 499  # for the log only: nobody is there to read it
 
 
 class ExportRoutes:

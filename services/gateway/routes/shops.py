@@ -13,7 +13,7 @@ from services.gateway.backends import Backends
 from services.gateway.bodies import Body, documented, json_body
 from services.gateway.errors import error_response
 from services.gateway.gates import signed_in
-from services.gateway.routes.owners import owner_connection, reference, user_of
+from services.gateway.owners import owner_connection, reference, user_of
 from services.gateway.rules import CODE, RULES, SHOP_ID
 from services.gateway.shapes.shops import shop, shop_status
 

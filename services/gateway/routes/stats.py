@@ -1,6 +1,5 @@
 """Daily statistics of a store: …/user-stats and …/video-stats."""
 
-import json
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter
@@ -10,6 +9,8 @@ from tokhub.sync.v1 import sync_pb2
 from services.gateway.backends import Backends
 from services.gateway.parameters import DEFAULT_DAYS, Days, StoreInPath
 from services.gateway.routes.answers import many
+from services.gateway.routes.tables import as_json
+from services.gateway.shapes.reports import Row
 from services.gateway.shapes.stats import user_stats, video_stats
 
 # A video with the longest description is 7 KiB: this many stay below gRPC's 4 MiB.
@@ -42,23 +43,16 @@ class StatsRoutes:
         """Answer with the videos' snapshots of the last days; more than one page is sent as it comes."""
         request = sync_pb2.ListVideoStatsRequest(store_code=store_code, days=days, page_size=PAGE)
         first = await self._stats.ListVideoStats(request)
+        rows = [video_stats(day) for day in first.stats]
         if not first.next_page_token:
-            return many([video_stats(day) for day in first.stats])
-        return StreamingResponse(self._video_pages(request, first), media_type="application/json")
+            return many(rows)
+        return StreamingResponse(
+            as_json(rows, self._pages_after(first.next_page_token, request)), media_type="application/json"
+        )
 
-    async def _video_pages(
-        self, request: sync_pb2.ListVideoStatsRequest, page: sync_pb2.ListVideoStatsResponse
-    ) -> AsyncIterator[str]:
-        count = len(page.stats)
-        yield '{"success":true,"data":[' + rows(page)
-        while page.next_page_token:
-            request.page_token = page.next_page_token
+    async def _pages_after(self, token: str, request: sync_pb2.ListVideoStatsRequest) -> AsyncIterator[list[Row]]:
+        while token:
+            request.page_token = token
             page = await self._stats.ListVideoStats(request)
-            count += len(page.stats)
-            yield "," + rows(page) if page.stats else ""
-        yield f'],"count":{count}}}'
-
-
-def rows(page: sync_pb2.ListVideoStatsResponse) -> str:
-    """Return a page's rows as the inside of a JSON list."""
-    return ",".join(json.dumps(video_stats(day), ensure_ascii=False, separators=(",", ":")) for day in page.stats)
+            yield [video_stats(day) for day in page.stats]
+            token = page.next_page_token

@@ -22,7 +22,7 @@ from services.gateway.parameters import (
     prefers_async,
 )
 from services.gateway.results import Results
-from services.gateway.routes.answers import many, one
+from services.gateway.routes.answers import many, one, page
 from services.gateway.rules import RULES, STORE_CODE
 from services.gateway.shapes.runs import JOBS, has_ended, run, schedule, sync_log
 
@@ -86,11 +86,8 @@ class SyncRoutes:
     ) -> JSONResponse:
         """Answer with a page of runs, newest first; nextPageToken asks for the next, and is null on the last."""
         request = sync_pb2.ListRunsRequest(page_size=limit, page_token=page_token, active_only=active == "true")
-        page = await self._sync.ListRuns(request)
-        runs = [run(each) for each in page.runs]
-        return JSONResponse(
-            {"success": True, "data": runs, "count": len(runs), "nextPageToken": page.next_page_token or None}
-        )
+        answer = await self._sync.ListRuns(request)
+        return page([run(each) for each in answer.runs], answer.next_page_token)
 
     async def cancel(self, run_id: RunInPath) -> JSONResponse:
         """End a run where it stands; one that had ended is answered as it ended."""
