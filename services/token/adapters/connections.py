@@ -14,7 +14,7 @@ from services.token.adapters.leases import Leases
 from services.token.adapters.links import require_open
 from services.token.adapters.metered import DoubtMeter
 from services.token.adapters.revocations import QUEUE_REVOCATION
-from services.token.adapters.rows import COLUMNS, connection_of, held_of, is_reduced
+from services.token.adapters.rows import COLUMNS, FIND_BY_ID, connection_of, held_of, is_reduced, owner_of
 from services.token.adapters.shop_tokens import account_of, marked, shops_due_of
 from services.token.adapters.shops import write_shops
 from services.token.adapters.timeline import author, recorded
@@ -28,7 +28,6 @@ SHORT_LIFE = 60  # seconds
 SHORTEST_PAUSE = 30.0  # seconds
 REQUESTS_KEPT = "7 days"
 
-FIND_BY_ID = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
 FIND_BY_OWNER = f"SELECT {COLUMNS} FROM connections WHERE provider = $1 AND owner_kind = $2 AND owner_id = $3"
 
 MARK_CONNECTED = "INSERT INTO refresh_token_marks (mark, connection_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
@@ -305,7 +304,7 @@ class PostgresConnections:
 
     async def _masked_owner(self, database: Borrowed, grant: Grant) -> str:
         row = await database.fetchrow(LIVE_OWNER, grant.provider, grant.account_id)
-        return f"{row['owner_kind']} {row['owner_id'][:2]}***" if row else ""
+        return owner_of(row).masked() if row else ""
 
 
 async def refuse_replacement(_database: Borrowed, old: asyncpg.Record) -> None:

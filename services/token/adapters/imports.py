@@ -8,12 +8,12 @@ import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
-from services.token.adapters.rows import COLUMNS, connection_of
+from services.token.adapters.rows import COLUMNS, connection_of, owner_of
 from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
 from services.token.adapters.timeline import author, recorded
 from services.token.core.importing import FIRST, Candidate, Imported, Known
-from services.token.domain.connection import Owner, OwnerKind, Provider, Status
+from services.token.domain.connection import Provider, Status
 
 KNOWN = """
     SELECT mark, connection_id, coalesce(status, 'DISCONNECTED') AS status, owner_kind, owner_id
@@ -171,7 +171,7 @@ def known_of(row: asyncpg.Record, numbers: Mapping[str, int]) -> Known:
     return Known(
         connection_id=row["connection_id"],
         status=Status(row["status"]),
-        owner=Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"]) if row["owner_id"] else None,
+        owner=owner_of(row) if row["owner_id"] else None,
         numbers=numbers,
     )
 

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
-from services.token.adapters.connections import FIND_BY_ID
-from services.token.adapters.rows import connection_of
+from services.token.adapters.rows import FIND_BY_ID, connection_of
 from services.token.adapters.timeline import author, recorded
 from services.token.domain.connection import Connection, Provider, Why
 from services.token.domain.provider_event import (

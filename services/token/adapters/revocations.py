@@ -6,12 +6,12 @@ from uuid import UUID
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
 from services.token.adapters.links import end_links
-from services.token.adapters.rows import COLUMNS, connection_of
+from services.token.adapters.rows import COLUMNS, FIND_BY_ID, connection_of, owner_of
 from services.token.adapters.timeline import author, recorded
 from services.token.core.disconnection import Pending
 from services.token.core.journal import Entry
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import ByOwner, Connection, Owner, OwnerKind, Provider, Reference, Version
+from services.token.domain.connection import ByOwner, Connection, Provider, Reference, Version
 
 QUEUE_REVOCATION = """
     INSERT INTO revocations (connection_id, provider, account_id, epoch, generation, access_token, refresh_token,
@@ -50,8 +50,6 @@ DISCONNECT = recorded(
     reason="''",
     by="$2",
 )
-
-FIND = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
 
 # TikTok ends an account's whole consent: an account that was connected again must be left alone.
 CONNECTED_AGAIN = """
@@ -100,8 +98,7 @@ async def target_of(database: Borrowed, reference: Reference) -> ByOwner | None:
     row = await database.fetchrow(OWNER, reference.id)
     if row is None:
         return None
-    owner = Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"])
-    return ByOwner(provider=Provider(row["provider"]), owner=owner)
+    return ByOwner(provider=Provider(row["provider"]), owner=owner_of(row))
 
 
 class PostgresRevocations:
@@ -126,7 +123,7 @@ class PostgresRevocations:
             if row is None:
                 return None
             if row["status"] == "DISCONNECTED":
-                return connection_of(await database.fetchrow(FIND, row["id"])), False
+                return connection_of(await database.fetchrow(FIND_BY_ID, row["id"])), False
             await database.execute(QUEUE_REVOCATION, row["id"])
             ended = await database.fetchrow(DISCONNECT, row["id"], author(self._replica))
             return connection_of(ended), True

@@ -18,6 +18,8 @@ COLUMNS = """
     ) END AS shops
 """
 
+FIND_BY_ID = f"SELECT {COLUMNS} FROM connections WHERE id = $1"
+
 
 def is_reduced(reason: str, had: str, given: str) -> str:
     """Return whether a refresh leaves a connection with less than it had, or no more than when it was last said so.
@@ -34,7 +36,7 @@ def connection_of(row: Any) -> Connection:
         id=row["id"],
         number=row["number"],
         provider=Provider(row["provider"]),
-        owner=Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"]),
+        owner=owner_of(row),
         team_id=row["team_id"],
         account_id=row["account_id"],
         status=Status(row["status"]),
@@ -50,6 +52,11 @@ def connection_of(row: Any) -> Connection:
         updated_at=row["updated_at"],
         shops=tuple(shop_of(shop) for shop in row["shops"] or ()),
     )
+
+
+def owner_of(row: Any) -> Owner:
+    """Return whom the connection of a row belongs to."""
+    return Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"])
 
 
 def shop_of(row: Mapping[str, Any]) -> Shop:

@@ -10,10 +10,11 @@ from libs.database.errors import sqlstate_of
 from libs.database.pool import Pool, borrow
 from libs.database.repeat import repeated
 from libs.errors import StorageUnavailable
+from services.token.adapters.rows import owner_of
 from services.token.adapters.sealed_columns import HOLDS_TOKENS
 from services.token.core.sealed_rows import Resealed, SealedRow
 from services.token.core.vault import SealedTokens
-from services.token.domain.connection import Owner, OwnerKind, Version
+from services.token.domain.connection import Version
 
 log = structlog.get_logger()
 
@@ -103,7 +104,7 @@ def row_of(row: Any) -> SealedRow:
     return SealedRow(
         number=row["number"],
         connection_id=row["id"],
-        owner=Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"]),
+        owner=owner_of(row),
         version=Version(epoch=row["epoch"], generation=row["generation"]),
         tokens=SealedTokens(access=row["access_token"], refresh=row["refresh_token"]),
     )

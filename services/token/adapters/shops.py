@@ -8,10 +8,10 @@ import asyncpg
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
 from libs.errors import AccountAlreadyConnected
-from services.token.adapters.rows import COLUMNS, held_of
+from services.token.adapters.rows import COLUMNS, held_of, owner_of
 from services.token.adapters.timeline import author, recorded
 from services.token.core.connections import Held
-from services.token.domain.connection import Connection, Owner, OwnerKind
+from services.token.domain.connection import Connection
 from services.token.domain.grant import Grant
 from services.token.domain.shop import Shop
 
@@ -111,9 +111,9 @@ async def write_shops(database: Borrowed, connection_id: UUID, grant: Grant) -> 
         return
     await lock_numbers(database)
     for row in await shops_elsewhere(database, connection_id, grant.shops):
-        owner = Owner(kind=OwnerKind(row["owner_kind"]), id=row["owner_id"])
         raise AccountAlreadyConnected(
-            "This shop is connected to another owner: disconnect it there first.", metadata={"owner": owner.masked()}
+            "This shop is connected to another owner: disconnect it there first.",
+            metadata={"owner": owner_of(row).masked()},
         )
     await take_shops(database, connection_id, grant.shops)
 

@@ -14,7 +14,7 @@ from services.token.core.connections import Held, Lease
 from services.token.core.journal import Inheritance
 from services.token.core.provider import Lost, Refused
 from services.token.core.vault import Vault
-from services.token.domain.connection import ById, Reference, Version
+from services.token.domain.connection import UNTOLD, ById, Reference, Version
 from services.token.domain.grant import Grant
 from services.token.domain.timeline import DoubleSpend
 
@@ -97,4 +97,4 @@ def expected(lease: Lease) -> bool:
     connection = lease.connection
     leased_at = connection.access_expires_at - timedelta(seconds=connection.seconds_left)
     ran_out = connection.refresh_expires_at is not None and connection.refresh_expires_at <= leased_at
-    return ran_out or connection.account_id.startswith("import:")
+    return ran_out or connection.account_id.startswith(UNTOLD)

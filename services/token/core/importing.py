@@ -20,10 +20,9 @@ from services.token.core.connections import Held
 from services.token.core.refresh import Refresher
 from services.token.core.shops import ShopLearner
 from services.token.core.vault import SealedTokens, Vault
-from services.token.domain.connection import Connection, Need, Owner, OwnerKind, Provider, Status, Version
+from services.token.domain.connection import UNTOLD, Connection, Need, Owner, OwnerKind, Provider, Status, Version
 from services.token.domain.grant import Grant
 
-UNTOLD = "import:"  # what the name of an account begins with until a refresh has told it
 AT_ONCE = 20
 MOST_DUE = 100
 FIRST = Version(epoch=1, generation=1)

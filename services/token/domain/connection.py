@@ -9,6 +9,8 @@ from services.token.domain.shop import Shop
 
 DUE_WITHIN = 24 * 3600.0  # seconds; and never more than half of a token's life
 
+UNTOLD = "import:"  # what the name of an account begins with until a refresh has told it
+
 
 class Provider(StrEnum):
     """The product whose consent made the connection."""
