@@ -17,6 +17,10 @@ READ_KEY = "CNRYread-key-of-the-console-0123456789"
 PICTURES = ROOT / "build" / "console"
 SIZES = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 IS_WIDER = "Number(document.documentElement.scrollWidth > document.documentElement.clientWidth)"
+SCROLLS_UNSEEN = """() => [...document.querySelectorAll("body *")].filter((one) => {
+    const style = getComputedStyle(one);
+    return style.overflowX === "auto" && one.scrollWidth > one.clientWidth && style.backgroundImage === "none";
+}).map((one) => one.className)"""
 GRAVE = {"serious", "critical"}
 
 Scheme = Literal["light", "dark"]
@@ -81,6 +85,8 @@ async def look_at(page: Page, name: str) -> list[str]:
             await page.set_viewport_size({"width": pixels["width"], "height": pixels["height"]})
             await page.screenshot(path=PICTURES / f"{name}-{scheme}-{size}.png", full_page=True)
             found += [f"{name} {scheme} {size}: wider than its window"] * await page.evaluate(IS_WIDER)
+            unseen = await page.evaluate(SCROLLS_UNSEEN)
+            found += [f"{name} {scheme} {size}: {one} scrolls sideways without a hint" for one in unseen]
         # Each size once, each scheme once: what axe looks at depends on one or on the other.
         found += [f"{name} {scheme}: {problem}" for problem in await obstacles(page)]
         sizes.reverse()
