@@ -24,6 +24,7 @@ REMEDIES = {
     "database": "See that PostgreSQL runs, and DATABASE_URL of the service; its log says what it could not do.",
     "encryption": "`tokhub vault status` shows which replica lacks which key (docs/vault.md).",
     "journal": "The log names the file; docs/signals.md says what to do.",
+    "journal_disk": "Free the disk of JOURNAL_DIR, or give the directory back: refreshes wait (docs/operations.md).",
 }
 BROKEN = (token_pb2.CONNECTION_STATUS_REAUTH_REQUIRED, token_pb2.CONNECTION_STATUS_SUSPECT)
 
@@ -47,8 +48,13 @@ async def check_health(what: str, channel: grpc.aio.Channel, target: str, *, par
         return [bad(what, f"does not answer at {target}: {error.message}", todo)]
     broken = [part for part in parts if not states[part]]
     if states[WHOLE] and not broken:
-        return [good(what, f"serves; usable: {', '.join(parts)}")]
-    return [bad(what, f"cannot use its {part}.", REMEDIES[part]) for part in broken or ["database"]]
+        return [good(what, f"serves; usable: {', '.join(spelled(part) for part in parts)}")]
+    return [bad(what, f"cannot use its {spelled(part)}.", REMEDIES[part]) for part in broken or ["database"]]
+
+
+def spelled(part: str) -> str:
+    """Return what people call a part."""
+    return part.replace("_", " ")
 
 
 async def serves(channel: grpc.aio.Channel, part: str) -> bool:

@@ -53,9 +53,13 @@ class RpcService:
 
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
-    """What a process depends on, by name; each is also a name in its health service."""
+    """What a process depends on, by name; each is also a name in its health service.
+
+    Without what is apart a process serves on: it is told by its own name and figure, and has no say in the rest.
+    """
 
     checks: Mapping[str, Check] = field(default_factory=dict)
+    apart: Mapping[str, Check] = field(default_factory=dict)
 
 
 class RpcServer:
@@ -78,7 +82,7 @@ class RpcServer:
         self.port = 0
         self._listen = listen
         self._services = services
-        self._checks = readiness.checks
+        self._readiness = readiness
         self._access = access
         self._health = Health()
         repeated = [f"/{service.name}/{method}" for service in services for method in service.repeated]
@@ -131,10 +135,11 @@ class RpcServer:
             await self._look()
 
     async def _look(self) -> None:
-        usable = {name: await passes(check) for name, check in self._checks.items()}
+        checks = {**self._readiness.checks, **self._readiness.apart}
+        usable = {name: await passes(check) for name, check in checks.items()}
         for name, state in usable.items():
             self._metrics.usable.labels(name).set(state)
-        overall = all(usable.values())
+        overall = all(usable[name] for name in self._readiness.checks)
         self._health.tell({"": overall} | dict.fromkeys((service.name for service in self._services), overall) | usable)
 
 

@@ -238,7 +238,12 @@ def readiness_of(pool: Pool, member: RingMember, keeper: JournalKeeper) -> Readi
     async def journal() -> bool:
         return keeper.intact
 
-    return Readiness(checks={"database": database, "encryption": encryption, "journal": journal})
+    async def journal_disk() -> bool:
+        return keeper.writable
+
+    # Tokens that live are handed out without a journal: other replicas may have no disk that is any better.
+    checks = {"database": database, "encryption": encryption, "journal": journal}
+    return Readiness(checks=checks, apart={"journal_disk": journal_disk})
 
 
 def main() -> None:

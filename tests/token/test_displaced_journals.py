@@ -2,11 +2,16 @@
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from cli.checks.finding import Finding, Level
+from cli.checks.suite import REMEDIES, WHOLE, check_health, serves
+from libs.clock import SystemClock
+from libs.rpc.client import open_channel
 from libs.vault.ring import KeyRing
 from services.token.adapters.journal import journal as journal_module
 from services.token.adapters.journal.entries import read_entry
@@ -188,3 +193,26 @@ async def test_what_a_living_process_is_about_to_finish_is_left_alone(tmp_path: 
         fresh.close()
 
         assert (tmp_path / "two.journal").exists()
+
+
+async def test_without_a_place_for_its_journal_a_service_serves_and_tells(
+    token_dsn: str, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    directory = tmp_path / "journal"
+    async with running(environment(token_dsn, sandbox, directory)) as service, open_channel(service.target) as channel:
+
+        async def told(level: Level) -> Sequence[Finding]:
+            while True:
+                findings = await check_health("token service", channel, service.target, parts=tuple(REMEDIES))
+                if findings[0].level is level:
+                    return findings
+                await SystemClock().sleep(0.1)
+
+        async with asyncio.timeout(60):
+            await told(Level.GOOD)
+            bar(directory)
+            (finding,) = await told(Level.BAD)
+            assert finding.says == "cannot use its journal disk."
+            assert await serves(channel, WHOLE)
+            directory.unlink()
+            await told(Level.GOOD)

@@ -112,6 +112,11 @@ class OwnJournal(JournalPort, Protocol):
         """Open every record; StorageUnavailable when they cannot be read."""
         ...
 
+    @property
+    def works(self) -> bool:
+        """Whether it could be written when that was last tried."""
+        ...
+
     def size(self) -> JournalSize:
         """Return how large it is; may be asked from any thread."""
         ...

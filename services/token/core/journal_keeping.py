@@ -57,6 +57,11 @@ class JournalKeeper:
         """Whether the journal could be held against the rows when it last had to be."""
         return self._intact
 
+    @property
+    def writable(self) -> bool:
+        """Whether the journal could be written when that was last tried."""
+        return self._journal.works
+
     async def take_over(self) -> None:
         """Give back what ended processes had been given; raise JournalCorrupt or StorageUnavailable."""
         async with self._journal.taking_over() as inheritance:

@@ -70,6 +70,11 @@ class NoJournal:
         """Return True."""
         return True
 
+    @property
+    def works(self) -> bool:
+        """True."""
+        return True
+
     @asynccontextmanager
     async def taking_over(self) -> AsyncIterator[Inheritance]:
         """Yield nothing."""
@@ -189,6 +194,11 @@ class FileJournal:
     async def verify(self) -> VerifiedJournal:
         """Open every record of this process's file; StorageUnavailable when it cannot be read."""
         return await self._in_thread(self._verify)
+
+    @property
+    def works(self) -> bool:
+        """Whether it could be written when that was last tried."""
+        return self._works
 
     def size(self) -> JournalSize:
         """Return how large this process's file is."""
