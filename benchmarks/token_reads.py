@@ -18,9 +18,10 @@ from benchmarks.token_with_floor import EMPTY, READ
 from libs.secret import Secret
 from libs.vault.ring import KeyRing
 from services.token.adapters.connections import PostgresConnections
+from services.token.adapters.login_kit import SCOPES_ASKED
 from services.token.core.vault import Vault
 from services.token.domain.connection import ByOwner, Owner, OwnerKind, Provider
-from services.token.domain.grant import SCOPES_ASKED, Grant
+from services.token.domain.grant import Grant
 from services.token.domain.shop import Shop
 
 ROUNDS = 7

@@ -302,7 +302,7 @@ def build_importing(base: Base, refresher: Refresher) -> tuple[Importing, Sequen
     shops = PostgresShops(pool=pool, replica=replica)
     learner = ShopLearner(rows=shops, source=base.shop, vault=vault) if base.shop else None
     imports = PostgresImports(pool=pool, replica=replica)
-    importing = Importing(rows=imports, refresher=refresher, learner=learner, vault=vault)
+    importing = Importing(rows=imports, providers=base.providers, refresher=refresher, learner=learner, vault=vault)
     return importing, ((learner.learn_due,) if learner else ()) + (importing.finish_due,)
 
 

@@ -6,9 +6,10 @@ from itertools import count
 
 from libs.clock import SystemClock
 from libs.secret import Secret
+from services.token.adapters.login_kit import SCOPES_ASKED
 from services.token.core.provider import Outcome, Refused
 from services.token.domain.connection import Provider
-from services.token.domain.grant import SCOPES_ASKED, Grant
+from services.token.domain.grant import Grant
 
 
 class QuickClock(SystemClock):
@@ -58,6 +59,10 @@ class CountingProvider:
 
     def is_alive(self, refresh_token: Secret) -> bool:
         return refresh_token.reveal() in self._alive
+
+    @property
+    def revocable(self) -> bool:
+        return True
 
     def authorize_url(self, state: str, verifier: str, redirect_uri: str) -> str:
         return f"https://tiktok.invalid/authorize?state={state}&verifier={verifier}&redirect_uri={redirect_uri}"

@@ -25,12 +25,13 @@ from libs.vault.ring import KeyRing, header, parse_keys
 from services.token.__main__ import SCHEMA
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.journal.journal import NoJournal
+from services.token.adapters.login_kit import SCOPES_ASKED
 from services.token.adapters.sealed_rows import PostgresSealedRows
 from services.token.adapters.verifications import PostgresVerifications
 from services.token.core.vault import Vault
 from services.token.core.verification import Verification, Verified
 from services.token.domain.connection import ByOwner, Owner, OwnerKind, Provider
-from services.token.domain.grant import SCOPES_ASKED, Grant
+from services.token.domain.grant import Grant
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.rpc_client import reference
 from tests.token.token_process import TokenProcess, environment, launch

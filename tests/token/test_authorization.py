@@ -23,13 +23,13 @@ from libs.errors import (
 from libs.secret import Secret
 from services.token.adapters.connections import PostgresConnections
 from services.token.adapters.links import PostgresLinks
+from services.token.adapters.login_kit import SCOPES_ASKED
 from services.token.adapters.revocations import PostgresRevocations
 from services.token.core import authorization
 from services.token.core.authorization import Authorization, Invitation, Redirect
 from services.token.core.provider import Garbled, NotSent, Outcome, Refused, Unknown
 from services.token.core.state import States, Terms
 from services.token.domain.connection import ByOwner, Connection, Provider, Status
-from services.token.domain.grant import SCOPES_ASKED
 from tests.token.conftest import House, store
 from tests.token.counting_provider import QuickClock
 

@@ -9,8 +9,9 @@ from libs.tiktok.login_kit import App, LoginKit, Tokens
 from libs.tiktok.token_answers import AppRefused, Garbled, Refused
 from services.token.adapters.outcomes import access_life, as_outcomes
 from services.token.domain.connection import Provider
-from services.token.domain.grant import SCOPES_ASKED, Grant
+from services.token.domain.grant import Grant
 
+SCOPES_ASKED = ("user.info.basic", "user.info.profile", "user.info.stats", "video.list")
 # The one word that says a refresh token is dead; any other is about the request, and so about this app.
 DEAD_TOKEN = "invalid_grant"
 OK = 200
@@ -19,6 +20,8 @@ NONE = Secret("")
 
 class LoginKitProvider:
     """Implements ProviderPort; pkce is False for an app that TikTok registered without it."""
+
+    revocable = True
 
     def __init__(self, *, app: App, login_kit: LoginKit, clock: Clock, pkce: bool) -> None:
         self._app = app

@@ -67,6 +67,11 @@ class MeteredProvider:
         self._name = name
         self._port = port
 
+    @property
+    def revocable(self) -> bool:
+        """Whether the provider has a call that ends a grant."""
+        return self._port.revocable
+
     def authorize_url(self, state: str, verifier: str, redirect_uri: str, /) -> str:
         """Return the address of the consent page."""
         return self._port.authorize_url(state, verifier, redirect_uri)

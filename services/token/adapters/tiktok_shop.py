@@ -25,6 +25,8 @@ log = structlog.get_logger()
 class TiktokShopProvider:
     """Implements ProviderPort; TikTok Shop has no call that ends a grant."""
 
+    revocable = False
+
     def __init__(self, *, app: ShopApp, client: ShopClient, clock: Clock) -> None:
         self._app = app
         self._client = client

@@ -183,7 +183,8 @@ class Disconnection:
     async def _standing(self, connection: Connection) -> Revocation:
         if await self._rows.pending(connection.id):
             return Revocation.PENDING
-        return Revocation.NOT_SUPPORTED if connection.provider is Provider.TIKTOK_SHOP else Revocation.DONE
+        port = self._providers.get(connection.provider)
+        return Revocation.DONE if port and port.revocable else Revocation.NOT_SUPPORTED
 
     async def _try(self, pending: Pending) -> None:
         """End one grant; one that TikTok no longer knows has ended, any other failure is tried again."""
@@ -204,7 +205,7 @@ class Disconnection:
     async def _revoke(self, pending: Pending) -> None:
         """Revoke with an access token that works: TikTok ignores one that has expired."""
         port = port_of(self._providers, pending.provider)
-        if pending.seconds_left > 0 or pending.provider is Provider.TIKTOK_SHOP:
+        if pending.seconds_left > 0 or not port.revocable:
             token = self._vault.open_access(pending.sealed.access, pending.connection_id, pending.version)
         else:
             refresh = self._vault.open_refresh(pending.sealed.refresh, pending.connection_id, pending.version)

@@ -14,9 +14,10 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from libs.errors import ReauthRequired, ServerMisconfig, TokhubError
+from libs.errors import ReauthRequired, TokhubError
 from libs.secret import Secret
 from services.token.core.connections import Held
+from services.token.core.provider import Providers, port_of
 from services.token.core.refresh import Refresher
 from services.token.core.shops import ShopLearner
 from services.token.core.vault import SealedTokens, Vault
@@ -133,10 +134,19 @@ class ImportsPort(Protocol):
 
 
 class Importing:
-    """Imports entries, each by itself; without a learner there is no TikTok Shop app."""
+    """Imports entries, each by itself, of providers it has a port to; without a learner no shops are learnt."""
 
-    def __init__(self, *, rows: ImportsPort, refresher: Refresher, learner: ShopLearner | None, vault: Vault) -> None:
+    def __init__(
+        self,
+        *,
+        rows: ImportsPort,
+        providers: Providers,
+        refresher: Refresher,
+        learner: ShopLearner | None,
+        vault: Vault,
+    ) -> None:
         self._rows = rows
+        self._providers = providers
         self._refresher = refresher
         self._learner = learner
         self._vault = vault
@@ -144,8 +154,8 @@ class Importing:
 
     async def take(self, entries: Sequence[ImportEntry]) -> Sequence[Result]:
         """Return what became of each entry, in order; a bad one stops no other. Raises ServerMisconfig."""
-        if any(one.provider not in self._providers for one in entries):
-            raise ServerMisconfig("No TikTok Shop app is set up: set TIKTOK_SHOP_APP_KEY, its secret and service id.")
+        for entry in entries:
+            port_of(self._providers, entry.provider)
         faults = [fault_of(entry) for entry in entries]
         marks = [
             b"" if fault else self._vault.mark(one.refresh_token) for one, fault in zip(entries, faults, strict=True)
@@ -163,12 +173,8 @@ class Importing:
 
     async def finish_due(self) -> None:
         """Go on with imports that TikTok could not be asked about."""
-        due = await self._rows.due(self._providers, MOST_DUE)
+        due = await self._rows.due(list(self._providers), MOST_DUE)
         await asyncio.gather(*(self._finish(imported) for imported in due))
-
-    @property
-    def _providers(self) -> Sequence[Provider]:
-        return [provider for provider in Provider if self._learner or provider is not Provider.TIKTOK_SHOP]
 
     async def _take_new(self, marked: Sequence[tuple[bytes, ImportEntry]]) -> dict[bytes, Result]:
         """Return what became of tokens that were not known, but for those that could not be stored."""

@@ -77,6 +77,11 @@ class Irrevocable(Outcome):
 class ProviderPort(Protocol):
     """What the core asks of a provider; each method raises an Outcome when it brings nothing."""
 
+    @property
+    def revocable(self) -> bool:
+        """Whether it has a call that ends a grant; without one, revoke raises Irrevocable."""
+        ...
+
     def authorize_url(self, state: str, verifier: str, redirect_uri: str, /) -> str:
         """Return the address of the consent page; it leads back to redirect_uri, to the app's own when empty."""
         ...

@@ -6,8 +6,7 @@ from libs.secret import Secret
 from services.token.domain.connection import Provider
 from services.token.domain.shop import Shop
 
-# What is asked for, and without which of it a connection is of no use.
-SCOPES_ASKED = ("user.info.basic", "user.info.profile", "user.info.stats", "video.list")
+# Without them a connection is of no use.
 SCOPES_REQUIRED = {Provider.LOGIN_KIT: ("user.info.basic", "user.info.stats")}
 
 

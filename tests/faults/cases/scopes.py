@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tokhub.token.v1 import token_pb2
 
 from libs.errors import ScopeMissing
-from services.token.domain.grant import SCOPES_ASKED
+from services.token.adapters.login_kit import SCOPES_ASKED
 from tests.faults.case import case, expect
 from tests.faults.lab import Lab
 from tests.faults.processes import Replica
