@@ -26,6 +26,7 @@ DRY = 0.25
 # For each place: one job has its call under way, one is before that, and two are behind, where ends wait for company.
 AT_HAND = 4
 NO_BEAT = timedelta(0)
+HEARD_EVERY = timedelta(seconds=10)  # between looks whether notifications of the database arrive
 UNLIMITED = EntrypointExecutionParameter(concurrency_limit=0)
 
 log = structlog.get_logger()
@@ -130,6 +131,11 @@ class StockedQueueManager(QueueManager):
                     await self.queries.update_heartbeat(list(self.job_context))
             except Exception as error:  # noqa: BLE001 - PgQueuer raises whatever its connection raised
                 log.warning("The queue could not be told what is worked on", error=type(error).__name__)
+
+    async def _run_periodic_health_check(self, interval: timedelta = HEARD_EVERY) -> None:
+        """Look whether notifications arrive; not at once, as PgQueuer would: that can be before it listens to any."""
+        await wait_at_most(self.shutdown, interval.total_seconds())
+        await super()._run_periodic_health_check(interval)
 
     def _dispatch(
         self, job: QueuedJob, jbuff: JobStatusLogBuffer, hbuff: HeartbeatBuffer, _each: timedelta
