@@ -24,6 +24,10 @@ BESIDE_SANDBOX = "Run it on the machine of a suite that has the sandbox for TikT
 RACES = (expired, rejected, disconnected, lost)
 KILL_NOW = """Tokens rotate now. Kill a token service as the power does (kill -9); start it again if nothing else does.
 Press Enter when it serves again. """
+REMAINS = (
+    "What remains are ended connections of users whose ids begin with selftest_ "
+    "(`tokhub connections list --status disconnected`), and lines of the audit trail.\n"
+)
 
 
 def selftest(
@@ -48,6 +52,7 @@ def selftest(
     except NoSandbox as error:
         sys.stderr.write(f"tokhub: Nothing was done, for this is no sandbox: {error}.\n  {BESIDE_SANDBOX}\n")
         raise typer.Exit(Status.REFUSED) from None
+    sys.stderr.write(REMAINS)
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:

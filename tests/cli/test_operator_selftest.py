@@ -27,7 +27,8 @@ def standings(seat: OperatorSeat) -> dict[str, str]:
 
 def test_a_good_deployment_passes_and_is_left_as_it_was(seat: OperatorSeat) -> None:
     before = standings(seat)
-    found = seat.json("selftest", "--callers", "20")
+    ended = seat.run("selftest", "--callers", "20", "--json")
+    found = json.loads(ended.stdout)
     assert [(one["what"], one["level"]) for one in found] == [(what, "good") for what in CHECKS], found
     after = standings(seat)
     made = {owner for owner in after if owner not in before}
@@ -35,6 +36,7 @@ def test_a_good_deployment_passes_and_is_left_as_it_was(seat: OperatorSeat) -> N
     assert all(owner.startswith("selftest_") for owner in made)
     assert {after[owner] for owner in made} == {"CONNECTION_STATUS_DISCONNECTED"}
     assert {owner: after[owner] for owner in before} == before
+    assert "What remains are ended connections" in ended.stderr
 
 
 def test_a_crash_is_waited_for_and_costs_no_connection(seat: OperatorSeat) -> None:
