@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
+import anyio
 import structlog
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver, AsyncpgPoolDriver
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
@@ -117,7 +118,8 @@ class QueueConsumer:
         stock = Stock(by_entrypoint(self._limits))
         manager = StockedQueueManager(queries_over(AsyncpgPoolDriver(pool)), queue_settings().channel)
         manager.stock = stock
-
+        # PgQueuer makes one for each job, and the first one imports all that is behind it: no job should wait for that.
+        anyio.CancelScope()
         for entrypoint in stock.names:
             manager.entrypoint(entrypoint, accepts_context=False)(partial(self._handle, stock))
         beating = asyncio.create_task(manager.beat(BEAT_EVERY))
