@@ -73,8 +73,8 @@ QUANTITIES = (
     ),
     Quantity(name="all of them in one answer of the gateway", unit="s", of=lambda one: one.listed),
     Quantity(name="memory of the sync service, at most", unit="MB", of=lambda one: one.sync, limit=NO_MORE),
-    # It keeps up to 50,000 tokens at hand, each about a kilobyte.
-    Quantity(name="memory of the token service, at most", unit="MB", of=lambda one: one.token, limit=at_most(2)),
+    # It keeps up to 50,000 tokens at hand, two to three kilobytes each.
+    Quantity(name="memory of the token service, at most", unit="MB", of=lambda one: one.token, limit=at_most(3)),
     # It holds nothing of a store, but for the answer that lists them all.
     Quantity(name="memory of the gateway that listed them, at most", unit="MB", of=lambda one: one.gateway),
 )
