@@ -31,7 +31,7 @@ run: export GRPC_VERBOSITY := NONE
 run: .venv/runtime ## Start everything on this machine with demo stores (STORES=300), and serve (SERVE=0: only sync)
 	@python -m deploy.local
 
-test: .venv/dev browser ## Run the whole test suite, the browser's part included
+test: .venv/dev browser build/clients ## Run the whole test suite, the browser's part included
 	@pytest -n 2
 
 lint: .venv/dev ## Check style, types, walls between the rooms, dead code, protos, stubs, packaging, alerts and requirements
@@ -64,6 +64,7 @@ requirements: .venv/dev ## Pin all dependencies again, with hashes and without a
 	$(COMPILE) --group redis -c requirements/runtime.txt -o requirements/redis.txt
 	$(COMPILE) --group tracing -c requirements/runtime.txt -o requirements/tracing.txt
 	$(COMPILE) --group peers -o requirements/peers.txt
+	$(COMPILE) --group clients -o requirements/clients.txt
 	$(COMPILE) --group supply -o requirements/supply.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	@! grep -n '://' requirements/*.txt
@@ -91,6 +92,15 @@ build/peers: requirements/peers.txt .venv/runtime
 	@rm -rf $@
 	@$(BIN)/python -m venv $@
 	@$@/bin/python -m pip install --quiet --require-hashes -r requirements/peers.txt
+	@touch $@
+
+# Without npm the one client that is not Python's is left out, and its test with it.
+build/clients: requirements/clients.txt tests/sandbox/clients/package-lock.json .venv/dev
+	@rm -rf $@
+	@$(BIN)/python -m venv --without-pip $@
+	@uv pip install --quiet --require-hashes --python $@/bin/python -r requirements/clients.txt
+	@cp tests/sandbox/clients/package*.json $@
+	@! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $@
 	@touch $@
 
 supply: build/supply build/shipped ## List all packages that are shipped in build/sbom.json, and hold their licenses against a list

@@ -27,6 +27,8 @@ def main() -> int:
         return BAD_START
     host, port = listeners.plain.getsockname()[:2]
     fields = {"host": host, "port": port, "accounts": settings.accounts}
+    if listeners.encrypted:
+        fields["tls_port"] = listeners.encrypted.getsockname()[1]
     logging.getLogger("sandbox").info("Sandbox listening", extra={"fields": fields})
     serve(app, listeners)
     return 0

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from tests.sandbox.shopper import Shopper
 from tests.sandbox.visitor import Visitor
 
 Launch = Callable[..., Awaitable[tuple[asyncio.subprocess.Process, str]]]
+Start = Callable[..., Awaitable[tuple[asyncio.subprocess.Process, dict[str, Any]]]]
 
 
 @pytest.fixture
@@ -38,11 +40,11 @@ def shopper(visitor: Visitor) -> Shopper:
 
 
 @pytest.fixture
-async def launch() -> AsyncIterator[Launch]:
-    """Start `python -m sandbox` on a free port and return the process with its address."""
+async def start() -> AsyncIterator[Start]:
+    """Start `python -m sandbox` on a free port and return the process with the first line of its log."""
     started: list[asyncio.subprocess.Process] = []
 
-    async def start(**env: str) -> tuple[asyncio.subprocess.Process, str]:
+    async def start(**env: str) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sandbox"),
             cwd=Path(__file__).parents[2],
@@ -51,14 +53,24 @@ async def launch() -> AsyncIterator[Launch]:
         )
         started.append(process)
         assert process.stdout
-        line = json.loads(await process.stdout.readline())
-        return process, f"http://127.0.0.1:{line['port']}"
+        return process, json.loads(await process.stdout.readline())
 
     yield start
     for process in started:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+@pytest.fixture
+def launch(start: Start) -> Launch:
+    """Start `python -m sandbox` on a free port and return the process with its address."""
+
+    async def launched(**env: str) -> tuple[asyncio.subprocess.Process, str]:
+        process, line = await start(**env)
+        return process, f"http://127.0.0.1:{line['port']}"
+
+    return launched
 
 
 @pytest.fixture
