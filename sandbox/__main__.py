@@ -1,6 +1,7 @@
 """`python -m sandbox`: serve a TikTok to develop against."""
 
 import logging
+import os
 import sys
 
 from sandbox.app import create_app
@@ -8,12 +9,14 @@ from sandbox.logs import start_logging
 from sandbox.server import listeners_of, serve
 from sandbox.settings import InvalidSettingError, load_settings
 from sandbox.store import StateFileError
+from sandbox.usage import parser, unknown_variables
 
 BAD_START = 2
 
 
 def main() -> int:
     """Serve until asked to stop; one line on stderr if the start is impossible."""
+    parser().parse_args()
     try:
         settings = load_settings()
         start_logging(settings.log_level)
@@ -29,7 +32,10 @@ def main() -> int:
     fields = {"host": host, "port": port, "accounts": settings.accounts}
     if listeners.encrypted:
         fields["tls_port"] = listeners.encrypted.getsockname()[1]
-    logging.getLogger("sandbox").info("Sandbox listening", extra={"fields": fields})
+    log = logging.getLogger("sandbox")
+    log.info("Sandbox listening", extra={"fields": fields})
+    for name in unknown_variables(os.environ):
+        log.warning("No setting of the sandbox has this name", extra={"fields": {"variable": name}})
     serve(app, listeners)
     return 0
 

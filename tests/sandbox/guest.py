@@ -42,7 +42,7 @@ class Guest:
         try:
             opened = (await process.stdout.readline()).decode().strip()
             back = await agree(visitor.client, opened, account) if opened else ""
-            said, complaint = await asyncio.wait_for(process.communicate(f"{back}\n".encode()), 60)
+            said, complaint = await asyncio.wait_for(process.communicate(f"{back}\n".encode()), 240)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()

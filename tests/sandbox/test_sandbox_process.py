@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sandbox.settings import PREFIX, Settings, Switches
 from tests.sandbox.conftest import Launch
 from tests.sandbox.shopper import Shopper
 from tests.sandbox.visitor import Visitor
@@ -54,6 +55,23 @@ async def test_a_wrong_setting_is_named_in_one_line(name: str, value: str) -> No
     assert code == 2
     assert errors.count("\n") == 1
     assert errors.startswith(f"{name} ")
+
+
+async def test_help_names_every_variable_and_starts_nothing() -> None:
+    shown = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sandbox", "--help"), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    text, _ = await asyncio.wait_for(shown.communicate(), 20)
+    assert shown.returncode == 0
+    for name in (Settings.model_fields.keys() | Switches.model_fields.keys()) - {"switches"}:
+        assert f"  {PREFIX}{name.upper()} " in text.decode() or f"  {PREFIX}{name.upper()}\n" in text.decode()
+
+
+async def test_a_variable_that_is_no_setting_is_named(launch: Launch) -> None:
+    process, _ = await launch(SANDBOX_REFRESH_TLT_SECONDS="60")
+    process.terminate()
+    output, _ = await process.communicate()
+    assert b"SANDBOX_REFRESH_TLT_SECONDS" in output
 
 
 async def test_a_taken_port_is_named_in_one_line(launch: Launch) -> None:
