@@ -12,6 +12,8 @@ from tests.sandbox.guest import node_guest, python_guest, serve_tunnel
 from tests.sandbox.visitor import Json, Visitor
 
 HOSTS = ("www.tiktok.com", "open.tiktokapis.com")
+# Django, mcp and a client of 2,700 files take their time to be imported on a machine that has other work.
+pytestmark = pytest.mark.timeout(300)
 CALLBACKS = "http://127.0.0.1:3000/auth/tiktok/callback,http://testserver/accounts/tiktok/login/callback/"
 
 
