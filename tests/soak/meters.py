@@ -25,14 +25,28 @@ class Reading:
     memory: list[float] = field(default_factory=list)
     descriptors: list[float] = field(default_factory=list)
 
+    @property
+    def seconds(self) -> float:
+        """How long it was looked at."""
+        return self.at[-1] - self.at[0]
+
+    def slope(self, values: Sequence[float], after: float) -> Slope | None:
+        """Return how values changed once so many seconds had gone by."""
+        kept = [place for place, at in enumerate(self.at) if at - self.at[0] >= after]
+        return slope([self.at[place] for place in kept], [values[place] for place in kept])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """What a process used over a life: slopes after the warm-up, None for a short life, and the most of it."""
+    """What a process used over a life: slopes after the warm-up, None for a short life, and the most of it.
+
+    What fills up, and then is full, has a flatter slope in the last half; what leaks has the same.
+    """
 
     name: str
     seconds: float
     memory: Slope | None
+    last_half: Slope | None
     descriptors: Slope | None
     most_memory: float
     most_descriptors: float
@@ -68,13 +82,12 @@ class Meters:
     def uses(self, warm_up: float) -> Iterator[Use]:
         """Yield what was read of each life, slopes without its first seconds."""
         for reading in self._readings.values():
-            warm = [place for place, at in enumerate(reading.at) if at - reading.at[0] >= warm_up]
-            at = [reading.at[place] for place in warm]
             yield Use(
                 name=reading.name,
-                seconds=reading.at[-1] - reading.at[0],
-                memory=slope(at, [reading.memory[place] for place in warm]),
-                descriptors=slope(at, [reading.descriptors[place] for place in warm]),
+                seconds=reading.seconds,
+                memory=reading.slope(reading.memory, warm_up),
+                last_half=reading.slope(reading.memory, reading.seconds / 2),
+                descriptors=reading.slope(reading.descriptors, warm_up),
                 most_memory=max(reading.memory),
                 most_descriptors=max(reading.descriptors),
             )

@@ -93,9 +93,11 @@ def tables(findings: Findings) -> Iterator[str]:
         ended = ", ".join(f"{count} {word}" for word, count in findings.tally.outcomes[kind].most_common())
         yield f"| {kind} | {len(values)} | {' | '.join(f'{one:g}' for one in spread(values).values())} | {ended} |"
     yield ""
-    yield "| process | lived s | MB in an hour | most MB | descriptors in an hour | most |"
-    yield "|---|---|---|---|---|---|"
+    yield "| process | lived s | MB in an hour | in the last half | most MB | descriptors in an hour | most |"
+    yield "|---|---|---|---|---|---|---|"
     yield from (row(use) for use in findings.uses)
+    yield ""
+    yield "Why memory grows at first, and where that ends: docs/operations.md, Memory."
     if findings.harm:
         yield ""
         yield "| harm | times |"
@@ -105,7 +107,8 @@ def tables(findings: Findings) -> Iterator[str]:
 
 def row(use: Use) -> str:
     """Return a process's line."""
-    told = (sloped(use.memory), f"{use.most_memory:.0f}", sloped(use.descriptors), f"{use.most_descriptors:.0f}")
+    memory = (sloped(use.memory), sloped(use.last_half), f"{use.most_memory:.0f}")
+    told = (*memory, sloped(use.descriptors), f"{use.most_descriptors:.0f}")
     return f"| {use.name} | {use.seconds:.0f} | {' | '.join(told)} |"
 
 

@@ -3,6 +3,7 @@ import random
 import pytest
 
 from tests.soak.figures import most_likely, percentile, slope
+from tests.soak.meters import Reading
 
 
 def test_no_loss_of_many_still_proves_little_of_few() -> None:
@@ -25,6 +26,16 @@ def test_a_leak_lies_within_its_interval_and_noise_has_none() -> None:
     assert still is not None
     assert 0 < leaking.least < 36 < leaking.most
     assert still.least < 0 < still.most
+
+
+def test_what_fills_up_is_flat_in_its_last_half() -> None:
+    seconds = [5.0 * number for number in range(200)]
+    filling = Reading("token-a", 1, at=seconds, memory=[min(100 + at / 10, 150) for at in seconds])
+    whole, last = filling.slope(filling.memory, 0), filling.slope(filling.memory, filling.seconds / 2)
+    assert whole is not None
+    assert last is not None
+    assert whole.least > 0
+    assert last.hourly == pytest.approx(0)
 
 
 def test_a_wandering_line_is_not_taken_for_a_slope() -> None:
