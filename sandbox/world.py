@@ -8,8 +8,8 @@ from sandbox.clock import SandboxClock
 from sandbox.codes import Codes, Consent, ShopConsent
 from sandbox.content import Catalogue
 from sandbox.faults import FaultScript
-from sandbox.grants import Grants
-from sandbox.ledger import Ledger
+from sandbox.grants import Grant, Grants, RefusedError
+from sandbox.ledger import Event, Ledger
 from sandbox.limiter import SlidingWindow
 from sandbox.notices import CREATOR_DEAUTHORIZED, REMOVED, SELLER_DEAUTHORIZED, Notice, login_notice, shop_notices
 from sandbox.outbox import Outbox, Target
@@ -55,6 +55,17 @@ class World:
     def client_time(self) -> int:
         """Return what a client's own watch shows now; Unix seconds."""
         return self.clock.on_client_watch(self.clock.now())
+
+    def note_accepted(self, what: str, outcome: str, token: str, grant: Grant) -> None:
+        """Record that a token was presented and did what it is for."""
+        claim = self.signer.read(token)
+        serial = claim.serial if claim else 0
+        self.ledger.record(Event("presented", what, outcome, grant.open_id, grant.id, serial, token))
+
+    def note_refused(self, what: str, token: str, refused: RefusedError) -> None:
+        """Record that a token was presented and refused."""
+        open_id, grant = (refused.grant.open_id, refused.grant.id) if refused.grant else ("", "")
+        self.ledger.record(Event("presented", what, refused.reason, open_id, grant, refused.serial, token))
 
     def tell_removed(self, open_id: str, reason: int) -> None:
         """Send what TikTok sends when the app is removed: to Login Kit with a reason, to the Shop for every shop."""

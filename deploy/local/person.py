@@ -91,5 +91,5 @@ def check(answer: aiohttp.ClientResponse, expected: int, step: str) -> None:
     text = f"{step} answered {answer.status}" + (f" (request {request})" if request else "")
     if answer.status == 429 or answer.status >= 500:
         after = answer.headers.get("Retry-After", "")
-        raise Unavailable(text, float(after) if after.isdigit() else None)
+        raise Unavailable(text, float(after) if after.isdecimal() else None)
     raise NotConnected(text)

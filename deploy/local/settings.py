@@ -22,7 +22,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 def listen_address(value: str) -> str:
     """Return host:port as given, or raise ValueError."""
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 1 <= int(port) <= 65_535:
+    if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
         raise ValueError("must be host:port, such as 127.0.0.1:50051")
     return value
 

@@ -14,7 +14,7 @@ def check_address(text: str, info: ValidationInfo) -> str:
     if text.startswith("unix:"):
         return text
     host, colon, port = text.rpartition(":")
-    if not host or not colon or not port.isdigit() or int(port) > 65_535:
+    if not host or not colon or not port.isdecimal() or int(port) > 65_535:
         raise ValueError("must be host:port, as in 127.0.0.1:50051")
     if not is_local(text) and info.data.get(CERTIFIED) is None:
         raise ValueError(

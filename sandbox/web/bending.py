@@ -63,7 +63,7 @@ def _keys(node: Any, part: str) -> list[Any]:
         return []
     if part == "*":
         return list(range(len(node)))
-    return [int(part)] if part.isdigit() and int(part) < len(node) else []
+    return [int(part)] if part.isdecimal() and int(part) < len(node) else []
 
 
 def _on_page(bend: Callable[[Json], None]) -> Callable[[Json], None]:

@@ -50,7 +50,7 @@ class FaultControl:
     async def remove_fault(self, request: Request) -> Response:
         """Take one fault out."""
         number = request.path_params["number"]
-        if not number.isdigit() or not self._world.faults.remove(int(number)):
+        if not number.isdecimal() or not self._world.faults.remove(int(number)):
             raise RefusedError(404, "NOT_FOUND", f"No fault {number} is pending.")
         return Response(status_code=204)
 

@@ -13,7 +13,6 @@ from sandbox.accounts import Account
 from sandbox.content import PAGE_MAX
 from sandbox.fault_kinds import Endpoint
 from sandbox.grants import Grant, RefusedError
-from sandbox.ledger import Event
 from sandbox.scopes import USER_FIELDS, VIDEO_FIELDS, split_list
 from sandbox.web.answers import Answer, Json, display_error, display_ok
 from sandbox.web.delivery import call_of, deliver
@@ -104,13 +103,9 @@ class DisplayRoutes:
         try:
             grant = self._world.grants.access(token)
         except RefusedError as refused:
-            owner, name = (refused.grant.open_id, refused.grant.id) if refused.grant else ("", "")
-            event = Event("presented", "access", refused.reason, owner, name, refused.serial, token)
-            self._world.ledger.record(event)
+            self._world.note_refused("access", token, refused)
             return None
-        claim = self._world.signer.read(token)
-        serial = claim.serial if claim else 0
-        self._world.ledger.record(Event("presented", "access", "accepted", grant.open_id, grant.id, serial, token))
+        self._world.note_accepted("access", "accepted", token, grant)
         return grant
 
     def _over_limit(self, endpoint: Endpoint, grant: Grant) -> Answer | None:

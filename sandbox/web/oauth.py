@@ -119,20 +119,9 @@ class OAuthRoutes:
         try:
             pair = self._world.grants.refresh(token)
         except RefusedError as refused:
-            self._record_refusal("refresh", token, refused)
+            self._world.note_refused("refresh", token, refused)
             return self._error(REFRESH_DEAD)
-        claim = self._world.signer.read(token)
-        self._world.ledger.record(
-            Event(
-                "presented",
-                "refresh",
-                "rotated",
-                open_id=pair.grant.open_id,
-                grant=pair.grant.id,
-                generation=claim.serial if claim else 0,
-                token=token,
-            )
-        )
+        self._world.note_accepted("refresh", "rotated", token, pair.grant)
         return self._hand_out(pair)
 
     def _client_credentials(self, _form: Form) -> Answer:
@@ -149,17 +138,12 @@ class OAuthRoutes:
         try:
             grant = self._world.grants.access(token)
         except RefusedError as refused:
-            self._record_refusal("access", token, refused)
+            self._world.note_refused("access", token, refused)
             return self._error(ACCESS_DEAD)
         self._world.grants.revoke(grant, "revoked by the developer")
         self._world.ledger.record(Event("revoked", "grant", "developer", open_id=grant.open_id, grant=grant.id))
         self._world.tell_removed(grant.open_id, REMOVED_BY_DEVELOPER)
         return oauth_ok({})
-
-    def _record_refusal(self, what: str, token: str, refused: RefusedError) -> None:
-        open_id, grant = (refused.grant.open_id, refused.grant.id) if refused.grant else ("", "")
-        event = Event("presented", what, refused.reason, open_id, grant, refused.serial, token)
-        self._world.ledger.record(event)
 
     def _hand_out(self, pair: Pair) -> Answer:
         grant, clock = pair.grant, self._world.clock

@@ -8,7 +8,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.grants import Grant, RefusedError
-from sandbox.ledger import Event
 from sandbox.sellers import CREATOR
 from sandbox.shop_signing import shop_sign, signs
 from sandbox.web.answers import Answer
@@ -80,9 +79,7 @@ class ShopApiRoutes:
             grant = self._world.grants.access(token, "shop")
         except RefusedError as refused:
             return self._refused(token, refused)
-        claim = self._world.signer.read(token)
-        serial = claim.serial if claim else 0
-        self._world.ledger.record(Event("presented", "access", "accepted", grant.open_id, grant.id, serial, token))
+        self._world.note_accepted("access", "accepted", token, grant)
         if SCOPE not in grant.scopes:
             return shop_error("scope")
         if "shop_cipher" in request.query_params:
@@ -90,9 +87,7 @@ class ShopApiRoutes:
         return self._over_limit() or self._list(grant)
 
     def _refused(self, token: str, refused: RefusedError) -> Answer:
-        open_id, grant = (refused.grant.open_id, refused.grant.id) if refused.grant else ("", "")
-        event = Event("presented", "access", refused.reason, open_id, grant, refused.serial, token)
-        self._world.ledger.record(event)
+        self._world.note_refused("access", token, refused)
         if refused.reason == "expired":
             return shop_error("expired")
         deauthorized = refused.reason == "revoked" and self._world.board.now.shop_deauthorized == "105002"

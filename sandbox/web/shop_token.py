@@ -85,14 +85,9 @@ class ShopTokenRoutes:
         try:
             pair = self._world.grants.refresh(token, "shop")
         except RefusedError as refused:
-            open_id, grant = (refused.grant.open_id, refused.grant.id) if refused.grant else ("", "")
-            event = Event("presented", "refresh", refused.reason, open_id, grant, refused.serial, token)
-            self._world.ledger.record(event)
+            self._world.note_refused("refresh", token, refused)
             return shop_error("auth_record")
-        claim = self._world.signer.read(token)
-        serial = claim.serial if claim else 0
-        event = Event("presented", "refresh", "rotated", pair.grant.open_id, pair.grant.id, serial, token)
-        self._world.ledger.record(event)
+        self._world.note_accepted("refresh", "rotated", token, pair.grant)
         return self._hand_out(pair)
 
     def _seller(self, open_id: str) -> Seller:
