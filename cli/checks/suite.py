@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, timedelta
 
 import grpc
-from grpc_health.v1 import health, health_pb2
 from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2, vault_pb2
 
@@ -16,10 +15,10 @@ from cli.settings import ClientSettings
 from cli.views.vault import ring_notes
 from libs.clock import Clock
 from libs.errors import TokhubError
+from libs.rpc.health import EVERYTHING, serves
 
 PATIENCE = 5.0  # seconds
 APART = timedelta(seconds=5)
-WHOLE = ""
 REMEDIES = {
     "database": "See that PostgreSQL runs, and DATABASE_URL of the service; its log says what it could not do.",
     "encryption": "`tokhub vault status` shows which replica lacks which key (docs/vault.md).",
@@ -41,13 +40,13 @@ async def check_services(services: Services, settings: ClientSettings) -> list[F
 async def check_health(what: str, channel: grpc.aio.Channel, target: str, *, parts: Sequence[str]) -> list[Finding]:
     """Say whether a service serves."""
     try:
-        states = {part: await serves(channel, part) for part in (WHOLE, *parts)}
+        states = {part: await serves(channel, part, patience=PATIENCE) for part in (EVERYTHING, *parts)}
     except TokhubError as error:
         variable = f"{what.partition(' ')[0].upper()}_TARGET"
         todo = f"Start it (`make run`), or set {variable}; with certificates, TLS_CA, TLS_CERT and TLS_KEY."
         return [bad(what, f"does not answer at {target}: {error.message}", todo)]
     broken = [part for part in parts if not states[part]]
-    if states[WHOLE] and not broken:
+    if states[EVERYTHING] and not broken:
         return [good(what, f"serves; usable: {', '.join(spelled(part) for part in parts)}")]
     return [bad(what, f"cannot use its {spelled(part)}.", REMEDIES[part]) for part in broken or ["database"]]
 
@@ -55,17 +54,6 @@ async def check_health(what: str, channel: grpc.aio.Channel, target: str, *, par
 def spelled(part: str) -> str:
     """Return what people call a part."""
     return part.replace("_", " ")
-
-
-async def serves(channel: grpc.aio.Channel, part: str) -> bool:
-    """Return whether a part of a service is usable."""
-    check = channel.unary_unary(
-        f"/{health.SERVICE_NAME}/Check",
-        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-        response_deserializer=health_pb2.HealthCheckResponse.FromString,
-    )
-    answer = await check(health_pb2.HealthCheckRequest(service=part), timeout=PATIENCE)
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 async def check_tokens(services: Services, clock: Clock) -> AsyncIterator[Finding]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from tokhub.token.v1 import token_pb2
 
-from cli.checks.suite import serves
+from cli.checks.suite import PATIENCE as HEALTH_PATIENCE
 from cli.commands.moving_in import EXAMPLES, import_rows
 from cli.failures import Status
 from cli.options import AsJson, DryRun, examples
@@ -18,6 +18,7 @@ from cli.services import Services, ask
 from cli.settings import environment
 from cli.views.imports import imports_table, listed_plain, listed_table
 from libs.errors import UpstreamUnavailable
+from libs.rpc.health import serves
 from libs.secret import Secret
 from libs.settings import read_variable
 from libs.tiktok.shop_environment import VARIABLE, ListedShop, listed_shops
@@ -73,7 +74,7 @@ def migrated(name: str, address: Secret) -> int:
 async def say_what_serves(services: Services) -> None:
     """Say that the tables are there, as services that serve have made them; raise UpstreamUnavailable otherwise."""
     for name, channel in (("token", services.token.channel), ("sync", services.sync.channel)):
-        if not await serves(channel, "database"):
+        if not await serves(channel, "database", patience=HEALTH_PATIENCE):
             raise UpstreamUnavailable(f"The {name} service cannot use its database: it may not have its tables.")
     say("Both services serve: they have brought their schemas up to date when they started.")
 

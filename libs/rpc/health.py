@@ -4,13 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from libs.rpc.identity import Context
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+EVERYTHING = ""  # grpc.health's name for the whole process
+
+
+async def serves(channel: grpc.aio.Channel, part: str = EVERYTHING, *, patience: float) -> bool:
+    """Return whether a service, or a part of it, says within so many seconds that it can be used."""
+    check = channel.unary_unary(
+        f"/{health.SERVICE_NAME}/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    answer = await check(health_pb2.HealthCheckRequest(service=part), timeout=patience)
+    return bool(answer.status == SERVING)
 
 
 class Health(health_pb2_grpc.HealthServicer):

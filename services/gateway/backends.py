@@ -6,20 +6,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from grpc.aio import Channel
-from grpc_health.v1 import health, health_pb2
 from tokhub.audit.v1 import audit_pb2_grpc
 from tokhub.sync.v1 import report_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tokhub.token.v1 import token_pb2_grpc, vault_pb2_grpc
 
 from libs.errors import TokhubError, TryLater
 from libs.rpc.client import open_channel
+from libs.rpc.health import EVERYTHING, serves
 from libs.rpc.tls import Certificates
 
 HEALTH_TIMEOUT = 2.0  # seconds
 OK = "ok"
 UNAVAILABLE = "unavailable"
 ENABLED, DISABLED = "enabled", "disabled"
-EVERYTHING = ""  # grpc.health's name for the whole process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +38,17 @@ class ServiceHealth:
     """Asks one service how it and the things it depends on are."""
 
     def __init__(self, channel: Channel) -> None:
-        self._check = channel.unary_unary(
-            f"/{health.SERVICE_NAME}/Check",
-            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-            response_deserializer=health_pb2.HealthCheckResponse.FromString,
-        )
+        self._channel = channel
 
     async def usable(self, name: str = EVERYTHING) -> bool:
         """Return whether the service, or the dependency of that name, can be used."""
-        request = health_pb2.HealthCheckRequest(service=name)
         try:
-            answer = await self._check(request, timeout=HEALTH_TIMEOUT)
+            return await serves(self._channel, name, patience=HEALTH_TIMEOUT)
         except TryLater:
             return False
         except TokhubError:
             # A dependency the service does not report by name is part of its overall state.
             return name != EVERYTHING and await self.usable()
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 class SchedulerHealth:

@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from cli.checks.finding import Finding, Level
-from cli.checks.suite import REMEDIES, WHOLE, check_health, serves
+from cli.checks.suite import PATIENCE, REMEDIES, check_health
 from libs.clock import SystemClock
 from libs.rpc.client import open_channel
+from libs.rpc.health import serves
 from libs.vault.ring import KeyRing
 from services.token.adapters.journal import journal as journal_module
 from services.token.adapters.journal.entries import read_entry
@@ -213,6 +214,6 @@ async def test_without_a_place_for_its_journal_a_service_serves_and_tells(
             bar(directory)
             (finding,) = await told(Level.BAD)
             assert finding.says == "cannot use its journal disk."
-            assert await serves(channel, WHOLE)
+            assert await serves(channel, patience=PATIENCE)
             directory.unlink()
             await told(Level.GOOD)
