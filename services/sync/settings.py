@@ -58,7 +58,7 @@ class SyncSettings(RecordingSettings):
     tz: Annotated[str, AfterValidator(check_zone)] = "UTC"
 
     # Days whose snapshots are kept; older ones go by whole months. 0 keeps everything.
-    retention_days: int = Field(default=0, ge=0, le=36_500)
+    retention_days: int = Field(default=730, ge=0, le=36_500)
     # Days for which runs, their items and the sync log are kept, a year's reports and some more. 0 keeps everything.
     sync_history_days: int = Field(default=400, ge=0, le=36_500)
 

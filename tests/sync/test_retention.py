@@ -131,5 +131,5 @@ def test_too_few_days_to_keep_stop_the_start(days: str) -> None:
         parse(SyncSettings, {"DATABASE_URL": "postgresql://u:p@h/d", "RETENTION_DAYS": days})
 
 
-def test_everything_is_kept_unless_told_otherwise() -> None:
-    assert parse(SyncSettings, {"DATABASE_URL": "postgresql://u:p@h/d"}).retention_days == 0
+def test_snapshots_are_kept_for_two_years_unless_told_otherwise() -> None:
+    assert parse(SyncSettings, {"DATABASE_URL": "postgresql://u:p@h/d"}).retention_days == 730
