@@ -99,7 +99,7 @@ build/clients: requirements/clients.txt tests/sandbox/clients/package-lock.json 
 	@$(BIN)/python -m venv --without-pip $@
 	@$(BIN)/python -m pip --python $@/bin/python install --quiet --require-hashes -r requirements/clients.txt
 	@cp tests/sandbox/clients/package*.json $@
-	@{ command -v npm >/dev/null && npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $@; } || \
+	@{ command -v npm >/dev/null && npm ci --silent --fetch-retries=1 --no-audit --no-fund --ignore-scripts --prefix $@; } || \
 		echo "npm is not here, or cannot bring arctic: the test of that client is left out" >&2
 	@touch $@
 
