@@ -80,7 +80,7 @@ soak: .venv/dev ## Keep the suite under load for long, and tell what came of it 
 fuzz: .venv/dev ## Send every route what nobody expects, for some minutes (EXAMPLES=200)
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),200) pytest -q tests/suite/test_fuzzed_routes.py
 
-bench: .venv/runtime build/peers ## Measure what is promised about speed, 40 minutes; BENCH="token-reads stampede" for some
+bench: .venv/runtime build/peers ## Measure what is promised about speed, 45 minutes; BENCH="token-reads stampede" for some
 	@python -m benchmarks $(BENCH)
 
 figures: .venv/runtime ## Write docs/measured.md and docs/proof from what bench, faults and soak have reported

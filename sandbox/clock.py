@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 DAY_SECONDS = 86_400
+LAST = 7_258_118_400  # the year 2200 begins: no lifetime that is granted before it leads out of the calendar
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Redirect(Fault):
     """A redirection to wherever."""
 
     kind: Literal["redirect"]
-    to: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    to: Annotated[str, Field(pattern=r"^https?://[\x21-\x7e]+$")]
     status: Literal[301, 302, 303, 307, 308] = 302
 
 

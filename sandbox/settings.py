@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -29,6 +38,13 @@ def _loopback_only(value: str) -> str:
     return value
 
 
+def _absolute(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or set("# ") & set(value):
+        raise ValueError("people are sent back to an absolute http or https URL without a fragment")
+    return value
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback
@@ -36,12 +52,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+ReturnAddress = Annotated[str, AfterValidator(_absolute)]
+
+
 class Switches(BaseModel):
     """How this TikTok behaves where the real one differs by age or is undocumented; patchable while it runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    redirect_uris: Annotated[tuple[str, ...], NoDecode] = (
+    redirect_uris: Annotated[tuple[ReturnAddress, ...], NoDecode] = (
         "http://127.0.0.1:3000/auth/tiktok/callback",
         "http://localhost:3000/auth/tiktok/callback",
     )
@@ -66,7 +85,7 @@ class Switches(BaseModel):
     latency_video_ms: Milliseconds = 0
     latency_jitter: Annotated[float, Field(ge=0, le=1)] = 0.3
 
-    shop_redirect_uri: str = "http://127.0.0.1:3000/api/v1/tiktok/auth/callback"
+    shop_redirect_uri: ReturnAddress = "http://127.0.0.1:3000/api/v1/tiktok/auth/callback"
     shop_callback: Literal["plain", "extras", "app_store"] = "plain"
     shop_cancel: Literal["page", "redirect"] = "page"
     shop_code_ttl_seconds: Seconds = 1_800
@@ -148,6 +167,8 @@ class Settings(BaseSettings):
             path: Path | None = getattr(self, f"{name}_file")
             if path is not None:
                 object.__setattr__(self, name, _secret_in(path, f"{name}_file"))
+            if not getattr(self, name).get_secret_value():
+                raise PydanticCustomError(name, "it is empty, and no client can know an empty secret")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from sandbox.accounts import LARGEST_COUNT, Account
-from sandbox.clock import DAY_SECONDS
+from sandbox.clock import DAY_SECONDS, LAST
 from sandbox.content import user_on, videos_on
 from sandbox.web.answers import Json
 from sandbox.web.control_faults import FaultControl
@@ -140,6 +140,8 @@ class ControlRoutes:
     async def set_clock(self, request: Request) -> Response:
         """Move the clock forward, change its speed, freeze it or let it go on."""
         body = await parse(request, ClockBody)
+        if self._world.clock.now() + body.advance_seconds > LAST:
+            raise RefusedError(400, "INVALID", "advance_seconds: the clock goes no further than the year 2200.")
         if body.scale is not None:
             self._world.clock.rescale(body.scale)
         if body.frozen is not None:

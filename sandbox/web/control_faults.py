@@ -10,6 +10,8 @@ from sandbox.fault_kinds import Fault, read_fault
 from sandbox.web.guard import ControlRoute, RefusedError, misfit, open_id_of, read_json
 from sandbox.world import World
 
+DIGITS = 18  # of a fault's number at most
+
 
 class FaultControl:
     """What is still to go wrong."""
@@ -50,7 +52,7 @@ class FaultControl:
     async def remove_fault(self, request: Request) -> Response:
         """Take one fault out."""
         number = request.path_params["number"]
-        if not number.isdecimal() or not self._world.faults.remove(int(number)):
+        if not (number.isdecimal() and len(number) <= DIGITS) or not self._world.faults.remove(int(number)):
             raise RefusedError(404, "NOT_FOUND", f"No fault {number} is pending.")
         return Response(status_code=204)
 

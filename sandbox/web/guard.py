@@ -13,6 +13,7 @@ from sandbox.world import World
 
 Handler = Callable[[Request], Awaitable[Response]]
 MOST_PER_PAGE = 10_000
+MOST_SAID = 500  # characters
 
 
 class RefusedError(Exception):
@@ -90,9 +91,11 @@ async def parse(request: Request, model: type[Body]) -> Body:
 
 
 def misfit(error: ValidationError) -> RefusedError:
-    """Return a refusal that names the first field that does not fit, and never its value."""
+    """Return a refusal that names the first field that does not fit, and not its value."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return RefusedError(400, "INVALID", f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}")
+    message = f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}"
+    # A kind that does not exist is repeated in it.
+    return RefusedError(400, "INVALID", message[:MOST_SAID])
 
 
 def number(request: Request, name: str, default: int) -> int:

@@ -28,3 +28,10 @@ def test_a_wrong_value_is_named_but_not_shown(monkeypatch: pytest.MonkeyPatch, n
     with pytest.raises(InvalidSettingError, match=f"^{name} does not fit") as caught:
         load_settings()
     assert "CNRY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SANDBOX_CLIENT_SECRET", "SANDBOX_SHOP_APP_SECRET"])
+def test_an_empty_secret_ends_the_start(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    with pytest.raises(InvalidSettingError, match=f"^{name} does not fit: it is empty"):
+        load_settings()

@@ -50,6 +50,10 @@ async def test_a_video_body_that_makes_no_sense_is_invalid(visitor: Visitor, bod
     [
         ("PATCH", "/sandbox/settings", '{"redirect_uris": ["\\ud800"]}'),
         ("PATCH", "/sandbox/settings", '{"code_ttl_seconds": 1e400}'),
+        ("PATCH", "/sandbox/settings", '{"redirect_uris": ["javascript:alert(1)"]}'),
+        ("PATCH", "/sandbox/settings", '{"redirect_uris": ["http://127.0.0.1/cb?a=1#part"]}'),
+        ("PATCH", "/sandbox/settings", '{"shop_redirect_uri": "http://x/\\r\\nA: b"}'),
+        ("POST", "/sandbox/faults", '{"kind": "redirect", "to": "http://ü/"}'),
         ("POST", "/sandbox/accounts/store_0001/grant", '{"scopes": ["\\ud800"]}'),
         ("POST", "/sandbox/webhooks", '{"provider": "login", "open_id": "store_0001", "raw": "\\ud800"}'),
         ("POST", "/sandbox/faults", DEEP),
@@ -62,6 +66,22 @@ async def test_a_control_body_that_makes_no_sense_changes_nothing(
     answer = await visitor.client.request(method, path, content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID")
     assert (await visitor.client.get("/sandbox/settings")).json() == before
+
+
+async def test_the_clock_cannot_be_led_out_of_the_calendar(visitor: Visitor) -> None:
+    century = {"advance_seconds": 3_162_240_000}
+    statuses = [(await visitor.client.post("/sandbox/clock", json=century)).status_code for _ in range(3)]
+    assert statuses == [200, 400, 400]
+    assert (await visitor.client.get("/sandbox/clock")).json()["now"].startswith("21")
+
+
+async def test_a_refusal_does_not_repeat_megabytes(visitor: Visitor) -> None:
+    answer = await visitor.client.post("/sandbox/faults", json={"kind": "x" * 1_000_000})
+    assert (answer.status_code, len(answer.content) < 1_000) == (400, True)
+
+
+async def test_no_fault_has_an_endless_number(visitor: Visitor) -> None:
+    assert (await visitor.client.delete(f"/sandbox/faults/{'9' * 5_000}")).status_code == 404
 
 
 async def test_an_endless_number_in_the_query_is_none(visitor: Visitor) -> None:
