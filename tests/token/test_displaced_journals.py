@@ -212,8 +212,12 @@ async def test_without_a_place_for_its_journal_a_service_serves_and_tells(
         async with asyncio.timeout(60):
             await told(Level.GOOD)
             bar(directory)
-            (finding,) = await told(Level.BAD)
-            assert finding.says == "cannot use its journal disk."
+            # The first look at other journals, soon after the start, may meet the barred directory too.
+            while len(findings := await told(Level.BAD)) > 1:
+                directory.unlink()
+                await told(Level.GOOD)
+                bar(directory)
+            assert findings[0].says == "cannot use its journal disk."
             assert await serves(channel, patience=PATIENCE)
             directory.unlink()
             await told(Level.GOOD)
