@@ -112,7 +112,7 @@ async def guess_by_routes(gateways: Sequence[GatewayReplica], address: str) -> s
     clients = [one.visitor(address) for one in gateways]
     paths = [*ELSEWHERE, STORES]
     answers = [
-        await Ask(path, WRONG | {"Authorization": "Bearer a.b.c"} if "/api/v1/tiktok" in path else WRONG).of(
+        await Ask(path, {"Authorization": "Bearer a.b.c"} if "/api/v1/tiktok" in path else WRONG).of(
             clients[number % 3], {}
         )
         for number, path in enumerate(paths)
