@@ -30,10 +30,6 @@ down_revision = "{head}"
 def upgrade() -> None:
     op.execute("ALTER TABLE credentials.connections ADD COLUMN colour text")
     op.execute("CREATE TABLE credentials.colours (name text PRIMARY KEY)")
-
-
-def downgrade() -> None:
-    raise NotImplementedError
 '''
 
 

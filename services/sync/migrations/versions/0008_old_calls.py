@@ -32,8 +32,3 @@ def upgrade() -> None:
         CREATE TRIGGER never_lost AFTER DELETE ON reporting.audit_calls REFERENCING OLD TABLE AS gone
             FOR EACH STATEMENT EXECUTE FUNCTION reporting.refuse_loss_of_calls()
     """)
-
-
-def downgrade() -> None:
-    """Tables of the audit trail are never dropped by a command."""
-    raise NotImplementedError

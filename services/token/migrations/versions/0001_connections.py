@@ -81,8 +81,3 @@ def upgrade() -> None:
             created_at timestamptz NOT NULL DEFAULT clock_timestamp()
         )
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -31,8 +31,3 @@ def upgrade() -> None:
     op.execute("CREATE INDEX connection_events_timeline ON credentials.connection_events (connection_id, id)")
     op.execute("CREATE INDEX connection_events_order ON credentials.connection_events (xid, id)")
     op.execute("CREATE INDEX connection_events_age ON credentials.connection_events (at)")
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -14,8 +14,3 @@ def upgrade() -> None:
             only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
         )
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -26,8 +26,3 @@ def upgrade() -> None:
         CREATE INDEX connections_due ON credentials.connections (refresh_after)
             WHERE status IN ('ACTIVE', 'SUSPECT')
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never changed back by a command."""
-    raise NotImplementedError

@@ -42,8 +42,3 @@ def upgrade() -> None:
             updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
         )
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -32,8 +32,3 @@ def upgrade() -> None:
         COMMENT ON COLUMN credentials.shops.shop_id IS
             'NULL for an imported shop of which only the cipher is known, until TikTok has told its shops'
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -37,8 +37,3 @@ def upgrade() -> None:
             PRIMARY KEY (run_id, sequence)
         )
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -26,8 +26,3 @@ def upgrade() -> None:
     """)
     op.execute("CREATE INDEX revocations_due ON credentials.revocations (next_at)")
     op.execute("CREATE INDEX revocations_connection ON credentials.revocations (connection_id)")
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

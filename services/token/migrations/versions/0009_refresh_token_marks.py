@@ -16,8 +16,3 @@ def upgrade() -> None:
         )
     """)
     op.execute("CREATE INDEX refresh_token_marks_connection ON credentials.refresh_token_marks (connection_id)")
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

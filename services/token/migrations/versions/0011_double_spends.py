@@ -14,8 +14,3 @@ def upgrade() -> None:
             'CONNECTED', 'REFRESH_INTENT', 'REFRESHED', 'REFRESH_FAILED', 'SUSPECT', 'REAUTH_REQUIRED',
             'DISCONNECTED', 'SHOP_REMOVED', 'EXPIRY_ANNOUNCED', 'DOUBLE_SPEND'))
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -13,8 +13,3 @@ def upgrade() -> None:
         COMMENT ON COLUMN credentials.refresh_runs.holder IS
             'application_name of the process''s sessions; empty when it is not known'
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -41,8 +41,3 @@ def upgrade() -> None:
             id, connection_id, at, kind, epoch, generation, reason, replica, request_id, actor
             ON credentials.connection_events FOR EACH ROW EXECUTE FUNCTION credentials.refuse_change()
     """)
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

@@ -14,8 +14,3 @@ def upgrade() -> None:
             ADD COLUMN ended_at timestamptz
     """)
     op.execute("CREATE INDEX authorization_links_owner ON credentials.authorization_links (owner_id, owner_kind)")
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

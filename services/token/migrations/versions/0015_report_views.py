@@ -32,8 +32,3 @@ def upgrade() -> None:
     """)
     op.execute("COMMENT ON COLUMN credentials.refresh_tiktokshops_token.access_token_expire_in IS 'Unix seconds'")
     op.execute("COMMENT ON COLUMN credentials.refresh_tiktokshops_token.refresh_token_expire_in IS 'Unix seconds'")
-
-
-def downgrade() -> None:
-    """Tables of credentials are never dropped by a command."""
-    raise NotImplementedError

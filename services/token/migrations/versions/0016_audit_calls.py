@@ -32,8 +32,3 @@ def upgrade() -> None:
         CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON credentials.audit_calls
             FOR EACH STATEMENT EXECUTE FUNCTION credentials.refuse_change_of_calls()
     """)
-
-
-def downgrade() -> None:
-    """Tables of the audit trail are never dropped by a command."""
-    raise NotImplementedError

@@ -17,8 +17,3 @@ def upgrade() -> None:
     """)
     op.execute("COMMENT ON COLUMN credentials.audit_calls.sequence IS 'place in the chain, without gaps'")
     op.execute("COMMENT ON COLUMN credentials.audit_calls.previous IS 'mac of the row before'")
-
-
-def downgrade() -> None:
-    """Tables of the audit trail are never dropped by a command."""
-    raise NotImplementedError
