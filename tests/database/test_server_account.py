@@ -10,7 +10,10 @@ import pytest
 
 from libs.database.postgres.account import Account, server_account
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+counts_forks = pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "__register_atfork"), reason="only the GNU C library tells of its forks"
+)
 # Registers what C libraries register (gRPC among them) and counts how often a child is made by fork().
 COUNTING = """
 import ctypes, sys
@@ -29,6 +32,7 @@ def said(*words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@as_root
 def test_a_command_runs_as_the_account_alone() -> None:
     account = server_account(Path("/nowhere"))
     assert said("/bin/sh", "-c", "id -u; id -G").split() == [str(account.user), str(account.group)]
@@ -38,6 +42,7 @@ def test_an_account_of_this_process_changes_no_command() -> None:
     assert Account().command("/bin/true", Path("/x")) == ["/bin/true", "/x"]
 
 
+@as_root
 def test_a_program_that_cannot_start_is_named() -> None:
     command = Account(65534, 65534).command("/nowhere/postgres")
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -45,7 +50,7 @@ def test_a_program_that_cannot_start_is_named() -> None:
     assert ended.stderr == "/nowhere/postgres could not be started as user 65534: No such file or directory\n"
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "__register_atfork"), reason="asks the GNU C library")
+@counts_forks
 def test_no_handler_of_fork_runs_when_a_server_starts(open_directory: Path) -> None:
     command = [sys.executable, "-c", COUNTING, str(open_directory / "postgres")]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -16,9 +16,8 @@ import pytest
 from tests.sandbox.visitor import Visitor
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = ROOT / "build" / "clients"
-PYTHON = ENVIRONMENT / "bin" / "python"
-MODULES = ENVIRONMENT / "node_modules"
+CLIENTS = ROOT / "build" / "clients"
+ARCTIC = ROOT / "build" / "arctic"
 SCRIPTS = Path(__file__).parent / "clients"
 
 
@@ -51,19 +50,24 @@ class Guest:
         return seen
 
 
+def python_with_clients() -> str:
+    """Return the interpreter of the environment in which the Python clients are."""
+    assert (CLIENTS / "installed").exists(), "other people's TikTok clients are not installed: make clients"
+    return str(CLIENTS / "bin" / "python")
+
+
 def python_guest(script: str, *arguments: str, **env: str) -> Guest:
-    if not PYTHON.exists():
-        pytest.skip("the clients are not installed: make build/clients")
-    return Guest(command=(str(PYTHON), str(SCRIPTS / script), *arguments), env=env)
+    return Guest(command=(python_with_clients(), str(SCRIPTS / script), *arguments), env=env)
 
 
 def node_guest(script: str, *arguments: str) -> Guest:
-    node = shutil.which("node")
-    if node is None or not MODULES.exists():
-        pytest.skip("node or arctic is not installed: make build/clients, with npm at hand")
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not on this machine: arctic runs with the one and is installed by the other")
+    assert (ARCTIC / "installed").exists(), "npm has not installed arctic: make clients, which says why it cannot"
     # Modules are looked for beside the script, wherever it really lies.
-    (ENVIRONMENT / script).write_bytes((SCRIPTS / script).read_bytes())
-    return Guest(command=(node, str(ENVIRONMENT / script), *arguments), env={})
+    (ARCTIC / script).write_bytes((SCRIPTS / script).read_bytes())
+    return Guest(command=(node, str(ARCTIC / script), *arguments), env={})
 
 
 async def agree(client: httpx.AsyncClient, opened: str, account: str) -> str:
