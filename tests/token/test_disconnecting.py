@@ -8,14 +8,16 @@ import pytest
 from tokhub.token.v1 import token_pb2
 
 from libs.errors import AccountAlreadyConnected, ConnectionNotFound, ReauthRequired, TokhubError
+from tests.fixtures_sandbox import SandboxProcess
 from tests.token.rpc_client import Client, reference
-from tests.token.shop_client import Shops, by_id
+from tests.token.shop_client import Shops, by_id, serving_shops
 
 LOGIN_KIT = token_pb2.PROVIDER_LOGIN_KIT
 STORE = token_pb2.OWNER_KIND_STORE
 REFUSE_RESEALED = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$
 """
+NO_SHOP_APP = dict.fromkeys(("TIKTOK_SHOP_APP_KEY", "TIKTOK_SHOP_APP_SECRET", "TIKTOK_SHOP_SERVICE_ID"), "")
 ACTIVE, DISCONNECTED = token_pb2.CONNECTION_STATUS_ACTIVE, token_pb2.CONNECTION_STATUS_DISCONNECTED
 
 
@@ -166,6 +168,23 @@ async def test_a_shops_grant_can_be_ended_by_its_seller_only(shops: Shops) -> No
 
     assert answer.revocation == token_pb2.REVOCATION_NOT_SUPPORTED
     assert await shops.pool.fetchval("SELECT count(*) FROM revocations") == 0
+
+
+async def test_a_grant_whose_provider_has_no_app_here_holds_up_no_other(
+    shops: Shops, token_dsn: str, sandbox: SandboxProcess
+) -> None:
+    account = sandbox.next_account()
+    sold = await shops.connect("user-1", sandbox.next_seller())
+    connection = await connect(shops, "shop-1", account)
+    sandbox.fault("503", account, endpoint="revoke")
+    async with serving_shops(token_dsn, sandbox, **NO_SHOP_APP) as bare:
+        await disconnect(bare, sold)
+        await disconnect(bare, connection)
+
+        await revoke_due(bare)
+
+    assert live_grants(shops, account) == 0
+    assert await shops.pool.fetchval("SELECT count(*) FROM revocations") == 1
 
 
 async def test_nobody_disconnects_what_is_not_there(client: Client) -> None:

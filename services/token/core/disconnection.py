@@ -15,7 +15,7 @@ from uuid import UUID
 
 import structlog
 
-from libs.errors import ConnectionNotFound, StorageUnavailable
+from libs.errors import ConnectionNotFound, ServerMisconfig, StorageUnavailable
 from libs.vault.ring import CannotOpen
 from services.token.core.connections import ConnectionsPort
 from services.token.core.journal import Entry, JournalPort, ReplayPort
@@ -197,7 +197,7 @@ class Disconnection:
             return
         except Refused as refusal:
             log.info("grant had ended before", connection=str(pending.connection_id), word=refusal.word)
-        except Outcome as outcome:
+        except (Outcome, ServerMisconfig) as outcome:
             log.warning("grant is ended later", connection=str(pending.connection_id), why=type(outcome).__name__)
             return
         await self._rows.settle(pending.number)
