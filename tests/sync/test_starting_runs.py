@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import pytest
@@ -69,6 +70,22 @@ async def test_a_caller_who_cannot_wait_leaves_a_run_that_starts(suite: LivingSu
         with pytest.raises(DeadlineExceeded):
             await idle.runs.StartSync(request, timeout=0.5)
     await suite.until("SELECT count(*) = 1 FROM reporting.sync_runs")
+
+
+async def test_a_stop_waits_for_a_run_that_is_being_stored(suite: LivingSuite) -> None:
+    await suite.connect("shop")
+    request = sync_pb2.StartSyncRequest(job=JOB_ALL, all=sync_pb2.AllStores())
+    async with AsyncExitStack() as stack:
+        replica = await stack.enter_async_context(suite.replica())
+        replica.stop.set()
+        async with suite.pool.acquire() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE reporting.stores IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(DeadlineExceeded):
+                await replica.runs.StartSync(request, timeout=0.5)
+            leaving = asyncio.create_task(stack.pop_all().aclose())
+            await asyncio.sleep(1)
+        await leaving
+    assert await suite.pool.fetchval("SELECT count(*) FROM reporting.sync_runs") == 1
 
 
 async def test_a_run_over_very_many_stores_has_them_all(suite: LivingSuite, idle: Replica) -> None:

@@ -216,6 +216,22 @@ async def test_a_run_goes_on_when_its_caller_leaves(house: House) -> None:
     assert await house.pool.fetchval("SELECT state FROM refresh_runs") == "FINISHED"
 
 
+async def test_a_stop_waits_for_a_run_whose_caller_left_early(house: House) -> None:
+    await connect_expired(house, 3)
+
+    async with replica(house) as one:
+        async with house.pool.acquire() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE refresh_runs IN ACCESS EXCLUSIVE MODE")
+            call = one.stub.RefreshAll(token_pb2.RefreshAllRequest())
+            await asyncio.sleep(0.3)
+            call.cancel()
+            draining = asyncio.create_task(one.refresh_all.drain())
+            await asyncio.sleep(0.1)
+        await draining
+
+    assert await house.pool.fetchval("SELECT state FROM refresh_runs") == "FINISHED"
+
+
 async def test_a_stop_lands_what_is_in_flight_and_begins_no_more(house: House) -> None:
     await connect_expired(house, 6)
     house.provider.gate.clear()

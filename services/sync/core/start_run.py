@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from libs.detached import DetachedTasks
 from libs.errors import ConnectionNotFound, ReauthRequired, StoreNotFound
 from services.sync.core.calendar import Calendar
 from services.sync.domain.connections import Connection, Standing
@@ -115,6 +116,7 @@ class RunStarter:
         # A large run is stored while its stores are still being read: of many that start at once in a process, those
         # that wait for the first would hold the database connections it needs.
         self._large = asyncio.Lock()
+        self._starting = DetachedTasks()
 
     async def start(self, scope: Scope, idempotency_key: str | None, tick: Tick | None = None) -> Run:
         """Return the run; StoreNotFound, ConnectionNotFound, ReauthRequired, RunAlreadyActive with metadata run_id.
@@ -122,7 +124,11 @@ class RunStarter:
         A tick is settled by the run that begins at it; TickTaken, and no run, when another replica was first.
         A caller that does not wait for the end leaves a run that starts all the same: a large one takes half a minute.
         """
-        return await asyncio.shield(asyncio.create_task(self._start(scope, idempotency_key, tick)))
+        return await self._starting.outcome(self._start(scope, idempotency_key, tick), "start run")
+
+    async def drain(self) -> None:
+        """Wait until every run that was being started is stored; cancelled, let none of those left come to be."""
+        await self._starting.drain()
 
     async def _start(self, scope: Scope, idempotency_key: str | None, tick: Tick | None) -> Run:
         async with nullcontext() if scope.subject or scope.listed else self._large:

@@ -1,6 +1,5 @@
 """Makes connections: sends a person to the consent page and takes what comes back, once."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from libs.clock import Clock
+from libs.detached import DetachedTasks
 from libs.errors import (
     AuthorizationDenied,
     InvalidField,
@@ -121,7 +121,7 @@ class Authorization:
         self._vault = parts.vault
         self._clock = parts.clock
         self._states = states
-        self._completing: set[asyncio.Task[Connection]] = set()
+        self._completing = DetachedTasks()
 
     async def start(self, target: ByOwner, team_id: int, *, bind: bool, terms: Terms = USUAL) -> Invitation:
         """Return a link to the consent page, bound to a new browser nonce or to nobody."""
@@ -135,15 +135,11 @@ class Authorization:
 
     async def complete(self, redirect: Redirect) -> Connection:
         """Return the connection made of a redirect; a caller who leaves does not stop it half-way."""
-        task = asyncio.create_task(self._complete(redirect), name="complete authorization")
-        self._completing.add(task)
-        task.add_done_callback(self._completing.discard)
-        return await asyncio.shield(task)
+        return await self._completing.outcome(self._complete(redirect), "complete authorization")
 
     async def drain(self) -> None:
         """Wait until every authorization that was begun is complete."""
-        while self._completing:
-            await asyncio.gather(*self._completing, return_exceptions=True)
+        await self._completing.drain()
 
     async def _complete(self, redirect: Redirect) -> Connection:
         link = await self._link_of(redirect)

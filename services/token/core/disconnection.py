@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from libs.detached import DetachedTasks
 from libs.errors import ConnectionNotFound, ServerMisconfig, StorageUnavailable
 from libs.vault.ring import CannotOpen
 from services.token.core.connections import ConnectionsPort
@@ -102,8 +103,7 @@ class Disconnection:
         self._journal = parts.journal
         self._replay = parts.replay
         self._vault = parts.vault
-        self._ending: set[asyncio.Task[Connection]] = set()
-        self._revoking: set[asyncio.Task[None]] = set()
+        self._tasks = DetachedTasks()
         self._owed: dict[UUID, Entry] = {}
 
     async def disconnect(self, reference: Reference) -> tuple[Connection, Revocation]:
@@ -111,16 +111,12 @@ class Disconnection:
 
         A caller who leaves does not stop it half-way.
         """
-        task = asyncio.create_task(self._end(reference), name="disconnect")
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-        connection = await asyncio.shield(task)
+        connection = await self._tasks.outcome(self._end(reference), "disconnect")
         return connection, await self._standing(connection)
 
     async def drain(self) -> None:
         """Wait until every disconnect that was begun has asked TikTok."""
-        while under_way := [*self._ending, *self._revoking]:
-            await asyncio.gather(*under_way, return_exceptions=True)
+        await self._tasks.drain()
 
     async def revoke_due(self) -> None:
         """End the grants that are due."""
@@ -156,12 +152,10 @@ class Disconnection:
             raise ConnectionNotFound
         connection, was_live = ended
         if was_live:
-            task = asyncio.create_task(
-                self._finish(connection, entry if kept else None), name=f"disconnect {connection.id}"
+            revoking = self._tasks.begin(
+                self._finish(connection, entry if kept else None), f"disconnect {connection.id}"
             )
-            self._revoking.add(task)
-            task.add_done_callback(self._revoking.discard)
-            await asyncio.wait({task}, timeout=PATIENCE)
+            await asyncio.wait({revoking}, timeout=PATIENCE)
         return connection
 
     async def _entry(self, reference: Reference) -> Entry | None:

@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from libs.clock import Clock
+from libs.detached import DetachedTasks
 from libs.errors import UpstreamUnavailable
 from services.token.core.carry_out import LEASE, PAGE, Work, every_candidate
 from services.token.core.refresh import Refresher
@@ -37,6 +38,7 @@ class RefreshAll:
         self._concurrency = concurrency
         self._stop = asyncio.Event()
         self._give_up_at = math.inf
+        self._beginning = DetachedTasks()
         self._at_work: dict[UUID, asyncio.Task[None]] = {}
 
     def close(self) -> None:
@@ -46,6 +48,7 @@ class RefreshAll:
 
     async def drain(self) -> None:
         """Wait until every run of this process is over."""
+        await self._beginning.drain()
         while self._at_work:
             await asyncio.wait(self._at_work.values())
 
@@ -54,7 +57,7 @@ class RefreshAll:
         if self._stop.is_set():
             raise stopped()
         # A caller who leaves in this moment must not leave a run behind that nobody carries out.
-        run = await asyncio.shield(asyncio.ensure_future(self._begin(scope)))
+        run = await self._beginning.outcome(self._begin(scope), "begin refresh all")
         after, state, tally = 0, RunState.RUNNING, Tally()
         while True:
             found = await self._runs.ended(run.id, after, PAGE)
