@@ -22,6 +22,9 @@ KEYS_LAST = 3_600.0  # seconds for which keys are used while newer ones cannot b
 FETCH_EVERY = 30.0  # seconds at least between two fetches for key ids that are new
 TRY_EVERY = 10.0  # seconds between tries while the address does not answer
 
+# What comes of an answer that is no set of keys, however it is none.
+UNUSABLE = (jwt.PyJWTError, http.client.HTTPException, ValueError, TypeError, AttributeError, RecursionError)
+
 log = structlog.get_logger()
 
 
@@ -85,7 +88,7 @@ class KeySet:
                 self._keys = await asyncio.to_thread(published, self._url)
             self._had_at, self._answers = self._clock.monotonic(), True
             self.fetched += 1
-        except (jwt.PyJWTError, OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+        except (OSError, *UNUSABLE) as error:
             log.warning("the keys at USER_JWKS_URL cannot be had", error=type(error).__name__)
             self._answers = False
             self.failed += 1

@@ -24,6 +24,10 @@ RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 CURVE = ec.generate_private_key(ec.SECP256R1())
 PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 OCTETS = "c2VjcmV0LTAxMjM0NTY3ODktMDEyMzQ1Njc4OS0wMTIzNDU2Nzg5"
+UNUSABLE = (
+    *(b"<html>", b"[]", b"[" * 100_000, b'{"keys": []}', b'{"keys": [{"kty": "?"}]}'),
+    b'{"keys": [{"kty": "oct", "k": "aGk", "kid": ["a list"]}]}',
+)
 
 
 @dataclass
@@ -160,10 +164,11 @@ async def test_keys_that_moved_are_not_followed(publisher: Publisher) -> None:
     assert publisher.fetches == 0
 
 
-async def test_keys_that_cannot_be_had_are_nobodys_fault(publisher: Publisher) -> None:
+@pytest.mark.parametrize("body", UNUSABLE)
+async def test_keys_that_cannot_be_had_are_nobodys_fault(publisher: Publisher, body: bytes) -> None:
+    publisher.body = body
     async with serve_suite(Limits(max_failures=1, tokens=known_by(publisher.url))) as gateway:
-        for publisher.body in (b"<html>", b"[]", b'{"keys": []}', b'{"keys": [{"kty": "?"}]}'):
-            assert await status(gateway, header(RSA, "RS256", "rsa")) == 503
+        assert await status(gateway, header(RSA, "RS256", "rsa")) == 503
         assert (await gateway.client.get("/admin/stores", headers=ADMIN)).status_code == 200
 
 
