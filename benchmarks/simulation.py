@@ -27,7 +27,8 @@ from services.sync.adapters.postgres.run_creation import RunCreation
 from services.sync.adapters.postgres.run_rows import RunRows
 from services.sync.adapters.postgres.slot_log import SlotLog
 from services.sync.adapters.postgres.snapshot_writes import SnapshotWrites
-from services.sync.adapters.queue import JobQueue, QueueConsumer
+from services.sync.adapters.queue import JobQueue
+from services.sync.adapters.queue_consumer import QueueConsumer
 from services.sync.core.account_calls import PROFILE_SCOPE, USER_SCOPES, AccountCalls, Endpoint
 from services.sync.core.circuit import Circuit
 from services.sync.core.jobs import UserJob

@@ -59,7 +59,8 @@ from services.sync.adapters.postgres.snapshot_reads import SnapshotReads
 from services.sync.adapters.postgres.snapshot_writes import SnapshotWrites
 from services.sync.adapters.postgres.store_rows import StoreRows
 from services.sync.adapters.postgres.tick_rows import TickRows
-from services.sync.adapters.queue import JobQueue, QueueConsumer
+from services.sync.adapters.queue import JobQueue
+from services.sync.adapters.queue_consumer import QueueConsumer
 from services.sync.adapters.standing import Standing
 from services.sync.adapters.token_service import ConnectionClient, TokenClient
 from services.sync.core.account_calls import AccountCalls

@@ -10,7 +10,7 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
 from structlog.testing import capture_logs
 
 from libs.clock import SystemClock
-from services.sync.adapters.queue import QueueConsumer
+from services.sync.adapters.queue_consumer import QueueConsumer
 from services.sync.adapters.stock import StockedQueueManager
 from services.sync.domain.items import ItemKey
 from services.sync.domain.jobs import Job

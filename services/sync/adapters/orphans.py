@@ -2,6 +2,7 @@
 
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.queue import JobQueue
+from services.sync.adapters.queued_jobs import TOGETHER_LANE
 from services.sync.domain.items import ItemKey
 from services.sync.domain.jobs import Job
 from services.sync.domain.subjects import Subject, SubjectKind
@@ -9,11 +10,17 @@ from services.sync.domain.subjects import Subject, SubjectKind
 MOST = 1_000  # items a look
 PORTION = 10_000  # lines a statement
 
-# Younger ones may be on their way: a job is deleted after its item has ended, not before.
-FIND = """
+# Younger ones may be on their way: a job is deleted after its item has ended, not before. Nobody knows which items are
+# in a job of several, so that those of its run and kind are not looked for while there is one.
+FIND = f"""
+WITH together AS (
+    SELECT DISTINCT split_part(dedupe_key, '/', 1)::uuid AS run_id, split_part(dedupe_key, '/', 2) AS job
+    FROM pgqueuer WHERE entrypoint LIKE '%{TOGETHER_LANE}' AND status IN ('queued', 'picked')
+)
 SELECT item.run_id, item.job, item.subject_kind, item.subject_id, run.subject_id IS NOT NULL AS is_urgent
 FROM sync_items item JOIN sync_runs run ON run.id = item.run_id
 WHERE item.state <> 'ended' AND item.updated_at < clock_timestamp() - interval '10 seconds'
+  AND NOT EXISTS (SELECT FROM together WHERE together.run_id = item.run_id AND together.job = item.job)
   AND NOT EXISTS (
     SELECT FROM pgqueuer queued
     WHERE queued.dedupe_key = concat_ws('/', item.run_id, item.job, item.subject_kind, item.subject_id)

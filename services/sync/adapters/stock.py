@@ -1,4 +1,4 @@
-"""The jobs that this replica has at hand, and a PgQueuer that takes no more than those from the queue.
+"""The items that this replica has at hand, and a PgQueuer that takes no more jobs from the queue than those need.
 
 PgQueuer counts what is at work in the database, over all replicas: with that, another replica would add nothing. And it
 beats for each job by itself, which costs more than many a job.
@@ -6,8 +6,7 @@ beats for each job by itself, which costs more than many a job.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,10 +19,11 @@ from pgqueuer.domain.types import QueueEntrypoint
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from libs.waiting import wait_at_most
+from services.sync.adapters.queued_jobs import Intake
 
 # While other kinds are at work, one whose queue was empty is looked at again after so many seconds.
 DRY = 0.25
-# For each place: one job has its call under way, one is before that, and two are behind, where ends wait for company.
+# For each place: one item has its call under way, one is before that, and two are behind, where ends wait for company.
 AT_HAND = 4
 NO_BEAT = timedelta(0)
 HEARD_EVERY = timedelta(seconds=10)  # between looks whether notifications of the database arrive
@@ -37,14 +37,14 @@ class Look:
     """Kinds of jobs to take from the queue at once, and how many."""
 
     names: Sequence[str]
-    room: int
+    jobs: int
 
 
 class Stock:
-    """Jobs at hand by kind, given how many calls of each kind may be under way."""
+    """Items at hand by kind of job, given what may be taken in of each."""
 
-    def __init__(self, places: Mapping[str, int]) -> None:
-        self._places = places
+    def __init__(self, intakes: Mapping[str, Intake]) -> None:
+        self._intakes = intakes
         self._here: Counter[str] = Counter()
         self._dry_until: dict[str, float] = {}
         self._changed = asyncio.Event()
@@ -52,27 +52,26 @@ class Stock:
     @property
     def names(self) -> list[str]:
         """The kinds of jobs."""
-        return list(self._places)
+        return list(self._intakes)
 
-    @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
-        """Count a job while the context is open."""
-        self._here[name] += 1
-        try:
-            yield
-        finally:
-            self._here[name] -= 1
-            if self._is_low(name) or not self.is_busy:
-                self._changed.set()
+    def arrive(self, name: str, items: int) -> None:
+        """Count the items of a job."""
+        self._here[name] += items
+
+    def leave(self, name: str) -> None:
+        """Count one item less."""
+        self._here[name] -= 1
+        if self._is_low(name) or not self.is_busy:
+            self._changed.set()
 
     def wanted(self) -> list[Look]:
         """Return what to look for; not for kinds whose queue was empty a moment ago."""
         now = asyncio.get_running_loop().time()
-        low = [name for name in self._places if self._dry_until.get(name, 0.0) <= now and self._is_low(name)]
-        looks = [Look([name], self._room(name)) for name in low if self._here[name]]
+        low = [name for name in self._intakes if self._dry_until.get(name, 0.0) <= now and self._is_low(name)]
+        looks = [Look([name], self._jobs(name)) for name in low if self._here[name]]
         # Most kinds of which there is none here have none in the queue either: one look for all of them.
         if empty := [name for name in low if not self._here[name]]:
-            looks.append(Look(empty, min(map(self._room, empty))))
+            looks.append(Look(empty, min(map(self._jobs, empty))))
         return looks
 
     def note(self, look: Look, found: Sequence[str], most: int) -> None:
@@ -83,7 +82,7 @@ class Stock:
 
     @property
     def is_busy(self) -> bool:
-        """True while jobs are here."""
+        """True while items are here."""
         return self._here.total() > 0
 
     async def change(self) -> None:
@@ -91,12 +90,14 @@ class Stock:
         self._changed.clear()
         await wait_at_most(self._changed, DRY)
 
-    def _room(self, name: str) -> int:
-        return AT_HAND * self._places[name] - self._here[name]
+    def _jobs(self, name: str) -> int:
+        """Return for how many jobs there is room; one that brings many items may bring more than there is room for."""
+        intake = self._intakes[name]
+        return max((AT_HAND * intake.places - self._here[name]) // intake.items, 1)
 
     def _is_low(self, name: str) -> bool:
         """Few looks for many jobs: there is room for as many as there are places."""
-        return self._here[name] <= (AT_HAND - 1) * self._places[name]
+        return self._here[name] <= (AT_HAND - 1) * self._intakes[name].places
 
 
 class StockedQueueManager(QueueManager):
@@ -113,7 +114,7 @@ class StockedQueueManager(QueueManager):
             await asyncio.sleep(0)
             found = False
             for look in self.stock.wanted():
-                most = min(look.room, batch_size)
+                most = min(look.jobs, batch_size)
                 for job in await self._take(look, most, global_concurrency_limit, heartbeat_timeout):
                     found = True
                     yield job

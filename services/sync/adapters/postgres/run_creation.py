@@ -151,7 +151,10 @@ class RunCreation:
         await insert_items(connection, run_id, rows)
         await log_ended(connection, run_id, [(row.item, row.item.ending) for row in rows if row.item.ending])
         open_keys = [ItemKey(run_id, row.item.job, row.item.subject) for row in rows if row.item.ending is None]
-        await self._queue.enqueue(connection, open_keys, is_urgent=is_urgent)
+        if is_urgent:
+            await self._queue.enqueue(connection, open_keys, is_urgent=True)
+        else:
+            await self._queue.share_out(connection, open_keys)
 
 
 def placed(items: tuple[PlannedItem, ...], *, behind: int) -> list[ItemRow]:
