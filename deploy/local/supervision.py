@@ -76,7 +76,11 @@ class Supervisor:
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             self._say(f"{process.program.name} {ending}; starting it again in {pause:g} s. Its log: {process.log}")
             await asyncio.sleep(pause)
-            await process.start()
+            try:
+                await process.start()
+            except OSError as error:
+                # One that runs nevertheless has its end waited for as ever; one that does not has ended before.
+                self._say(f"{process.program.name} cannot be started as it should: {error.strerror}")
 
     async def _become_ready(self, process: Process) -> None:
         program = process.program

@@ -112,7 +112,7 @@ async def taken(port: int) -> socket.socket:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
+    for _ in range(3_000):
         if condition():
             return
         await asyncio.sleep(0.02)
