@@ -22,7 +22,7 @@ from services.token.core.breaker import Breaker
 from services.token.core.cache import ReadCache, SharedReads
 from services.token.core.double_spend import DoubleSpendWatch
 from services.token.core.exchange import Exchange
-from services.token.core.journal import JournalPort
+from services.token.core.journal import OwnJournal
 from services.token.core.refresh import Refresher
 from services.token.core.sight import Sight
 from services.token.core.tokens import Tokens
@@ -64,7 +64,7 @@ class House:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.provider = CountingProvider()
-        self.journal: JournalPort = NoJournal()
+        self.journal: OwnJournal = NoJournal()
         self.breaker = Breaker(QuickClock())
         self.sight = Sight()
         self.vault = Vault(KeyRing({"k1": KEY}, active="k1"))

@@ -1,5 +1,6 @@
 """A disk that takes nothing back and a clock that runs ahead cost the journal nothing."""
 
+import asyncio
 import errno
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +8,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from structlog.testing import capture_logs
 
+from services.token.adapters.journal.journal import Mode
 from services.token.adapters.journal.records import read_bodies
 from tests.token.counting_provider import QuickClock
 from tests.token.test_journal_files import RING, contents, entry, full_disk, hanging_disk, journal
@@ -52,3 +55,38 @@ async def test_an_entry_that_is_tried_again_while_the_disk_hangs_waits_once(
 
         assert await one.keep(entry(2))
         assert [known.connection_id.int for known in await one.entries()] == [1, 2]
+
+
+async def test_a_disk_that_hangs_costs_the_oldest_that_wait_and_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.token.adapters.journal.waiting.MOST", 3)
+    entries = [entry(number) for number in range(1, 8)]
+    async with journal(tmp_path, mode=Mode.BEST_EFFORT) as one:
+        with hanging_disk(), monkeypatch.context() as hurry, capture_logs() as lines:
+            hurry.setattr("services.token.adapters.journal.journal.PATIENCE", 0.01)
+            assert [await one.keep(known) for known in entries] == [False] * 7
+            assert (one.size().pending, one.size().dropped) == (3, 3)
+
+        with capture_logs() as after:
+            assert await one.keep(entries[-1])
+        assert [known.connection_id.int for known in await one.entries()] == [1, 5, 6, 7]
+    assert [line["event"] for line in lines if "dropped" in line["event"]] == [
+        "journal disk hangs: from here on the oldest records that wait for it are dropped"
+    ]
+    assert [line["count"] for line in after if "dropped" in line["event"]] == [3]
+
+
+async def test_who_waits_for_a_record_that_is_dropped_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.token.adapters.journal.waiting.MOST", 1)
+    monkeypatch.setattr("services.token.adapters.journal.journal.PATIENCE", 30)
+    async with journal(tmp_path, mode=Mode.BEST_EFFORT) as one, asyncio.TaskGroup() as asking:
+        with hanging_disk():
+            under_way = asking.create_task(one.keep(entry(1)))
+            await asyncio.sleep(0.01)
+            dropped, waiting = [asking.create_task(one.keep(entry(number))) for number in (2, 3)]
+            assert not await asyncio.wait_for(dropped, 10)
+        assert await under_way
+        assert await waiting

@@ -14,7 +14,7 @@ from tokhub.token.v1 import token_pb2
 
 from libs.errors import StorageUnavailable
 from services.token.adapters.connections import PostgresConnections
-from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place
+from services.token.adapters.journal.journal import FileJournal, Mode, Place
 from services.token.adapters.metered import DOUBTS, OUTCOMES, DoubtMeter, MeteredRefresh, MeteredTokens, RefreshMeter
 from services.token.adapters.standing import Standing
 from services.token.core.breaker import FAILURES
@@ -27,6 +27,7 @@ from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import MINUTE, House, Replica, store
 from tests.token.counting_provider import CountingProvider, QuickClock
 from tests.token.rpc_client import Client, reference
+from tests.token.test_journal_files import entry, hanging_disk, journal
 from tests.token.token_process import environment, running
 
 FRESH_FROM = "tokhub_token_reads_total"
@@ -40,7 +41,7 @@ def registry() -> CollectorRegistry:
 def standing(house: House, replica: Replica, registry: CollectorRegistry) -> None:
     registry.register(
         Standing(
-            providers=[Provider.LOGIN_KIT], breaker=house.breaker, refresher=replica.refresher, journal=NoJournal()
+            providers=[Provider.LOGIN_KIT], breaker=house.breaker, refresher=replica.refresher, journal=house.journal
         )
     )
 
@@ -182,6 +183,20 @@ async def test_the_journal_tells_its_size(house: House, tmp_path: Path) -> None:
 
         assert (pending.records, pending.pending) == (0, 1)
         assert (size.records, size.pending, size.bytes) == (1, 0, (tmp_path / "replica-1.journal").stat().st_size)
+
+
+async def test_records_that_a_hanging_disk_cost_are_counted(
+    house: House, registry: CollectorRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.token.adapters.journal.waiting.MOST", 1)
+    monkeypatch.setattr("services.token.adapters.journal.journal.PATIENCE", 0.01)
+    async with journal(tmp_path, mode=Mode.BEST_EFFORT) as house.journal:
+        standing(house, house.replica(), registry)
+        with hanging_disk():
+            for number in (1, 2, 3):
+                await house.journal.keep(entry(number))
+
+            assert registry.get_sample_value("tokhub_token_journal_dropped_total") == 1
 
 
 async def test_refreshes_ahead_of_need_show_while_they_last(house: House, registry: CollectorRegistry) -> None:

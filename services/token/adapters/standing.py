@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from services.token.core.journal import JournalSize
@@ -69,4 +69,7 @@ class Standing(Collector):
         yield GaugeMetricFamily("tokhub_token_journal_records", "Records in this journal.", value=size.records)
         yield GaugeMetricFamily(
             "tokhub_token_journal_pending", "Records that wait to be flushed to the disk.", value=size.pending
+        )
+        yield CounterMetricFamily(
+            "tokhub_token_journal_dropped", "Records given up while the disk hung.", value=size.dropped
         )

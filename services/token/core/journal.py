@@ -66,11 +66,12 @@ class JournalPort(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class JournalSize:
-    """How large a journal is; pending records are not on the disk yet."""
+    """How large a journal is; pending records are not on the disk yet, dropped ones never will be."""
 
     bytes: int = 0
     records: int = 0
     pending: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

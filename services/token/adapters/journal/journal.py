@@ -29,6 +29,7 @@ from services.token.adapters.journal.ownership import (
     sweep,
 )
 from services.token.adapters.journal.records import bodies_in, database_of, read_bodies
+from services.token.adapters.journal.waiting import WaitingRecords
 from services.token.core.journal import (
     Entry,
     Inheritance,
@@ -120,7 +121,7 @@ class FileJournal:
         self._ring = ring
         self._clock = clock
         self._required = mode is Mode.REQUIRED
-        self._waiting: dict[Record, asyncio.Future[bool]] = {}
+        self._waiting = WaitingRecords()
         self._flushing: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._works = True
@@ -147,10 +148,9 @@ class FileJournal:
     async def keep(self, entry: Entry) -> bool:
         """Return True once the entry is on the disk; entries that arrive meanwhile share the next flush.
 
-        A disk that hangs keeps it for later, and nobody waiting: there is still the row to be saved.
+        A disk that hangs keeps the newest for later, and nobody waiting: there is still the row to be saved.
         """
-        # What is asked for again while the disk hangs waits once.
-        kept = self._waiting.setdefault(record_of(entry), asyncio.get_running_loop().create_future())
+        kept = self._waiting.add(record_of(entry))
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name="journal flush")
         return await self._answers(kept) and kept.result()
@@ -202,7 +202,10 @@ class FileJournal:
 
     def size(self) -> JournalSize:
         """Return how large this process's file is."""
-        return JournalSize(bytes=self._file.bytes, records=self._file.records, pending=len(self._waiting))
+        waiting = self._waiting
+        return JournalSize(
+            bytes=self._file.bytes, records=self._file.records, pending=len(waiting), dropped=waiting.dropped
+        )
 
     async def _own_turn(self) -> None:
         if self._turn.take():
@@ -213,7 +216,7 @@ class FileJournal:
 
     async def _flush(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, {}
+            batch = self._waiting.take()
             self._works = kept = await self._in_thread(self._append, list(batch))
             for future in batch.values():
                 if not future.done():
