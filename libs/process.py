@@ -8,6 +8,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
+if sys.platform != "win32":
+    import resource
+
+    import uvloop
+
 OBJECTS_AT_ONCE = 50_000  # some ten megabytes
 
 Result = TypeVar("Result")
@@ -43,8 +48,6 @@ def allow_many_descriptors() -> None:
     """Take as many descriptors as the process may have: each connection is one, and 1,024 are often the default."""
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 - the module does not exist on Windows
-
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS allows less than it says
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -54,6 +57,4 @@ def fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return uvloop's loop where it exists (it is not built for Windows)."""
     if sys.platform == "win32":
         return None
-    import uvloop  # noqa: PLC0415 - the module does not exist on Windows
-
     return uvloop.new_event_loop

@@ -6,7 +6,6 @@ A span says which method, route or path, how it ended and for which request id: 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from importlib.metadata import version
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -15,7 +14,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from libs.errors import ServerMisconfig, TokhubError
 
-EXPORT_TIMEOUT = 5.0  # seconds
 # Of the W3C: which trace, which span of it, and whether anybody looks.
 PROPAGATOR = TraceContextTextMapPropagator()
 NO_SPAN = nullcontext()
@@ -26,22 +24,13 @@ def configure_traces(service: str, endpoint: str | None) -> None:
     if endpoint is None:
         return
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an optional package
-            OTLPSpanExporter,
-        )
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
+        from libs.span_export import exporting  # noqa: PLC0415 - its packages are optional
     except ImportError:
         raise ServerMisconfig(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs packages: install them with "
             "`pip install --require-hashes -r requirements/tracing.txt`."
         ) from None
-    resource = Resource.create({"service.name": f"tokhub-{service}", "service.version": version("tokhub")})
-    provider = TracerProvider(resource=resource)
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=EXPORT_TIMEOUT)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
+    trace.set_tracer_provider(exporting(service, endpoint))
 
 
 @cache

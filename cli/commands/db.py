@@ -62,7 +62,7 @@ def database_address(environ: Mapping[str, str]) -> Secret | None:
 
 def migrated(name: str, address: Secret) -> int:
     """Let a service migrate its own schema; return its exit status. No list of processes shows the address."""
-    ended = subprocess.run(  # noqa: S603  the project's own programs
+    ended = subprocess.run(  # noqa: S603 - the project's own programs
         (sys.executable, "-m", f"services.{name}", "migrate"),
         env={**os.environ, "DATABASE_URL": "", "DATABASE_URL_FILE": "/dev/stdin"},
         input=address.reveal().encode(),

@@ -1,12 +1,13 @@
 """A person at a browser: asks the gateway for a way to TikTok, consents there, and comes back."""
 
 import asyncio
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+
+from libs.jitter import uniform
 
 ATTEMPTS = 7
 LONGEST_PAUSE = 20.0
@@ -53,7 +54,7 @@ class Person:
                 if attempt == ATTEMPTS - 1:
                     raise NotConnected(f"no answer ({type(error).__name__})") from None
                 pause = 0.5 * 2**attempt
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311  spreads repeats
+            await asyncio.sleep(pause * uniform(0.8, 1.2))
         return None
 
     async def _try(self, store: str, account: str) -> None:

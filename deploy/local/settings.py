@@ -177,4 +177,4 @@ def port_of(listen: str) -> int:
 def on_this_machine(listen: str) -> str:
     """Return the address that reaches a listener which may listen on every interface."""
     host, _, port = listen.rpartition(":")
-    return f"127.0.0.1:{port}" if host in {"0.0.0.0", "[::]"} else listen  # noqa: S104  recognised, not bound
+    return f"127.0.0.1:{port}" if host in {"0.0.0.0", "[::]"} else listen  # noqa: S104 - recognised, not bound

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +19,7 @@ from libs.client.token import Reference, Rejected, Token
 from libs.client.watch import Open, TokenWatch
 from libs.clock import Clock, SystemClock
 from libs.errors import RefreshInProgress, StorageUnavailable, TryLater, UpstreamRateLimited, UpstreamUnavailable
+from libs.jitter import uniform
 from libs.rpc.client import open_channel, open_pinned
 from libs.settings import parse
 
@@ -159,4 +159,4 @@ def pause_after(error: TryLater, attempt: int) -> float:
     """Return seconds: at least what the service asks for, growing, and not the same for all who wait."""
     growing: float = FIRST_PAUSE * 2**attempt
     pause = max(error.retry_after, min(growing, LONGEST_PAUSE))
-    return pause * random.uniform(1.0, 1.2)  # noqa: S311 - jitter
+    return pause * uniform(1.0, 1.2)

@@ -1,7 +1,6 @@
 """Hears from the token service what happens to connections, for as long as it runs, whoever is restarted meanwhile."""
 
 import asyncio
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from tokhub.token.v1 import token_pb2, token_pb2_grpc
 from libs.client.cache import TokenCache
 from libs.clock import Clock
 from libs.errors import UpstreamUnavailable
+from libs.jitter import uniform
 
 ASK_EVERY = 1.0  # seconds; an open stream without events does not show that anybody is at its other end
 ANSWER_WITHIN = 1.0  # seconds
@@ -83,7 +83,7 @@ class TokenWatch:
 
 def pause_after(failures: int) -> float:
     """Return seconds: growing, and not the same for all whom a restart cut off."""
-    return PAUSES[min(failures, len(PAUSES) - 1)] * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+    return PAUSES[min(failures, len(PAUSES) - 1)] * uniform(0.5, 1.5)
 
 
 def is_cancelled() -> bool:

@@ -1,13 +1,13 @@
 """Repeats work that PostgreSQL has undone because it conflicted with other work, as it asks its callers to."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from libs.database.errors import sqlstate_of
 from libs.errors import StorageUnavailable
+from libs.jitter import uniform
 
 # A serialization failure and a deadlock: nothing of the transaction has happened.
 CONFLICTS = ("40001", "40P01")
@@ -31,7 +31,7 @@ def repeated(
             except StorageUnavailable as error:
                 if sqlstate_of(error) not in CONFLICTS:
                     raise
-            await asyncio.sleep(random.uniform(*PAUSE) * (repeat + 1))  # noqa: S311 - jitter
+            await asyncio.sleep(uniform(*PAUSE) * (repeat + 1))
         return await work(*args, **named)
 
     return until_done

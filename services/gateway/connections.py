@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -62,9 +62,9 @@ class HeadProtocol(HttpToolsProtocol):
     # Whether header lines are a head's; those behind a body are trailers, which mean nothing here.
     in_head = True
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Read plain requests only."""
-        super().connection_made(transport)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # Reads plain requests only.
         self.parser = PlainParser(self)
 
     def data_received(self, data: bytes) -> None:

@@ -60,5 +60,5 @@ if __name__ == "__main__":
     # The variable is read when gRPC is imported, which has happened by now.
     if os.environ.get(FORKS) != "0":
         again = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
-        os.execve(sys.executable, again, os.environ | {FORKS: "0"})  # noqa: S606 - itself
+        os.execve(sys.executable, again, os.environ | {FORKS: "0"})
     sys.exit(main())

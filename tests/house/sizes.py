@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+ROOMS = ("services", "libs", "cli", "sandbox", "deploy", "benchmarks", "examples", "tests")
+
 FILE_LINES = 400
 FUNCTION_LINES = 60
 

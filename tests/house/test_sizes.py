@@ -3,10 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.sizes import Module, modules, sentences, sizes, too_long
-
-ROOT = Path(__file__).parents[2]
-ROOMS = ("services", "libs", "cli", "sandbox", "deploy", "benchmarks", "examples", "tests")
+from tests.house.sizes import ROOMS, ROOT, Module, modules, sentences, sizes, too_long
 
 
 def module(text: str, name: str = "one.py") -> Module:

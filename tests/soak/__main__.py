@@ -49,5 +49,5 @@ if __name__ == "__main__":
     # Servers are started while gRPC is spoken, as in tests.faults.
     if os.environ.get(FORKS) != "0":
         again = [sys.executable, "-m", "tests.soak", *sys.argv[1:]]
-        os.execve(sys.executable, again, os.environ | {FORKS: "0"})  # noqa: S606 - itself
+        os.execve(sys.executable, again, os.environ | {FORKS: "0"})
     sys.exit(main())

@@ -26,6 +26,7 @@ class Collector:
         self.url = ""
         self.bodies: list[bytes] = []
         self.spans: list[Told] = []
+        self._news = asyncio.Event()
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -39,12 +40,14 @@ class Collector:
                 for scope in resource.scope_spans
                 for span in scope.spans
             ]
+        self._news.set()
         return web.Response()
 
     async def until(self, complete: Callable[[Sequence[Told]], bool]) -> None:
         async with asyncio.timeout(30):
-            while not complete(self.spans):  # noqa: ASYNC110 - other processes send
-                await asyncio.sleep(0.1)
+            while not complete(self.spans):
+                self._news.clear()
+                await self._news.wait()
 
 
 @asynccontextmanager

@@ -1,3 +1,5 @@
+from typing import Any
+
 from tokhub.sync.v1 import sync_pb2
 from tokhub.token.v1 import token_pb2
 
@@ -14,8 +16,8 @@ STATUSES = (
 )
 
 
-async def listed(replica: Replica, **asked: object) -> list[str]:
-    answer = await replica.stores.ListStores(sync_pb2.ListStoresRequest(**asked))  # type: ignore[arg-type]  # as given
+async def listed(replica: Replica, **asked: Any) -> list[str]:
+    answer = await replica.stores.ListStores(sync_pb2.ListStoresRequest(**asked))
     return [store.store_code for store in answer.stores]
 
 

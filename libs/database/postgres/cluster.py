@@ -142,7 +142,7 @@ class Cluster:
 
     def _run(self, program: str, arguments: list[str], script: str = "") -> None:
         try:
-            subprocess.run(  # noqa: S603  programs of the installed wheel, arguments made here
+            subprocess.run(
                 self.account.command(self.binaries / "bin" / program, *arguments),
                 check=True,
                 input=script,

@@ -76,7 +76,7 @@ def _spawn(cluster: Cluster, port: int, settings: Mapping[str, str]) -> subproce
         # the file only then, and still checks that no backend is left: better than to remove the file.
         environment["PG_GRANDPARENT_PID"] = str(stale.pid)
     with cluster.log.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603  a program of the installed wheel, arguments made here
+        return subprocess.Popen(
             cluster.account.command(cluster.binaries / "bin" / "postgres", "-D", cluster.data, *options),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -104,7 +104,7 @@ def _becomes_ready(process: subprocess.Popen[bytes], data: Path) -> bool:
 @contextmanager
 def _guard(cluster: Cluster, server: subprocess.Popen[bytes]) -> Iterator[None]:
     pid_file = cluster.data / "postmaster.pid"
-    with subprocess.Popen(  # noqa: S603  a fixed script
+    with subprocess.Popen(
         cluster.account.command("/bin/sh", "-c", _GUARD, "tokhub-postgres-guard", str(server.pid), pid_file),
         stdin=subprocess.PIPE,
         cwd="/",
@@ -166,7 +166,7 @@ def _command_line(pid: int) -> bytes:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
         return b""
     command = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(command, capture_output=True, check=False).stdout  # noqa: S603  a fixed command
+    return subprocess.run(command, capture_output=True, check=False).stdout
 
 
 def _free_port(remembered: Path) -> int:

@@ -40,8 +40,7 @@ class JobQueue:
 
 def over(connection: Borrowed) -> Queries:
     """Return PgQueuer's queries on a connection."""
-    # A borrowed connection has the methods of a connection, but is not one to the type checker.
-    return queries_over(AsyncpgDriver(connection))  # type: ignore[arg-type]
+    return queries_over(AsyncpgDriver(connection))  # type: ignore[arg-type]  # it has the methods of a connection
 
 
 async def add(queries: RepositoryPort, jobs: Sequence[NewJob], *, after: timedelta | None = None) -> None:

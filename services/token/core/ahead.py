@@ -14,6 +14,7 @@ import structlog
 
 from libs.clock import Clock
 from libs.errors import TokhubError
+from libs.jitter import uniform
 from services.token.core.connections import Held
 from services.token.domain.connection import Connection, Need, Provider
 
@@ -70,7 +71,7 @@ class RefreshAhead:
         while self._in_flight:
             done = await self._look()
             if done < self._in_flight:
-                await self._clock.sleep(LOOK_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                await self._clock.sleep(LOOK_EVERY * uniform(0.5, 1.5))
 
     async def _look(self) -> int:
         """Refresh some of what is due; return how many."""

@@ -1,6 +1,5 @@
 """Spends the refresh token of a lease, and leaves what came of it in the journal and in the row."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,6 +16,7 @@ from libs.errors import (
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
+from libs.jitter import uniform
 from libs.secret import Secret
 from libs.vault.ring import CannotOpen
 from services.token.core.breaker import Breaker
@@ -205,7 +205,7 @@ class Exchange:
         try:
             return await port.refresh(token)
         except Unknown as outcome:
-            await self._clock.sleep(random.uniform(*SECOND_TRY_AFTER))  # noqa: S311 - jitter
+            await self._clock.sleep(uniform(*SECOND_TRY_AFTER))
             if not await self._holds(lease):
                 raise LeaseEnded(str(outcome)) from None
         try:
@@ -389,4 +389,4 @@ def reason_after(connection: Connection, grant: Grant) -> str:
 def pause_after(failures: int) -> float:
     """Return the seconds to wait after so many failures in a row, with jitter."""
     longest: float = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+    return uniform(longest / 2, longest)

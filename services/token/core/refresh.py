@@ -6,7 +6,6 @@ was paused past its lease still saves what only it has.
 """
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -22,6 +21,7 @@ from libs.errors import (
     TokhubError,
     UpstreamUnavailable,
 )
+from libs.jitter import uniform
 from services.token.core.connections import ConnectionsPort, Held
 from services.token.core.exchange import Exchange
 from services.token.core.sight import Sight
@@ -150,7 +150,7 @@ class Refresher:
     async def _settle(self, seen: Connection, need: Need, answer: "asyncio.Future[Answer]") -> Held:
         began = self._clock.monotonic()
         give_up_at, settle_for_old_at = began + PATIENCE, began + PATIENCE_WITH_TOKEN
-        pause = random.uniform(*POLL)  # noqa: S311 - jitter
+        pause = uniform(*POLL)
         await self._exchange.check(seen)
         while True:
             mark = await self._sight.wait()
