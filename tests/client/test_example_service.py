@@ -154,10 +154,10 @@ async def test_a_service_of_yours_lives_through_what_happens_to_a_token(town: To
         await town.connect()
         assert await town.asked() == await town.truth()
 
-        await town.refresh()
+        town.sandbox.fault("access_token_invalid", town.account, endpoint="user")
         assert (await town.asked(), town.refreshes()) == (await town.truth(), 1)
 
-        town.sandbox.fault("access_token_invalid", town.account, endpoint="user")
+        await town.refresh()
         assert (await town.asked(), town.refreshes()) == (await town.truth(), 2)
 
         assert await first.end() == 0
