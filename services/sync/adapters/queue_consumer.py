@@ -14,6 +14,7 @@ from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as QueuedJob
 from pydantic_core import from_json
 
+from libs.clock import SystemClock
 from libs.database.pool import Pool, PoolLimits, open_pool
 from libs.errors import StorageUnavailable
 from libs.rpc.request_id import bind_request_id
@@ -74,7 +75,7 @@ class QueueConsumer:
                 await wait_at_most(self._stop, RESTART_AFTER)
 
     async def _consume(self, pool: Pool) -> None:
-        stock = Stock(intakes(self._limits))
+        stock = Stock(intakes(self._limits), SystemClock())
         manager = StockedQueueManager(queries_over(AsyncpgPoolDriver(pool)), queue_settings().channel)
         manager.stock = stock
         # PgQueuer makes one for each job, and the first one imports all that is behind it: no job should wait for that.

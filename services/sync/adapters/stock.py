@@ -18,13 +18,17 @@ from pgqueuer.domain.models import Job as QueuedJob
 from pgqueuer.domain.types import QueueEntrypoint
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
+from libs.clock import Clock
 from libs.waiting import wait_at_most
 from services.sync.adapters.queued_jobs import Intake
 
 # While other kinds are at work, one whose queue was empty is looked at again after so many seconds.
 DRY = 0.25
-# For each place: one item has its call under way, one is before that, and two are behind, where ends wait for company.
+# For each place: one item has its call under way, one is before that, as many are taken meanwhile, and one ends.
 AT_HAND = 4
+# An end waits so long for company and for its transaction: of items whose calls are short, many are there.
+ENDING = 0.4  # seconds
+WINDOW = 0.5  # seconds in which items that leave are counted
 NO_BEAT = timedelta(0)
 HEARD_EVERY = timedelta(seconds=10)  # between looks whether notifications of the database arrive
 UNLIMITED = EntrypointExecutionParameter(concurrency_limit=0)
@@ -40,12 +44,35 @@ class Look:
     jobs: int
 
 
+class Flow:
+    """How many items a second leave."""
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._count = 0
+        self._since = 0.0
+
+    def count(self, now: float) -> None:
+        """Count one that leaves."""
+        self.rate(now)
+        self._count += 1
+
+    def rate(self, now: float) -> float:
+        """Return how many there were a second, in a window that is over."""
+        passed = now - self._since
+        if passed >= WINDOW:
+            self._rate, self._count, self._since = self._count / passed, 0, now
+        return self._rate
+
+
 class Stock:
     """Items at hand by kind of job, given what may be taken in of each."""
 
-    def __init__(self, intakes: Mapping[str, Intake]) -> None:
+    def __init__(self, intakes: Mapping[str, Intake], clock: Clock) -> None:
         self._intakes = intakes
+        self._clock = clock
         self._here: Counter[str] = Counter()
+        self._flows = {name: Flow() for name in intakes}
         self._dry_until: dict[str, float] = {}
         self._changed = asyncio.Event()
 
@@ -61,12 +88,13 @@ class Stock:
     def leave(self, name: str) -> None:
         """Count one item less."""
         self._here[name] -= 1
+        self._flows[name].count(self._clock.monotonic())
         if self._is_low(name) or not self.is_busy:
             self._changed.set()
 
     def wanted(self) -> list[Look]:
         """Return what to look for; not for kinds whose queue was empty a moment ago."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         low = [name for name in self._intakes if self._dry_until.get(name, 0.0) <= now and self._is_low(name)]
         looks = [Look([name], self._jobs(name)) for name in low if self._here[name]]
         # Most kinds of which there is none here have none in the queue either: one look for all of them.
@@ -77,7 +105,7 @@ class Stock:
     def note(self, look: Look, found: Sequence[str], most: int) -> None:
         """Note of which kinds there was no job; a look that found as many as it might says nothing of the others."""
         if len(found) < most:
-            dry_until = asyncio.get_running_loop().time() + DRY
+            dry_until = self._clock.monotonic() + DRY
             self._dry_until.update(dict.fromkeys(set(look.names) - set(found), dry_until))
 
     @property
@@ -92,12 +120,15 @@ class Stock:
 
     def _jobs(self, name: str) -> int:
         """Return for how many jobs there is room; one that brings many items may bring more than there is room for."""
-        intake = self._intakes[name]
-        return max((AT_HAND * intake.places - self._here[name]) // intake.items, 1)
+        return max((self._most(name) - self._here[name]) // self._intakes[name].items, 1)
 
     def _is_low(self, name: str) -> bool:
-        """Few looks for many jobs: there is room for as many as there are places."""
-        return self._here[name] <= (AT_HAND - 1) * self._intakes[name].places
+        """Few looks for many jobs: half of what may be here is not."""
+        return self._here[name] <= self._most(name) // 2
+
+    def _most(self, name: str) -> int:
+        rate = self._flows[name].rate(self._clock.monotonic())
+        return AT_HAND * self._intakes[name].places + int(ENDING * rate)
 
 
 class StockedQueueManager(QueueManager):
