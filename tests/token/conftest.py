@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -15,7 +16,7 @@ from libs.vault.ring import KeyRing
 from services.token.__main__ import MIGRATIONS, SCHEMA
 from services.token.adapters.alarm import Alarm
 from services.token.adapters.connections import PostgresConnections
-from services.token.adapters.journal.journal import NoJournal
+from services.token.adapters.journal.journal import FileJournal, Mode, NoJournal, Place
 from services.token.adapters.restoring import PostgresReplay
 from services.token.core import exchange
 from services.token.core.breaker import Breaker
@@ -85,6 +86,10 @@ class House:
         cache = ReadCache(clock=QuickClock())
         tokens = Tokens(connections=connections, cache=cache, refresher=refresher, vault=self.vault, shared=shared)
         return Replica(connections=connections, cache=cache, refresher=refresher, tokens=tokens)
+
+    def open_journal(self, directory: Path, name: str) -> FileJournal:
+        place = Place(directory=directory, name=name, database=UUID(int=1))
+        return FileJournal(place, ring=self.vault._ring, clock=QuickClock(), mode=Mode.REQUIRED)
 
     def watch(self, name: str) -> DoubleSpendWatch:
         alarm = Alarm(pool=self.pool, replica=name, registry=CollectorRegistry())

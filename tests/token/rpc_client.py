@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.database.pool import open_pool
+from libs.database.pool import Pool, open_pool
 from libs.rpc.client import open_channel
 from libs.rpc.server import Readiness, RpcServer
 from libs.settings import parse
@@ -64,9 +65,19 @@ def reference(code: str) -> token_pb2.ConnectionReference:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A token service's parts, and where it serves."""
+
+    core: Core
+    pool: Pool
+    registry: CollectorRegistry
+    target: str
+
+
 @asynccontextmanager
-async def serving(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Client]:
-    settings = parse(TokenSettings, environment(token_dsn, sandbox))
+async def served(token_dsn: str, sandbox: SandboxProcess, **changes: str) -> AsyncIterator[Served]:
+    settings = parse(TokenSettings, environment(token_dsn, sandbox) | changes)
     async with (
         open_pool(token_dsn, application="test", schema=SCHEMA) as pool,
         Transport(keep_alive=False) as transport,
@@ -75,13 +86,18 @@ async def serving(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Clie
         await check_keys(pool, ring)
         grounds = Grounds(pool=pool, reserve=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
         core = build_core(settings, grounds)
-        server = RpcServer(
+        async with RpcServer(
             listen="127.0.0.1:0",
             services=proto_services(core),
             registry=grounds.registry,
             readiness=Readiness(),
-        )
-        async with server:
-            one = Client(core, f"127.0.0.1:{server.port}", sandbox, grounds.registry)
-            yield one
-            await one.channel.close()
+        ) as server:
+            yield Served(core=core, pool=pool, registry=grounds.registry, target=f"127.0.0.1:{server.port}")
+
+
+@asynccontextmanager
+async def serving(token_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Client]:
+    async with served(token_dsn, sandbox) as service:
+        one = Client(service.core, service.target, sandbox, service.registry)
+        yield one
+        await one.channel.close()

@@ -4,21 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prometheus_client import CollectorRegistry
 from tokhub.token.v1 import token_pb2, token_pb2_grpc
 
-from libs.database.pool import Pool, open_pool
+from libs.database.pool import Pool
 from libs.rpc.client import open_channel
-from libs.rpc.server import Readiness, RpcServer
-from libs.settings import parse
-from libs.tiktok.transport import Transport
-from libs.vault.ring import parse_keys
-from services.token.__main__ import SCHEMA
-from services.token.adapters.journal.journal import NoJournal
-from services.token.composition import Core, Grounds, build_core, proto_services
-from services.token.settings import TokenSettings
+from services.token.composition import Core
 from tests.fixtures_sandbox import SandboxProcess
-from tests.token.token_process import environment
+from tests.token.rpc_client import served
 
 SHOP = token_pb2.PROVIDER_TIKTOK_SHOP
 USER, STORE = token_pb2.OWNER_KIND_USER, token_pb2.OWNER_KIND_STORE
@@ -72,18 +64,7 @@ def by_id(connection: token_pb2.Connection) -> token_pb2.ConnectionReference:
 
 @asynccontextmanager
 async def serving_shops(token_dsn: str, sandbox: SandboxProcess, **changes: str) -> AsyncIterator[Shops]:
-    settings = parse(TokenSettings, environment(token_dsn, sandbox) | changes)
-    async with (
-        open_pool(token_dsn, application="test", schema=SCHEMA) as pool,
-        Transport(keep_alive=False) as transport,
-    ):
-        ring = parse_keys(settings.token_enc_key, None)
-        grounds = Grounds(pool=pool, reserve=pool, transport=transport, ring=ring, journal=NoJournal(), replica="test")
-        core = build_core(settings, grounds)
-        server = RpcServer(
-            listen="127.0.0.1:0", services=proto_services(core), registry=CollectorRegistry(), readiness=Readiness()
-        )
-        async with server:
-            one = Shops(core, pool, f"127.0.0.1:{server.port}", sandbox)
-            yield one
-            await one.channel.close()
+    async with served(token_dsn, sandbox, **changes) as service:
+        one = Shops(service.core, service.pool, service.target, sandbox)
+        yield one
+        await one.channel.close()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -13,7 +12,6 @@ from libs.database.pool import Pool, open_pool
 from libs.errors import StorageUnavailable
 from services.token.__main__ import SCHEMA
 from services.token.adapters.due import PostgresDue
-from services.token.adapters.journal.journal import FileJournal, Mode, Place
 from services.token.adapters.restoring import PostgresReplay
 from services.token.core.ahead import RefreshAhead
 from services.token.core.journal import settle
@@ -239,16 +237,11 @@ async def test_without_a_row_nothing_is_imported(shops: Shops) -> None:
     assert await shops.pool.fetchval("SELECT count(*) FROM refresh_token_marks") == 0
 
 
-def open_journal(house: House, directory: Path, name: str) -> FileJournal:
-    place = Place(directory=directory, name=name, database=UUID(int=1))
-    return FileJournal(place, ring=house.vault._ring, clock=QuickClock(), mode=Mode.REQUIRED)
-
-
 async def test_a_save_waits_for_its_row_and_is_never_lost(house: House, tmp_path: Path) -> None:
     connection = await house.connect()
     await house.expire(connection)
     await forbid(house.pool, "REFRESHED")
-    async with open_journal(house, tmp_path, "replica-1") as house.journal:
+    async with house.open_journal(tmp_path, "replica-1") as house.journal:
         replica = house.replica()
         valid = await replica.tokens.get_valid(store("shop-1"), MINUTE)
         saved = await house.pool.fetchval("SELECT generation FROM connections")
@@ -264,7 +257,7 @@ async def test_a_process_that_died_waiting_for_its_row_is_made_up_for(house: Hou
     connection = await house.connect()
     await house.expire(connection)
     await forbid(house.pool, "REFRESHED")
-    async with open_journal(house, tmp_path, "died") as house.journal:
+    async with house.open_journal(tmp_path, "died") as house.journal:
         died = house.replica("died")
         await died.tokens.get_valid(store("shop-1"), MINUTE)
         for flight in list(died.refresher._flights.values()):
@@ -272,7 +265,7 @@ async def test_a_process_that_died_waiting_for_its_row_is_made_up_for(house: Hou
             await asyncio.gather(flight.task, return_exceptions=True)
     await permit(house.pool)
 
-    async with open_journal(house, tmp_path, "heir") as journal, journal.taking_over() as inheritance:
+    async with house.open_journal(tmp_path, "heir") as journal, journal.taking_over() as inheritance:
         await settle(inheritance, PostgresReplay(pool=house.pool, vault=house.vault))
 
     assert house.provider.is_alive(await house.stored_refresh_token(connection.id))

@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,7 +10,6 @@ from structlog.testing import capture_logs
 
 from libs.errors import ReauthRequired, TokhubError, UpstreamUnavailable
 from services.token.adapters.alarm import Alarm
-from services.token.adapters.journal.journal import FileJournal, Mode, Place
 from services.token.adapters.restoring import PostgresReplay
 from services.token.core.connections import Lease
 from services.token.core.double_spend import DoubleSpendWatch
@@ -151,17 +149,12 @@ async def test_a_reconnect_during_a_refresh_is_no_double_spend(house: House) -> 
     assert await told(house) == []
 
 
-def open_journal(house: House, directory: Path, name: str) -> FileJournal:
-    place = Place(directory=directory, name=name, database=UUID(int=1))
-    return FileJournal(place, ring=house.vault._ring, clock=QuickClock(), mode=Mode.REQUIRED)
-
-
 async def inherit(house: House, directory: Path) -> None:
     """Start a replica after others have died."""
     rows = PostgresReplay(pool=house.pool, vault=house.vault)
     alarm = Alarm(pool=house.pool, replica="heir", registry=CollectorRegistry())
     watch = DoubleSpendWatch(rows=house.replica().connections, vault=house.vault, alarm=alarm)
-    async with open_journal(house, directory, "heir") as journal:
+    async with house.open_journal(directory, "heir") as journal:
         async with journal.taking_over() as inheritance:
             await settle(inheritance, rows)
         await watch.inherited(inheritance)
@@ -174,7 +167,7 @@ async def test_journals_that_contradict_each_other_are_told(
     connection = await house.connect()
     for number in range(journals):
         grant = house.provider.mint("account of shop-1")
-        async with open_journal(house, tmp_path, f"died-{number}") as journal:
+        async with house.open_journal(tmp_path, f"died-{number}") as journal:
             await journal.keep(Entry.of(connection, connection.version.refreshed(), grant, QuickClock().now()))
 
     await inherit(house, tmp_path)
@@ -185,7 +178,7 @@ async def test_journals_that_contradict_each_other_are_told(
 async def test_a_journal_that_contradicts_the_database_is_told(house: House, tmp_path: Path) -> None:
     connection = await house.connect()
     grant = house.provider.mint("account of shop-1")
-    async with open_journal(house, tmp_path, "died") as journal:
+    async with house.open_journal(tmp_path, "died") as journal:
         await journal.keep(Entry.of(connection, connection.version, grant, QuickClock().now()))
 
     await inherit(house, tmp_path)

@@ -14,7 +14,7 @@ from services.token.core.journal import Entry
 from services.token.core.journal_keeping import JournalKeeper
 from tests.token.conftest import House
 from tests.token.counting_provider import QuickClock
-from tests.token.test_journal_replay import back_to_yesterday, found, open_journal
+from tests.token.test_journal_replay import back_to_yesterday, found
 from tests.token.test_sight import REJECTED, keeping, spent_since_yesterday
 
 
@@ -76,7 +76,7 @@ class Unlucky(PostgresReplay):
 
 async def test_rows_put_back_are_looked_for_again_after_any_failure(house: House, tmp_path: Path) -> None:
     connection = await house.connect()
-    async with open_journal(house, tmp_path, "died") as died:
+    async with house.open_journal(tmp_path, "died") as died:
         grant = house.provider.mint(connection.account_id)
         await died.keep(Entry.of(connection, connection.version.refreshed(), grant, QuickClock().now()))
     async with keeping(house, tmp_path, Unlucky):
@@ -88,7 +88,7 @@ async def test_rows_put_back_are_looked_for_again_after_any_failure(house: House
 async def test_the_journal_of_a_process_that_has_died_since_heals_too(house: House, tmp_path: Path) -> None:
     connection = await house.connect()
     async with keeping(house, tmp_path) as keeper:
-        async with open_journal(house, tmp_path, "died") as died:
+        async with house.open_journal(tmp_path, "died") as died:
             grant = house.provider.mint(connection.account_id)
             await died.keep(Entry.of(connection, connection.version.refreshed(), grant, QuickClock().now()))
         house.sight.lose()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -14,7 +14,7 @@ from libs.clock import SystemClock
 from libs.errors import ReauthRequired, StorageUnavailable
 from libs.secret import Secret
 from services.token.adapters import restoring
-from services.token.adapters.journal.journal import FileJournal, Mode, Place
+from services.token.adapters.journal.journal import FileJournal
 from services.token.adapters.login_kit_events import LoginKitEvents
 from services.token.adapters.provider_events import PostgresProviderEvents
 from services.token.adapters.restoring import PostgresReplay
@@ -27,14 +27,9 @@ from tests.token.counting_provider import QuickClock
 from tests.token.event_sender import login_header, removed
 
 
-def open_journal(house: House, directory: Path, name: str) -> FileJournal:
-    place = Place(directory=directory, name=name, database=UUID(int=1))
-    return FileJournal(place, ring=house.vault._ring, clock=QuickClock(), mode=Mode.REQUIRED)
-
-
 @pytest.fixture
 async def journal(house: House, tmp_path: Path) -> AsyncIterator[FileJournal]:
-    async with open_journal(house, tmp_path, "replica-1") as one:
+    async with house.open_journal(tmp_path, "replica-1") as one:
         house.journal = one
         yield one
 
@@ -202,10 +197,10 @@ async def test_callers_are_answered_while_the_database_refuses_the_save(
 async def test_a_process_that_died_before_its_save_is_made_up_for(house: House, tmp_path: Path) -> None:
     connection = await house.connect()
     grant = house.provider.mint("account of shop-1")
-    async with open_journal(house, tmp_path, "died") as died:
+    async with house.open_journal(tmp_path, "died") as died:
         await died.keep(Entry.of(connection, connection.version.refreshed(), grant, QuickClock().now()))
 
-    async with open_journal(house, tmp_path, "heir") as heir, heir.taking_over() as inheritance:
+    async with house.open_journal(tmp_path, "heir") as heir, heir.taking_over() as inheritance:
         await settle(inheritance, rows(house))
 
     assert grant.refresh_token == await house.stored_refresh_token(connection.id)

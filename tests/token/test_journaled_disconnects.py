@@ -15,7 +15,7 @@ from services.token.core.disconnection import Disconnection, Parts
 from services.token.core.journal import Entry, replay
 from services.token.domain.connection import ById, Connection, Provider, Status
 from tests.token.conftest import House, store
-from tests.token.test_journal_replay import back_to_yesterday, found, open_journal, yesterday
+from tests.token.test_journal_replay import back_to_yesterday, found, yesterday
 
 
 class Died(BaseException):
@@ -39,7 +39,7 @@ class Rows(PostgresRevocations):
 
 @pytest.fixture
 async def journal(house: House, tmp_path: Path) -> AsyncIterator[FileJournal]:
-    async with open_journal(house, tmp_path, "replica-1") as one:
+    async with house.open_journal(tmp_path, "replica-1") as one:
         yield one
 
 

@@ -17,7 +17,7 @@ from services.token.core.sight import Sight
 from services.token.domain.connection import Connection, Need
 from tests.token.conftest import House, Replica
 from tests.token.counting_provider import QuickClock
-from tests.token.test_journal_replay import back_to_yesterday, open_journal, yesterday
+from tests.token.test_journal_replay import back_to_yesterday, yesterday
 
 REJECTED = Need(min_ttl=0, spent_generation=1)
 
@@ -36,7 +36,7 @@ async def keeping(
     house: House, directory: Path, rows: type[PostgresReplay] = PostgresReplay
 ) -> AsyncIterator[JournalKeeper]:
     """Journal what this house is given, and hold it against the rows when woken."""
-    async with open_journal(house, directory, "replica-1") as journal:
+    async with house.open_journal(directory, "replica-1") as journal:
         house.journal = journal
         keeper = JournalKeeper(
             journal=journal,

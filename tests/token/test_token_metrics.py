@@ -6,7 +6,6 @@ import urllib.request
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -14,7 +13,7 @@ from tokhub.token.v1 import token_pb2
 
 from libs.errors import StorageUnavailable
 from services.token.adapters.connections import PostgresConnections
-from services.token.adapters.journal.journal import FileJournal, Mode, Place
+from services.token.adapters.journal.journal import Mode
 from services.token.adapters.metered import DOUBTS, OUTCOMES, DoubtMeter, MeteredRefresh, MeteredTokens, RefreshMeter
 from services.token.adapters.standing import Standing
 from services.token.core.breaker import FAILURES
@@ -149,8 +148,7 @@ async def test_tokens_that_wait_for_the_database_show(
     house: House, registry: CollectorRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await house.expire(await house.connect())
-    place = Place(directory=tmp_path, name="replica-1", database=UUID(int=1))
-    async with FileJournal(place, ring=house.vault._ring, clock=QuickClock(), mode=Mode.REQUIRED) as house.journal:
+    async with house.open_journal(tmp_path, "replica-1") as house.journal:
         replica = house.replica()
         standing(house, replica, registry)
         saves, allowed = replica.connections.save, asyncio.Event()
@@ -171,8 +169,7 @@ async def test_tokens_that_wait_for_the_database_show(
 
 async def test_the_journal_tells_its_size(house: House, tmp_path: Path) -> None:
     connection = await house.connect()
-    place = Place(directory=tmp_path, name="replica-1", database=UUID(int=1))
-    async with FileJournal(place, ring=house.vault._ring, clock=QuickClock(), mode=Mode.REQUIRED) as journal:
+    async with house.open_journal(tmp_path, "replica-1") as journal:
         keeping = asyncio.create_task(
             journal.keep(Entry.of(connection, connection.version, house.provider.mint("a"), QuickClock().now()))
         )

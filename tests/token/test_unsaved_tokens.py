@@ -15,7 +15,6 @@ from services.token.adapters.journal.file import JournalFile
 from tests.fixtures_sandbox import SandboxProcess
 from tests.token.conftest import MINUTE, House, other_than, store
 from tests.token.test_journal_files import hanging_disk, raise_full
-from tests.token.test_journal_replay import open_journal
 from tests.token.test_stopped_process import connect_expired, until_presented
 from tests.token.test_token_processes import ask, run_sql
 from tests.token.token_process import FREE_DISK, FULL_DISK, TokenProcess, environment, running
@@ -106,7 +105,7 @@ async def test_callers_are_answered_once_a_full_journal_takes_the_tokens(
 
     connection = await house.connect()
     await house.expire(connection)
-    async with open_journal(house, tmp_path, "replica-1") as house.journal:
+    async with house.open_journal(tmp_path, "replica-1") as house.journal:
         replica = house.replica()
         monkeypatch.setattr(replica.connections, "save", refuse)
         with monkeypatch.context() as full:
@@ -128,7 +127,7 @@ async def test_new_tokens_are_saved_while_the_disk_of_the_journal_hangs(
     monkeypatch.setattr(journal_module, "PATIENCE", 0.05)
     connection = await house.connect()
     await house.expire(connection)
-    async with open_journal(house, tmp_path, "replica-1") as house.journal:
+    async with house.open_journal(tmp_path, "replica-1") as house.journal:
         with hanging_disk():
             async with asyncio.timeout(10):
                 valid = await house.replica().tokens.get_valid(store("shop-1"), MINUTE)
@@ -142,7 +141,7 @@ async def test_a_token_that_could_not_be_saved_is_not_served_after_its_end(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.provider.life = 1
-    async with open_journal(house, tmp_path, "replica-1") as house.journal:
+    async with house.open_journal(tmp_path, "replica-1") as house.journal:
         await house.expire(await house.connect())
         replica = house.replica()
         with monkeypatch.context() as full:
