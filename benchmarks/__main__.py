@@ -27,7 +27,8 @@ from benchmarks import (
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.processes import ROOT
-from benchmarks.report import RESULT, circumstances, plain, show, write
+from benchmarks.report import circumstances, show
+from benchmarks.results import RESULTS, Result, write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +85,7 @@ def measured(name: str) -> bool:
         figures = asyncio.run(one.measure(ground))
     seconds = round(time.monotonic() - began)
     show(f"{name}: {one.promise} ({seconds} s)", figures)
-    told = {"question": one.promise, **before, "seconds": seconds, "figures": [plain(figure) for figure in figures]}
-    write(RESULT, name, told)
+    write(RESULTS, name, Result(question=one.promise, **before, seconds=seconds, figures=figures))
     return all(figure.met is not False for figure in figures)
 
 

@@ -1,12 +1,10 @@
-"""Prints figures as a table, and keeps them with the machine they were measured on."""
+"""Tells figures as a table, and the machine they are measured on."""
 
-import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +17,6 @@ from rich.table import Table
 from benchmarks.figures import Figure
 from benchmarks.processes import ROOT
 
-RESULT = ROOT / "build" / "bench.json"
 HEADINGS = ("figure", "median", "spread", "unit", "against", "ratio", "bound", "verdict")
 PACKAGES = (
     "grpcio",
@@ -66,19 +63,6 @@ def number(value: float) -> str:
 def show(title: str, figures: Sequence[Figure]) -> None:
     """Print the figures of one measurement."""
     Console(width=max(shutil.get_terminal_size().columns, 120)).print(table(title, figures))
-
-
-def write(path: Path, name: str, measured: Mapping[str, Any]) -> None:
-    """Write one measurement as JSON, beside those that were written before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps(known | {name: measured}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def plain(figure: Figure) -> dict[str, Any]:
-    """Return a figure as JSON."""
-    told = {"median": figure.value, "ratio": figure.ratio, "met": figure.met}
-    return asdict(figure) | told
 
 
 def circumstances() -> dict[str, Any]:

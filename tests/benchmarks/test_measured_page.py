@@ -1,10 +1,11 @@
 from pathlib import Path
 
-from benchmarks.document import page, read
+from benchmarks.document import page
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.plots import growth, rates, share
 from benchmarks.proofs import keep, links
-from benchmarks.report import circumstances, plain, write
+from benchmarks.report import circumstances
+from benchmarks.results import Result, read, write
 
 READS = Figure(name="reads", unit="calls/s", rounds=[90, 80, 100], floor="empty", floors=[100] * 3, limit=at_least(0.6))
 SIZES = {"3,000": 150.0, "10,000": 160.0}
@@ -12,13 +13,7 @@ COST = Figure(name="cost", unit="ms", rounds=[5.0], floor="bare", floors=[2.0], 
 
 
 def measured(path: Path, name: str, *figures: Figure) -> None:
-    found = {
-        "question": f"What of {name}?",
-        **circumstances(),
-        "seconds": 9,
-        "figures": [plain(figure) for figure in figures],
-    }
-    write(path, name, found)
+    write(path, name, Result(question=f"What of {name}?", **circumstances(), seconds=9, figures=figures))
 
 
 def test_a_measurement_is_kept_beside_the_others(tmp_path: Path) -> None:
