@@ -1,7 +1,8 @@
 """A soak as people read it, and as programs do."""
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from tests.soak.course import Findings
@@ -93,9 +94,15 @@ def tables(findings: Findings) -> Iterator[str]:
         ended = ", ".join(f"{count} {word}" for word, count in findings.tally.outcomes[kind].most_common())
         yield f"| {kind} | {len(values)} | {' | '.join(f'{one:g}' for one in spread(values).values())} | {ended} |"
     yield ""
-    yield "| process | lived s | MB in an hour | in the last half | most MB | descriptors in an hour | most |"
-    yield "|---|---|---|---|---|---|---|"
-    yield from (row(use) for use in findings.uses)
+    yield (
+        "| process | lives | the longest, s | MB in an hour of it | in its last half | descriptors in an hour of it "
+        "| most MB | most descriptors |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
+    lives: defaultdict[str, list[Use]] = defaultdict(list)
+    for use in findings.uses:
+        lives[use.name].append(use)
+    yield from (row(name, uses) for name, uses in sorted(lives.items()))
     yield ""
     yield "Why memory grows at first, and where that ends: docs/operations.md, Memory."
     if findings.harm:
@@ -105,11 +112,15 @@ def tables(findings: Findings) -> Iterator[str]:
         yield from (f"| {what} | {times} |" for what, times in sorted(findings.harm.items()))
 
 
-def row(use: Use) -> str:
-    """Return a process's line."""
-    memory = (sloped(use.memory), sloped(use.last_half), f"{use.most_memory:.0f}")
-    told = (*memory, sloped(use.descriptors), f"{use.most_descriptors:.0f}")
-    return f"| {use.name} | {use.seconds:.0f} | {' | '.join(told)} |"
+def row(name: str, uses: Sequence[Use]) -> str:
+    """Return the line of a process, which may have lived more than once."""
+    longest = max(uses, key=lambda use: use.seconds)
+    told = (
+        *(f"{len(uses)}", f"{longest.seconds:.0f}"),
+        *(sloped(longest.memory), sloped(longest.last_half), sloped(longest.descriptors)),
+        *(f"{max(use.most_memory for use in uses):.0f}", f"{max(use.most_descriptors for use in uses):.0f}"),
+    )
+    return f"| {name} | {' | '.join(told)} |"
 
 
 def sloped(found: Slope | None) -> str:
