@@ -4,7 +4,7 @@ import re
 
 from deploy.local.identities import OPERATOR
 from deploy.local.programs import Suite
-from deploy.local.state import write_private
+from libs.private_file import write_private
 from libs.rpc.client_file import FILE, to_text
 
 # What `tokhub doctor` looks at beside the services.

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from deploy.local.authority import Authority, Issued, names_of
-from deploy.local.state import write_private
 from libs.clock import Clock
+from libs.private_file import write_private
 from libs.rpc.tls import Certificates, TlsFiles
 
 log = logging.getLogger("deploy.local")

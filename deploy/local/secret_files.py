@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from deploy.local.state import write_private
+from libs.private_file import write_private
 from libs.settings import read_variable
 
 GENERATED: Mapping[str, Callable[[], str]] = MappingProxyType(

@@ -1,7 +1,5 @@
 """The state directory: one suite at a time, and nobody else's eyes."""
 
-import fcntl
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from libs.errors import ServerMisconfig
+from libs.holder import hold
 from libs.settings import WrongSetting
 
 
@@ -19,17 +18,13 @@ def hold_state(directory: Path) -> Iterator[None]:
     WrongSetting when there can be no such directory.
     """
     with opened_lock(directory) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise ServerMisconfig(
-                f"Another `make run` (process {lock.read().strip() or 'unknown'}) uses {directory}: end it with Ctrl-C "
-                "first, or set TOKHUB_STATE_DIR and the ports for a second suite beside it."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        hold(
+            lock,
+            lambda holder: (
+                f"Another `make run` (process {holder}) uses {directory}: end it with Ctrl-C first, "
+                "or set TOKHUB_STATE_DIR and the ports for a second suite beside it."
+            ),
+        )
         yield
 
 
@@ -66,12 +61,3 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    staging = path.with_name(f"{path.name}.new")
-    staging.unlink(missing_ok=True)
-    with os.fdopen(os.open(staging, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    staging.replace(path)

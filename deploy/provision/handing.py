@@ -7,10 +7,10 @@ from types import MappingProxyType
 from deploy.local.identities import OPERATOR, Identities
 from deploy.local.postgres import service_addresses
 from deploy.local.secret_files import GENERATED, SecretFiles
-from deploy.local.state import write_private
 from deploy.provision.settings import ProvisionSettings
 from libs.clock import SystemClock
 from libs.database.dsn import Dsn
+from libs.private_file import write_private
 
 # What is not generated is empty until somebody gives it.
 SECRETS: Mapping[str, Sequence[str]] = MappingProxyType(

@@ -7,6 +7,7 @@ import asyncpg
 
 from libs.audit.chain import GENESIS, ChainKeys, Checkpoint, Entry, Row, Seal
 from libs.audit.verification import Begin, Loose
+from libs.database.command_tag import rows_changed
 from libs.database.pool import Pool, borrow
 
 # Some, because the newest may be made up.
@@ -68,7 +69,7 @@ class ChainedCalls:
         if begin.sequence == 1:
             return 0
         async with borrow(self._pool) as connection:
-            return int((await connection.execute(FORGET, begin.sequence, most)).removeprefix("DELETE "))
+            return rows_changed(await connection.execute(FORGET, begin.sequence, most))
 
     async def tail(self) -> Checkpoint | None:
         """Return the last row, None without any."""

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from libs.errors import ReauthRequired
+from libs.errors import ReauthRequired, UpstreamUnavailable
 from libs.secret import Secret
 from services.token.adapters.revocations import PostgresRevocations
-from services.token.core.provider import Unknown
+from services.token.core.provider import NotSent, Refused, Unknown
 from services.token.domain.connection import Connection
 from services.token.domain.grant import Grant
 from tests.token.conftest import House, store
@@ -49,6 +49,16 @@ async def test_who_lost_the_lease_leaves_the_repeat_to_the_next(
 
     assert (held.connection.version.generation, held.connection.reason) == (2, "")
     assert (len(house.provider.presented), house.provider.dead_presented) == (1, [])
+
+
+async def test_what_was_given_back_is_no_use_by_another_process(house: House, expired: Connection) -> None:
+    house.provider.fail_before = [NotSent("no route"), Refused("invalid_grant")]
+    with pytest.raises(UpstreamUnavailable):
+        await house.replica("first").refresher.refresh(expired, house.need)
+    await house.pool.execute("UPDATE connections SET next_attempt_at = NULL")
+
+    with pytest.raises(ReauthRequired):
+        await house.replica("next").refresher.refresh(expired, house.need)
 
 
 async def test_the_token_of_a_disconnected_connection_is_not_presented_again(

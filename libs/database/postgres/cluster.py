@@ -14,6 +14,7 @@ from libs.database.postgres.account import Account, can_read, server_account
 from libs.database.postgres.binaries import MAJOR_VERSION, copied_binaries, installed_binaries
 from libs.database.postgres.place import settle, sole_holder
 from libs.errors import ServerMisconfig
+from libs.private_file import write_private
 
 SUPERUSER = "tokhub"
 DATABASE = "tokhub"
@@ -64,7 +65,7 @@ class Cluster:
         path = self.home / "password"
         if not path.exists():
             self._check_no_data(path)
-            _write_private(path, secrets.token_urlsafe(32))
+            write_private(path, secrets.token_urlsafe(32))
         return path.read_text(encoding="ascii")
 
     def initialise(self, *, durable: bool) -> None:
@@ -116,7 +117,7 @@ class Cluster:
     def _password_file(self, password: str) -> Iterator[Path]:
         path = self.home / "password.initdb"
         path.unlink(missing_ok=True)
-        _write_private(path, password)
+        write_private(path, password)
         self.account.own(path)
         try:
             yield path
@@ -164,14 +165,6 @@ class Cluster:
 def _can_run(binaries: Path, account: Account) -> bool:
     needed = (binaries / "bin" / "postgres", binaries / "share" / "postgresql" / "postgres.bki")
     return all(can_read(path, account) for path in needed)
-
-
-def _write_private(path: Path, text: str) -> None:
-    staging = path.with_name(f"{path.name}.new")
-    staging.unlink(missing_ok=True)
-    with os.fdopen(os.open(staging, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
-        file.write(text)
-    staging.replace(path)
 
 
 def _remove_socket_directory(link: Path) -> None:

@@ -1,6 +1,5 @@
 """Settles where a server's files live, so that its account can reach them and no one else's directory is opened."""
 
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from libs.database.postgres.account import Account, can_enter
 from libs.errors import ServerMisconfig
+from libs.holder import hold
 
 ELSEWHERE = Path("/var/lib/tokhub")
 
@@ -37,17 +37,12 @@ def settle(directory: Path, account: Account) -> Path:
 def sole_holder(home: Path) -> Iterator[None]:
     """Hold the directory for this process alone; ServerMisconfig names the process that has it."""
     with (home / "lock").open("a+", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            raise ServerMisconfig(
+        hold(
+            lock,
+            lambda holder: (
                 f"The database in {home} is in use by process {holder}, perhaps another `make run`: stop that first."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+            ),
+        )
         yield
 
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
 from libs.errors import AccountAlreadyConnected, StorageUnavailable
-from services.token.adapters.leases import Leases
+from services.token.adapters.leases import NO_LEASE, Leases
 from services.token.adapters.links import require_open
 from services.token.adapters.metered import DoubtMeter
 from services.token.adapters.revocations import QUEUE_REVOCATION
@@ -49,8 +49,7 @@ SAVE = recorded(
         refresh_expires_at = coalesce(
             clock_timestamp() + make_interval(secs => $8::bigint - $9::float8), refresh_expires_at),
         next_attempt_at = CASE WHEN $7::bigint < $10::bigint THEN clock_timestamp() + make_interval(secs => $11) END,
-        lease_owner = NULL, lease_until = NULL,
-        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+        {NO_LEASE}, updated_at = clock_timestamp()
     WHERE id = $1 AND epoch = $2 AND generation = $3
     RETURNING id, epoch, generation, reason AS told
     """,
@@ -64,10 +63,9 @@ SAVED_BEFORE = "SELECT 1 FROM connections WHERE id = $1 AND epoch = $2 AND gener
 
 # By the lease's name too: a holder that was paused past its lease must not end that of the one who has it now.
 GIVE_BACK = recorded(
-    """
+    f"""
     UPDATE connections SET
-        lease_owner = NULL, lease_until = NULL,
-        intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
+        {NO_LEASE},
         failures = failures + 1, next_attempt_at = clock_timestamp() + make_interval(secs => $4),
         status = coalesce($5::text, status), reason = coalesce($6::text, reason), updated_at = clock_timestamp()
     WHERE id = $1 AND epoch = $2 AND generation = $3 AND (lease_owner IS NULL OR lease_owner = $9)
@@ -113,8 +111,7 @@ CONNECT = recorded(
         access_token = excluded.access_token, refresh_token = excluded.refresh_token,
         access_given = excluded.access_given, refresh_given = excluded.refresh_given,
         received_at = excluded.received_at, access_expires_at = excluded.access_expires_at,
-        refresh_expires_at = excluded.refresh_expires_at, lease_owner = NULL, lease_until = NULL,
-        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, failures = 0, next_attempt_at = NULL,
+        refresh_expires_at = excluded.refresh_expires_at, {NO_LEASE}, failures = 0, next_attempt_at = NULL,
         connected_at = clock_timestamp(), updated_at = clock_timestamp()
     RETURNING {COLUMNS}
     """,

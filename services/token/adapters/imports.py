@@ -8,6 +8,7 @@ import asyncpg
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
+from services.token.adapters.leases import NO_LEASE
 from services.token.adapters.rows import COLUMNS, connection_of, owner_of
 from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
@@ -67,10 +68,9 @@ TAKE_ACCOUNT = f"""
 """
 # The row stays, without tokens and a step ahead of the journal, so that a replay does not bring it back.
 GIVE_WAY = recorded(
-    """
+    f"""
     UPDATE connections SET status = 'DISCONNECTED', reason = 'merged', epoch = epoch + 1, access_token = '',
-        refresh_token = '', account_id = $2, lease_owner = NULL, lease_until = NULL, intent_generation = NULL,
-        intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+        refresh_token = '', account_id = $2, {NO_LEASE}, updated_at = clock_timestamp()
     WHERE id = $1
     RETURNING id, epoch, generation
     """,

@@ -15,6 +15,9 @@ from services.token.adapters.timeline import author, recorded
 from services.token.core.connections import Lease
 from services.token.domain.connection import Need, Version
 
+# How a lease ends in its row: nobody has it, and no presentation of its token is open.
+NO_LEASE = "lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_owner = NULL, intent_at = NULL"
+
 # Asked only of a token whose last use has no known end; a failure that TikTok or the network named is an end. This
 # process may have left its own use open too: it could not write down how that ended.
 UNANSWERED = """

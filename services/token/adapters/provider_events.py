@@ -4,8 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import UUID
 
+from libs.database.command_tag import rows_changed
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
+from services.token.adapters.leases import NO_LEASE
 from services.token.adapters.rows import FIND_BY_ID, connection_of
 from services.token.adapters.timeline import author, recorded
 from services.token.domain.connection import Connection, Provider, Why
@@ -39,10 +41,10 @@ BY_SHOP = f"""
 """
 
 DISCONNECT = recorded(
-    """
+    f"""
     UPDATE connections SET
         status = 'DISCONNECTED', reason = $2::text, epoch = epoch + 1, access_token = '', refresh_token = '',
-        lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
+        {NO_LEASE},
         failures = 0, next_attempt_at = NULL, shops_due_at = NULL, updated_at = clock_timestamp()
     WHERE id = $1
     RETURNING id, epoch, generation
@@ -96,7 +98,7 @@ class PostgresProviderEvents:
     async def forget(self, age: timedelta, most: int) -> int:
         """Delete up to so many of the events older than age; return how many."""
         async with borrow(self._pool) as database:
-            return int((await database.execute(FORGET, age, most)).removeprefix("DELETE "))
+            return rows_changed(await database.execute(FORGET, age, most))
 
     async def _change(self, database: Borrowed, provider: Provider, at: datetime, change: Change) -> Connection | None:
         """Return the connection that was changed, as it is now."""

@@ -7,6 +7,7 @@ import structlog
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
+from services.token.adapters.leases import NO_LEASE
 from services.token.adapters.revocations import QUEUE_REVOCATION, queue_late
 from services.token.adapters.rows import is_reduced
 from services.token.adapters.shop_tokens import SHOPS_DUE, account_of, marked, shops_due_of
@@ -42,7 +43,7 @@ RESTORE = recorded(
         access_given = excluded.access_given, refresh_given = coalesce(excluded.refresh_given, old.refresh_given),
         received_at = excluded.received_at, access_expires_at = excluded.access_expires_at,
         refresh_expires_at = coalesce(excluded.refresh_expires_at, old.refresh_expires_at),
-        lease_owner = NULL, lease_until = NULL, intent_generation = NULL, intent_owner = NULL, intent_at = NULL,
+        {NO_LEASE},
         failures = 0, next_attempt_at = NULL, updated_at = clock_timestamp(),
         shops_due_at = CASE WHEN old.epoch < excluded.epoch THEN excluded.shops_due_at
             ELSE {shops_due_of("$6", "$18", "$2", before="old.shops_due_at")} END
@@ -62,11 +63,10 @@ LIVE_BEHIND = """
 """
 
 DISCONNECT = recorded(
-    """
+    f"""
     UPDATE connections SET
         status = 'DISCONNECTED', epoch = $2, generation = greatest(generation, $3),
-        access_token = '', refresh_token = '', shops_due_at = NULL, lease_owner = NULL, lease_until = NULL,
-        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+        access_token = '', refresh_token = '', shops_due_at = NULL, {NO_LEASE}, updated_at = clock_timestamp()
     WHERE id = $1 AND (epoch, generation) < ($2, $3)
     RETURNING id, epoch, generation
     """,
@@ -77,10 +77,9 @@ DISCONNECT = recorded(
 
 # The access token stays in use while it lasts; the next refresh presents the old refresh token once and so finds out.
 RESOLVE = recorded(
-    """
+    f"""
     UPDATE connections SET
-        status = 'SUSPECT', reason = 'lost_response', lease_owner = NULL, lease_until = NULL,
-        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+        status = 'SUSPECT', reason = 'lost_response', {NO_LEASE}, updated_at = clock_timestamp()
     WHERE id IN (
         SELECT id FROM connections
         WHERE intent_owner = ANY ($1) AND intent_generation = generation AND status IN ('ACTIVE', 'SUSPECT')

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from libs.database.pool import Borrowed, Pool, borrow
 from libs.database.repeat import repeated
+from services.token.adapters.leases import NO_LEASE
 from services.token.adapters.links import end_links
 from services.token.adapters.rows import COLUMNS, FIND_BY_ID, connection_of, owner_of
 from services.token.adapters.timeline import author, recorded
@@ -41,8 +42,7 @@ DISCONNECT = recorded(
     f"""
     UPDATE connections SET
         status = 'DISCONNECTED', reason = '', epoch = epoch + 1, access_token = '', refresh_token = '',
-        shops_due_at = NULL, lease_owner = NULL, lease_until = NULL,
-        intent_generation = NULL, intent_owner = NULL, intent_at = NULL, updated_at = clock_timestamp()
+        shops_due_at = NULL, {NO_LEASE}, updated_at = clock_timestamp()
     WHERE id = $1
     RETURNING {COLUMNS}
     """,

@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from libs.database.command_tag import rows_changed
 from libs.database.errors import sqlstate_of
 from libs.database.pool import Pool, borrow
 from libs.database.repeat import repeated
@@ -82,7 +83,7 @@ class PostgresSealedRows:
     @repeated
     async def _swap(self, resealed: Sequence[Resealed]) -> int:
         async with borrow(self._pool) as database:
-            status = await database.execute(
+            tag = await database.execute(
                 SWAP,
                 [one.row.connection_id for one in resealed],
                 [one.row.tokens.access for one in resealed],
@@ -90,7 +91,7 @@ class PostgresSealedRows:
                 [one.tokens.access for one in resealed],
                 [one.tokens.refresh for one in resealed],
             )
-        return int(status.removeprefix("UPDATE "))
+        return rows_changed(tag)
 
 
 def is_about_rows(error: Exception) -> bool:

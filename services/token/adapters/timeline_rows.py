@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from libs.database.command_tag import rows_changed
 from libs.database.pool import Pool, borrow
 from services.token.domain.timeline import Event, Kind
 
@@ -36,7 +37,7 @@ class PostgresTimeline:
     async def forget(self, age: timedelta, most: int) -> int:
         """Delete up to so many of the events older than age; return how many."""
         async with borrow(self._pool) as database:
-            return int((await database.execute(FORGET, age, most)).removeprefix("DELETE "))
+            return rows_changed(await database.execute(FORGET, age, most))
 
 
 def event_of(row: Any) -> Event:

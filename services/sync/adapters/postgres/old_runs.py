@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from libs.database.command_tag import rows_changed
 from services.sync.adapters.postgres.database import Database
 
 # By created_at too, which has an index.
@@ -38,5 +39,5 @@ class OldRuns:
         deleted = 0
         for statement in (ITEMS, RUNS, LINES):
             async with self._database.borrow() as connection:
-                deleted += int((await connection.execute(statement, before, most)).removeprefix("DELETE "))
+                deleted += rows_changed(await connection.execute(statement, before, most))
         return deleted
