@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
+import structlog
 from prometheus_client.registry import Collector
 
 from libs.clock import Clock
@@ -15,7 +16,7 @@ from libs.database.dsn import Dsn
 from libs.database.migrations import migrate
 from libs.database.pool import Pool, PoolLimits, borrow, open_pool
 from libs.database.pool_metrics import PoolMetrics
-from libs.errors import ServerMisconfig, StorageUnavailable, TokhubError
+from libs.errors import ServerMisconfig, StorageUnavailable
 from libs.secret import Secret
 from libs.statements import Teller
 from services.gateway.sharing import Sharing
@@ -31,6 +32,8 @@ OPEN_EVERY, PRUNE_EVERY = 5.0, 60.0  # seconds
 
 # Something that is done with the rows.
 Step: TypeAlias = Callable[[], Awaitable[None]]
+
+log = structlog.get_logger()
 
 
 async def prepare_schema(dsn: str) -> None:
@@ -132,8 +135,12 @@ class Keeper:
     async def _repeat(self, stack: AsyncExitStack) -> None:
         while True:
             await self.clock.sleep(PRUNE_EVERY if self.database.is_open else OPEN_EVERY)
-            with suppress(TokhubError):
+            try:
                 await self._tend(stack)
+            except StorageUnavailable:
+                continue
+            except Exception as error:
+                log.error("what gateways share cannot be looked after", exc_info=error)
 
     async def _tend(self, stack: AsyncExitStack) -> None:
         if not self.database.is_open:

@@ -332,3 +332,29 @@ async def test_what_could_not_be_begun_is_begun_again(database_dsn: str, monkeyp
         await asyncio.wait_for(begun.wait(), 30)
 
     assert open_at == [True, True]
+
+
+async def test_a_schema_that_cannot_be_used_is_looked_at_again(
+    database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_database, "OPEN_EVERY", 0.1)
+    clock, begun = ShiftedClock(), asyncio.Event()
+    database = Database(Sharing(clock=clock, registry=CollectorRegistry()))
+    broken = "ALTER TABLE gateway.alembic_version RENAME TO elsewhere"
+    mended = "DROP TABLE IF EXISTS gateway.alembic_version", "ALTER TABLE gateway.elsewhere RENAME TO alembic_version"
+
+    async def begin() -> None:
+        if not told:
+            await execute(database_dsn, broken)
+            raise StorageUnavailable
+        begun.set()
+
+    with capture_logs() as told:
+        async with Keeper(database=database, dsn=Secret(database_dsn), prune=[], clock=clock, begin=[begin]).keeping():
+            async with asyncio.timeout(30):
+                while not told:
+                    await clock.sleep(0.05)
+                await execute(database_dsn, *mended)
+                await begun.wait()
+
+    assert {line["event"] for line in told} == {"what gateways share cannot be looked after"}
