@@ -13,8 +13,9 @@ from services.token.adapters.rows import COLUMNS, connection_of, owner_of
 from services.token.adapters.shop_tokens import SHOPS_DUE
 from services.token.adapters.shops import lock_numbers
 from services.token.adapters.timeline import author, recorded
-from services.token.core.importing import FIRST, Candidate, Imported, Known
+from services.token.core.importing import FIRST, Candidate, Imported
 from services.token.domain.connection import Provider, Status
+from services.token.domain.import_results import Known
 
 KNOWN = """
     SELECT mark, connection_id, coalesce(status, 'DISCONNECTED') AS status, owner_kind, owner_id

@@ -8,7 +8,6 @@ from tokhub.token.v1 import token_pb2
 from libs.rpc.times import timestamp
 from libs.secret import Secret
 from services.token.core.disconnection import Revocation
-from services.token.core.importing import ImportEntry, Outcome
 from services.token.core.state import Purpose
 from services.token.domain.connection import (
     ById,
@@ -20,6 +19,8 @@ from services.token.domain.connection import (
     Reference,
     Status,
 )
+from services.token.domain.import_entry import ImportEntry
+from services.token.domain.import_results import Outcome
 from services.token.domain.shop import Shop
 
 PROVIDERS = {
