@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from libs.errors import StorageUnavailable
+from services.token.adapters.journal import journal
 from services.token.adapters.journal.records import HEADER_BYTES
 from services.token.adapters.restoring import PostgresReplay
 from services.token.core import sight
@@ -83,6 +84,22 @@ async def test_rows_put_back_are_looked_for_again_after_any_failure(house: House
         async with asyncio.timeout(10):
             while (await found(house, connection)).version.generation < 2:
                 await QuickClock().sleep(0.01)
+
+
+async def test_a_compaction_that_fails_in_any_way_is_tried_again(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unforeseen(_body: bytes) -> Entry:
+        raise LookupError
+
+    connection = await house.connect()
+    with capture_logs() as logs:
+        async with keeping(house, tmp_path):
+            await house.journal.keep(Entry.of(connection, connection.version, None, QuickClock().now()))
+            monkeypatch.setattr(journal, "read_entry", unforeseen)
+            async with asyncio.timeout(10):
+                while [line["event"] for line in logs].count("the journal could not be compacted") < 2:
+                    await QuickClock().sleep(0.01)
 
 
 async def test_the_journal_of_a_process_that_has_died_since_heals_too(house: House, tmp_path: Path) -> None:

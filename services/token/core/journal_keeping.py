@@ -125,7 +125,7 @@ class JournalKeeper:
             await self._clock.sleep(COMPACT_EVERY)
             try:
                 await self._journal.compact()
-            except OSError as error:
-                log.warning("the journal could not be compacted", error=type(error).__name__)
             except JournalCorrupt:
                 self.wake()
+            except Exception as error:  # noqa: BLE001 - as above: the journal would grow for ever
+                log.warning("the journal could not be compacted", error=type(error).__name__)
