@@ -13,7 +13,7 @@ from cli.output import plain, print_json, say, show
 from cli.services import Services, ask
 from cli.views.runs import logs_table, run_text, runs_table
 from libs.errors import RunNotFound
-from libs.runs.following import ENDED
+from libs.runs.following import has_ended
 
 NO_RUNS = "No run yet: `tokhub sync run` starts one."
 NO_LOGS = "Nothing in the sync log: `tokhub sync run` starts a run."
@@ -145,7 +145,7 @@ def cancel(run_id: RunId, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(plain(ended))
         return
-    if before.state in ENDED:
+    if has_ended(before.state):
         say("Nothing was cancelled: the run had ended before.")
     say(run_text(ended))
 

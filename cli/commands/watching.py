@@ -1,6 +1,5 @@
 """Follows a run that has begun until it ends, or until the person has seen enough."""
 
-import asyncio
 import sys
 from typing import NoReturn
 
@@ -11,8 +10,9 @@ from cli.failures import Status
 from cli.output import open_console, plain, print_json, print_json_line, say
 from cli.services import Services, ask
 from cli.views.runs import left_text, show_end, started_text
+from libs.clock import SystemClock
 from libs.runs.display import open_display
-from libs.runs.following import failures_of, follow
+from libs.runs.following import Follower, failures_of
 from libs.runs.report import rows
 
 
@@ -40,7 +40,7 @@ async def as_bars(services: Services, run_id: str) -> sync_pb2.RunState.ValueTyp
     console = open_console()
     last, failures = sync_pb2.Progress(run_id=run_id), dict[str, str]()
     with open_display(console) as display:
-        async for last in follow(services.sync.runs, run_id, asyncio.get_running_loop().time):
+        async for last in follower(services).follow(run_id):
             failures.update(failures_of(last))
             display.show(rows(last))
     show_end(console, last, failures)
@@ -50,7 +50,12 @@ async def as_bars(services: Services, run_id: str) -> sync_pb2.RunState.ValueTyp
 async def as_lines(services: Services, run_id: str) -> sync_pb2.RunState.ValueType:
     """Write each progress message as a line of JSON; return how the run ended."""
     state = sync_pb2.RUN_STATE_UNSPECIFIED
-    async for progress in follow(services.sync.runs, run_id, asyncio.get_running_loop().time):
+    async for progress in follower(services).follow(run_id):
         print_json_line(plain(progress))
         state = progress.state
     return state
+
+
+def follower(services: Services) -> Follower:
+    """Return what follows runs."""
+    return Follower(watches=services.sync.runs, clock=SystemClock())

@@ -1,6 +1,5 @@
 """What `make run` does once everything is up: demo stores in, connected, synced."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from deploy.local.person import Person
 from deploy.local.report import SetUp
 from deploy.local.settings import LocalSettings
 from deploy.local.syncing import Syncing, SyncResult
+from libs.clock import SystemClock
 from libs.rpc.client import open_channel
 from libs.rpc.tls import Certificates
 from libs.runs.display import open_display
@@ -51,8 +51,7 @@ class Demonstration:
 
     async def _sync(self) -> SyncResult:
         self.console.print("Sync: tokens, accounts and videos of all connected stores")
-        clock = asyncio.get_running_loop().time
         async with open_channel(self.settings.sync_target, certificates=self.operator) as channel:
             stub = sync_pb2_grpc.SyncServiceStub(channel)
             with open_display(self.console) as display:
-                return await Syncing(stub=stub, display=display, clock=clock).sync_all()
+                return await Syncing(stub=stub, display=display, clock=SystemClock()).sync_all()

@@ -1,40 +1,64 @@
-"""Follows a run to its end, whoever is restarted meanwhile."""
+"""Follows a run to its end, across restarts of the service that tells about it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from tokhub.sync.v1 import sync_pb2, sync_pb2_grpc
 
+from libs.clock import Clock
 from libs.errors import TryLater, UpstreamUnavailable
 
-ENDED = frozenset(
-    {
-        sync_pb2.RUN_STATE_SUCCEEDED,
-        sync_pb2.RUN_STATE_PARTIAL,
-        sync_pb2.RUN_STATE_FAILED,
-        sync_pb2.RUN_STATE_CANCELLED,
-    }
-)
-# Without any news for this long, nobody is going to finish the run.
-SILENCE_SECONDS = 180.0
-RETRY_SECONDS = 1.0
+ACTIVE = frozenset({sync_pb2.RUN_STATE_QUEUED, sync_pb2.RUN_STATE_RUNNING})
+PATIENCE = 180.0  # seconds without a word, after which nobody is going to finish the run
+PAUSE = 0.5  # seconds between two attempts
+BEFORE_ANY = -1  # sequences begin at 0
 
 
-async def follow(
-    stub: sync_pb2_grpc.SyncServiceStub, run_id: str, clock: Callable[[], float]
-) -> AsyncIterator[sync_pb2.Progress]:
-    """Yield what is told of a run, at last how it ended; raise UpstreamUnavailable when nothing is told any more."""
-    last, heard = sync_pb2.Progress(run_id=run_id), clock()
-    while last.state not in ENDED:
-        request = sync_pb2.WatchSyncRequest(run_id=run_id, after_sequence=last.sequence)
+@dataclass(frozen=True, kw_only=True)
+class Follower:
+    """Asks for progress; of a channel that also has short calls these must not wait behind long streams."""
+
+    watches: sync_pb2_grpc.SyncServiceStub
+    clock: Clock
+    patience: float = PATIENCE
+
+    async def follow(self, run_id: str, seen: int = BEFORE_ANY) -> AsyncGenerator[sync_pb2.Progress, None]:
+        """Yield the run's progress with sequences above seen, each once, until it has told how it ended.
+
+        UpstreamUnavailable when nothing has been told for patience seconds.
+        """
+        heard = self.clock.monotonic()
+        while True:
+            ended = False
+            try:
+                async with aclosing(self._watch(run_id, seen)) as messages:
+                    async for progress in messages:
+                        heard = self.clock.monotonic()
+                        ended = has_ended(progress.state)
+                        if progress.sequence > seen:
+                            seen = progress.sequence
+                            yield progress
+                # An ended run may still have several messages of ended stores: only the stream's end is the end.
+                if ended:
+                    return
+            except TryLater as error:
+                if self.clock.monotonic() - heard > self.patience:
+                    raise UpstreamUnavailable(f"Run {run_id} can no longer be followed: {error.message}") from None
+            await self.clock.sleep(PAUSE)
+
+    async def _watch(self, run_id: str, seen: int) -> AsyncGenerator[sync_pb2.Progress, None]:
+        call = self.watches.WatchSync(sync_pb2.WatchSyncRequest(run_id=run_id, after_sequence=max(seen, 0)))
         try:
-            async for message in stub.WatchSync(request):
-                last, heard = message.progress, clock()
-                yield last
-        except TryLater as error:
-            if clock() - heard > SILENCE_SECONDS:
-                raise UpstreamUnavailable(f"Run {run_id} can no longer be followed: {error.message}") from None
-            await asyncio.sleep(RETRY_SECONDS)
+            async for answer in call:
+                yield answer.progress
+        finally:
+            call.cancel()
+
+
+def has_ended(state: sync_pb2.RunState.ValueType) -> bool:
+    """Return whether a run in this state will never change again."""
+    return state not in ACTIVE
 
 
 def failures_of(progress: sync_pb2.Progress) -> dict[str, str]:

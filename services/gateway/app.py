@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from libs.errors import TokhubError
+from libs.runs.following import Follower
 from libs.tracing import is_tracing
 from services.gateway.access import NO_HEAD, AccessLog, HttpMetrics
 from services.gateway.backends import Backends
@@ -36,7 +37,6 @@ from services.gateway.cors import Cors
 from services.gateway.creator_accounts import CreatorAccounts
 from services.gateway.denials import DenialReports
 from services.gateway.errors import KeyMayOnlyRead, error_response, refusal_response, typed
-from services.gateway.following import Follower
 from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
 from services.gateway.openapi.document import complete
 from services.gateway.pages.render import Pages
@@ -70,6 +70,7 @@ NO_TELEMETRY: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
+FOLLOWED = 30.0  # seconds that a run is followed without a word of it
 CORS_REQUEST_HEADERS = ["X-API-KEY", "Authorization", "Content-Type", "Prefer", "Last-Event-ID", "X-Request-Id"]
 CORS_ANSWER_HEADERS = [
     "X-Request-Id",
@@ -158,7 +159,7 @@ def layers(parts: Parts) -> list[Middleware]:
 def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
     """Declare every route behind its gate, and return them."""
     backends, life = parts.backends, parts.life
-    follower = Follower(watches=backends.watches, clock=life.clock)
+    follower = Follower(watches=backends.watches, clock=life.clock, patience=FOLLOWED)
     public = APIRouter()
     InfoRoutes(life=life, health=backends.health, registry=parts.registry, gate=parts.gates.admin).add_to(public)
     DocsRoutes().add_to(public)

@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse, Response
 from tokhub.sync.v1 import sync_pb2
 
 from libs.errors import UpstreamUnavailable
+from libs.runs.following import BEFORE_ANY, Follower
 from services.gateway.backends import Backends
 from services.gateway.errors import SyncFailed
 from services.gateway.event_stream import EventStream, progress_events
-from services.gateway.following import BEFORE_ANY, Follower
 from services.gateway.interruption import CLIENT_LEFT, Interrupted, client_left, unless
 from services.gateway.shapes.runs import carried_out, cut_short, is_cancelled, single_result, summary
 

@@ -13,7 +13,7 @@ from libs.errors import (
     RunAlreadyActive,
     RunNotFound,
 )
-from services.gateway.shapes.runs import has_ended
+from libs.runs.following import has_ended
 from tests.gateway.fake_connections import FakeConnections
 from tests.gateway.fake_stores import FakeStores
 from tests.gateway.scripted import NEW_YEAR

@@ -6,7 +6,8 @@ from typing import Any
 
 from tokhub.sync.v1 import sync_pb2
 
-from services.gateway.shapes.runs import counts, has_ended, state_word, told
+from libs.runs.following import has_ended
+from services.gateway.shapes.runs import counts, state_word, told
 
 LABELS: Mapping[sync_pb2.Job.ValueType, str] = MappingProxyType(
     {

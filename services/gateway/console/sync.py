@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from tokhub.sync.v1 import sync_pb2
 
 from libs.errors import InvalidField, TokhubError
+from libs.runs.following import has_ended
 from services.gateway.backends import Backends
 from services.gateway.bodies import Body
 from services.gateway.console.forms import fields_of, read_form
@@ -21,7 +22,7 @@ from services.gateway.console.runs import failures, run_view
 from services.gateway.errors import STATUSES
 from services.gateway.parameters import PageToken, RunInPath
 from services.gateway.rules import RULES, STORE_CODE
-from services.gateway.shapes.runs import JOBS, has_ended
+from services.gateway.shapes.runs import JOBS
 
 SYNC = f"{CONSOLE}/sync"
 RUNS = 20

@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 from tokhub.sync.v1 import sync_pb2
 
+from libs.runs.following import has_ended
 from services.gateway.backends import Backends
 from services.gateway.bodies import Body, documented, json_body
 from services.gateway.parameters import (
@@ -24,7 +25,7 @@ from services.gateway.parameters import (
 from services.gateway.results import Results
 from services.gateway.routes.answers import many, one, page
 from services.gateway.rules import RULES, STORE_CODE
-from services.gateway.shapes.runs import JOBS, has_ended, run, schedule, sync_log
+from services.gateway.shapes.runs import JOBS, run, schedule, sync_log
 
 NO_CONTENT = 204  # tells a browser's EventSource to stop asking
 

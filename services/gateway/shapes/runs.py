@@ -18,7 +18,6 @@ JOBS: Mapping[str, sync_pb2.Job.ValueType] = MappingProxyType(
 )
 # The reason that the sync service records for what a cancelled run had left, and what it says of it.
 CANCELLED = "CANCELLED: The run was cancelled"
-ACTIVE = frozenset({sync_pb2.RUN_STATE_QUEUED, sync_pb2.RUN_STATE_RUNNING})
 
 
 def job_word(job: sync_pb2.Job.ValueType) -> str:
@@ -145,11 +144,6 @@ def told(one: sync_pb2.EndedStore) -> str:
     if not one.reason or one.message.startswith(one.reason):
         return one.message
     return f"{one.reason}: {one.message}" if one.message else one.reason
-
-
-def has_ended(state: sync_pb2.RunState.ValueType) -> bool:
-    """Return whether a run in this state will never change again."""
-    return state not in ACTIVE
 
 
 def carried_out(one: sync_pb2.Run) -> bool:
