@@ -22,6 +22,7 @@ from sandbox.web.guard import ControlBody, ControlRoute, RefusedError, number, o
 from sandbox.web.shop_consent import seller_row
 from sandbox.world import World
 
+LOGIN_SCOPES = tuple(DESCRIPTIONS)
 TOGETHER = 250  # grants committed at once in bulk: fast, and other calls are answered in between
 Life = Annotated[float, Field(gt=0, le=200 * 366 * DAY_SECONDS)]
 
@@ -90,6 +91,8 @@ class GrantControl:
         """Mint a grant of one account, seller or creator."""
         body = await parse(request, GrantBody)
         open_id = open_id_of(self._world, request.path_params["open_id"])
+        seller = self._world.sellers.find(open_id)
+        require_known(body, self._shop_scopes if seller else LOGIN_SCOPES)
         return JSONResponse(self._mint(open_id, body), 201)
 
     async def bulk(self, request: Request) -> Response:
@@ -98,6 +101,7 @@ class GrantControl:
         last = body.first + body.count - 1
         if last > LARGEST_COUNT:
             raise RefusedError(400, "INVALID", f"first and count: nobody has a number above {LARGEST_COUNT}.")
+        require_known(body, self._shop_scopes if body.provider == "shop" else LOGIN_SCOPES)
         if body.provider == "shop":
             self._world.grow_sellers(max(last, self._world.sellers.count))
         else:
@@ -147,14 +151,18 @@ class GrantControl:
     def _opening(self, open_id: str, seller: Seller | None, body: GrantBody) -> Opening:
         opening = Opening(
             open_id,
-            body.scopes if body.scopes is not None else tuple(DESCRIPTIONS),
+            LOGIN_SCOPES if body.scopes is None else body.scopes,
             access_life=body.access_seconds,
             refresh_life=body.refresh_seconds,
         )
         if seller is None:
             return opening
-        scopes = body.scopes if body.scopes is not None else self._world.board.now.shop_scopes
+        scopes = self._shop_scopes if body.scopes is None else body.scopes
         return replace(opening, scopes=scopes, family=seller.family)
+
+    @property
+    def _shop_scopes(self) -> tuple[str, ...]:
+        return self._world.board.now.shop_scopes
 
     def _account_row(self, open_id: str) -> Json:
         account = self._world.accounts.find(open_id)
@@ -163,3 +171,9 @@ class GrantControl:
     def _seller_row(self, seller: Seller) -> Json:
         alive = sum(1 for grant in self._world.grants.of(seller.open_id) if not grant.revoked)
         return {**seller_row(seller), "live_grants": alive}
+
+
+def require_known(body: GrantBody, known: tuple[str, ...]) -> None:
+    """Refuse scopes that no consent page would grant: none at all, or others than an app can have."""
+    if body.scopes is not None and not (body.scopes and set(body.scopes) <= set(known)):
+        raise RefusedError(400, "INVALID", f"scopes: name one or more of {', '.join(known)}.")

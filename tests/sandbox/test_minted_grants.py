@@ -49,5 +49,23 @@ async def test_a_senseless_bulk_is_refused(shopper: Shopper, body: object) -> No
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID")
 
 
+@pytest.mark.parametrize("scopes", [["user.info.basics"], ["video.list", "seller.authorization.info"], []])
+async def test_scopes_that_no_page_would_grant_are_refused(shopper: Shopper, scopes: list[str]) -> None:
+    answers = [
+        await shopper.client.post("/sandbox/accounts/store_0001/grant", json={"scopes": scopes}),
+        await shopper.client.post("/sandbox/sellers/seller_0001/grant", json={"scopes": scopes}),
+        await shopper.client.post("/sandbox/grants", json={"provider": "login", "count": 1, "scopes": scopes}),
+        await shopper.client.post("/sandbox/grants", json={"provider": "shop", "count": 1, "scopes": scopes}),
+    ]
+    assert [answer.status_code for answer in answers] == [400] * 4
+    assert "user.info.basic, " in answers[0].json()["error"]["message"]
+    assert "seller.authorization.info" in answers[1].json()["error"]["message"]
+
+
+async def test_a_seller_grants_what_the_app_may_have(shopper: Shopper) -> None:
+    await shopper.switch(shop_scopes=["seller.order.info", "seller.authorization.info"])
+    assert (await shopper.grant("seller_0001", scopes=["seller.order.info"]))["scopes"] == ["seller.order.info"]
+
+
 async def test_a_grant_of_nobody_is_not_found(shopper: Shopper) -> None:
     assert (await shopper.client.post("/sandbox/sellers/nobody/grant")).status_code == 404
