@@ -97,7 +97,7 @@ from services.sync.settings import SyncSettings
 
 SCHEMA = "reporting"
 MIGRATIONS = Path(__file__).parent / "migrations"
-FINISH_WITHIN = 10.0  # seconds that items at work have for the page in hand, and new runs to be stored
+FINISH_WITHIN = 10.0  # seconds that items at work have for the page in hand, and runs to be stored or cancelled
 ORPHANS_EVERY, PRUNE_EVERY, PARTITIONS_EVERY, FIGURES_EVERY = 10.0, 600.0, 3_600.0, 60.0  # seconds
 # Once a day is enough; a month that somebody was reading is tried again sooner.
 RETENTION_EVERY = 3_600.0  # seconds
@@ -296,7 +296,7 @@ async def serving(settings: SyncSettings, stop: asyncio.Event) -> AsyncIterator[
             limits=settings.places,
             stop=stop,
         )
-        stack.push_async_callback(finish, asyncio.create_task(consumer.run()), core.runs.starter)
+        stack.push_async_callback(finish, asyncio.create_task(consumer.run()), core.runs)
         server = RpcServer(
             listen=settings.sync_listen,
             services=[*proto_services(core), outside.recording.service],
@@ -327,15 +327,20 @@ async def serve(settings: SyncSettings, stop: asyncio.Event) -> None:
         await stop.wait()
 
 
-async def finish(consuming: asyncio.Task[None], starter: RunStarter) -> None:
-    """Wait for what is under way, then cut it off: another worker goes on from items' cursors, a run begins whole."""
-    starting = asyncio.create_task(starter.drain())
-    _, unfinished = await asyncio.wait({consuming, starting}, timeout=FINISH_WITHIN)
+async def finish(consuming: asyncio.Task[None], runs: Runs) -> None:
+    """Wait for what is under way, then cut it off: another worker goes on from items' cursors, a run changes whole."""
+    changing = asyncio.create_task(settled(runs))
+    _, unfinished = await asyncio.wait({consuming, changing}, timeout=FINISH_WITHIN)
     if unfinished:
-        log.warning("Work was cut off", items=consuming in unfinished, new_runs=starting in unfinished)
+        log.warning("Work was cut off", items=consuming in unfinished, runs=changing in unfinished)
         for task in unfinished:
             task.cancel()
         await asyncio.wait(unfinished)
+
+
+async def settled(runs: Runs) -> None:
+    """Wait until all runs that are being stored or cancelled are."""
+    await asyncio.gather(runs.starter.drain(), runs.canceller.drain())
 
 
 def proto_services(core: Core) -> list[RpcService]:

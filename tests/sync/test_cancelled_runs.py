@@ -1,12 +1,14 @@
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date
 from uuid import uuid4
 
 import pytest
 from tokhub.sync.v1 import sync_pb2
 
-from libs.errors import RunNotFound
+from libs.database.pool import PoolLimits, open_pool
+from libs.errors import DeadlineExceeded, RunNotFound
 from services.sync.adapters.postgres.database import Database
 from services.sync.adapters.postgres.item_rows import ItemRows
 from services.sync.adapters.postgres.run_cancelling import RunCancelling
@@ -96,6 +98,34 @@ async def test_the_log_tells_how_far_a_cancelled_job_came(suite: LivingSuite, id
     line = (await idle.logs())[0]
     assert (line.job_name, line.status) == ("sync_user_daily", sync_pb2.OUTCOME_SKIPPED)
     assert line.message == "Cancelled after 0/2 stores, 0 failed, 0 skipped"
+
+
+@asynccontextmanager
+async def items_held(suite: LivingSuite) -> AsyncIterator[None]:
+    async with suite.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM reporting.sync_items FOR UPDATE")
+        yield
+
+
+async def test_a_run_is_cancelled_however_long_its_items_take(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    run = await idle.start(JOB_USER)
+    hasty = PoolLimits(statement_timeout=0.1, lock_timeout=10.0)
+    async with open_pool(suite.dsn, application="test", schema="reporting", limits=hasty) as pool:
+        async with items_held(suite):
+            cancelling = asyncio.create_task(RunCancelling(Database(pool)).cancel(run.id))
+            await asyncio.wait({cancelling}, timeout=2)
+        assert await cancelling
+
+
+async def test_a_caller_who_leaves_does_not_stop_a_cancelling(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    run = await idle.start(JOB_USER)
+    async with items_held(suite):
+        with pytest.raises(DeadlineExceeded):
+            await idle.runs.CancelRun(sync_pb2.CancelRunRequest(run_id=run.id), timeout=0.5)
+
+    await suite.until("SELECT state = 'cancelled' FROM reporting.sync_runs")
 
 
 class LastItems:

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import structlog
 
+from libs.detached import DetachedTasks
 from libs.errors import RunNotFound
 from services.sync.domain.runs import Run
 
@@ -32,13 +33,21 @@ class RunCanceller:
     def __init__(self, *, ender: RunEnder, rows: RunReader) -> None:
         self._ender = ender
         self._rows = rows
+        self._cancelling = DetachedTasks()
 
     async def cancel(self, run_id: str) -> Run:
-        """Return the run as it stands after this; RunNotFound."""
-        cancelled = await self._ender.cancel(run_id)
+        """Return the run as it stands after this; RunNotFound.
+
+        A caller that does not wait for the end leaves a run that is cancelled all the same.
+        """
+        cancelled = await self._cancelling.outcome(self._ender.cancel(run_id), "cancel run")
         run = await self._rows.get(run_id)
         if run is None:
             raise RunNotFound
         if cancelled:
             log.info("Run cancelled", run_id=run_id, processed=run.processed, total=run.total)
         return run
+
+    async def drain(self) -> None:
+        """Wait until every run that was being cancelled is."""
+        await self._cancelling.drain()

@@ -14,10 +14,16 @@ from services.sync.domain.jobs import LOG_NAMES
 # Two callers that cancel at once would take the items' locks in different orders.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('cancel_run'), hashtext($1))"
 
-# In the order of their key, as workers do that end several at once.
+# A statement over the items of a million stores takes longer than others may.
+PATIENCE = 300.0  # seconds
+BE_PATIENT = f"SET LOCAL statement_timeout = '{PATIENCE:g}s'"
+
+# In the order of their key, as workers do that end several at once; counted, for a row each would be kept in memory.
 LOCK_ITEMS = """
-SELECT FROM sync_items WHERE run_id = $1 AND state <> 'ended'
-ORDER BY job, subject_kind, subject_id FOR UPDATE
+SELECT count(*) FROM (
+    SELECT FROM sync_items WHERE run_id = $1 AND state <> 'ended'
+    ORDER BY job, subject_kind, subject_id FOR UPDATE
+) AS locked
 """
 
 END_ITEMS = """
@@ -54,13 +60,13 @@ class RunCancelling:
     async def cancel(self, run_id: str) -> bool:
         """End the run with all of its open items in one step; False when it had ended before, or never was."""
         async with self._database.transaction() as connection:
-            await connection.execute(ONE_AT_A_TIME, run_id)
-            await connection.execute(LOCK_ITEMS, run_id)
-            await connection.execute(END_ITEMS, run_id)
+            await connection.execute(BE_PATIENT)
+            for statement in (ONE_AT_A_TIME, LOCK_ITEMS, END_ITEMS):
+                await connection.execute(statement, run_id, timeout=PATIENCE)
             ended = await connection.fetchrow(END_RUN, run_id)
             if ended is None:
                 return False
-            await connection.execute(DROP_JOBS, run_id)
+            await connection.execute(DROP_JOBS, run_id, timeout=PATIENCE)
             if ended["has_job_lines"]:
                 await log_open_jobs(connection, run_id)
         return True
