@@ -50,6 +50,36 @@ async def test_the_store_list_joins_store_and_connection(gateway: Gateway) -> No
     }
 
 
+async def test_stores_come_a_page_at_a_time_if_wanted(gateway: Gateway) -> None:
+    for code in ("a", "b", "c"):
+        gateway.suite.stores.add(code)
+        gateway.suite.connections.connect(code, ord(code))
+
+    first = (await gateway.client.get("/admin/stores?limit=2", headers=ADMIN)).json()
+    after = {"page_token": first["nextPageToken"]}
+    rest = (await gateway.client.get("/admin/stores", params=after, headers=ADMIN)).json()
+
+    assert [store["storeCode"] for store in first["data"] + rest["data"]] == ["a", "b", "c"]
+    assert [store["accountId"] for store in rest["data"]] == [ord("c")]
+    assert (first["count"], rest["count"], rest["nextPageToken"]) == (2, 1, None)
+
+
+async def test_all_stores_are_one_answer_unless_asked_otherwise(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.routes.stores.PAGE", 2)
+    for code in ("a", "b", "c", "d", "e"):
+        gateway.suite.stores.add(code)
+    whole = (await gateway.client.get("/admin/stores", headers=ADMIN)).json()
+    assert (whole.keys(), whole["count"]) == ({"success", "data", "count"}, 5)
+
+
+@pytest.mark.parametrize("limit", ["0", "501", "-1", "ten", ""])
+async def test_a_page_of_stores_has_one_to_five_hundred(gateway: Gateway, limit: str) -> None:
+    answer = await gateway.client.get("/admin/stores", params={"limit": limit}, headers=ADMIN)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
 async def test_what_a_new_store_lacks_is_null(gateway: Gateway) -> None:
     gateway.suite.stores.add("fresh")
 

@@ -74,7 +74,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         "GET /connect/tiktok": page(REDIRECT, NO_STORE, Reason.SERVER_MISCONFIG),
         "GET /auth/url": ok(one({"authUrl": shapes.CONSENT["authUrl"]}), NO_STORE, Reason.SERVER_MISCONFIG),
         "GET /auth/tiktok/callback": CALLBACK,
-        "GET /admin/stores": ok(many(shapes.STORE)),
+        "GET /admin/stores": ok({**many(shapes.STORE), "nextPageToken": Perhaps(Maybe("store_jakarta_01"))}),
         "POST /admin/stores": ok(shapes.CREATED_STORE, Reason.STORE_EXISTS, status=201),
         f"GET {STORE}": ok(one(shapes.STORE), NO_STORE),
         f"PATCH {STORE}": ok(one(shapes.STORE), NO_STORE),

@@ -1,7 +1,7 @@
 """Stores and their accounts: /admin/stores and below."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -13,8 +13,8 @@ from tokhub.token.v1 import token_pb2
 from libs.standing import by_store
 from services.gateway.backends import Backends
 from services.gateway.bodies import Body, documented, json_body
-from services.gateway.parameters import StoreInPath
-from services.gateway.routes.answers import many, one
+from services.gateway.parameters import DEFAULT_LIMIT, Limit, PageToken, StoreInPath
+from services.gateway.routes.answers import many, one, page
 from services.gateway.rules import RULES, STORE_CODE, storable
 from services.gateway.shapes.stores import account, store_detail, store_entry
 from services.gateway.shapes.times import stamp_text
@@ -94,18 +94,27 @@ class StoreRoutes:
             tags=["stores"],
         )
 
-    async def list_stores(self) -> JSONResponse:
-        """Answer with every store, its connection and its newest statistics."""
-        data = []
-        page_token = ""
-        while True:
-            request = sync_pb2.ListStoresRequest(page_size=PAGE, page_token=page_token)
-            page = await self._backends.stores.ListStores(request)
-            connections = by_store(await connections_of(self._backends, [store.store_code for store in page.stores]))
-            data += [store_detail(store, connections.get(store.store_code)) for store in page.stores]
-            page_token = page.next_page_token
-            if not page_token:
-                return many(data)
+    async def list_stores(self, limit: Limit | None = None, page_token: PageToken = "") -> JSONResponse:
+        """Answer with every store, its connection and its newest statistics.
+
+        With a limit or a page_token: with a page of them by code; nextPageToken asks for the next, and is null on the
+        last. A limit left out is then 50.
+        """
+        if limit or page_token:
+            return page(*await self._page(limit or DEFAULT_LIMIT, page_token))
+        data, page_token = await self._page(PAGE)
+        while page_token:
+            more, page_token = await self._page(PAGE, page_token)
+            data += more
+        return many(data)
+
+    async def _page(self, size: int, page_token: str = "") -> tuple[list[dict[str, Any]], str]:
+        """Return stores as they are told, and what asks for the next of them."""
+        request = sync_pb2.ListStoresRequest(page_size=size, page_token=page_token)
+        found = await self._backends.stores.ListStores(request)
+        connections = by_store(await connections_of(self._backends, [store.store_code for store in found.stores]))
+        told = [store_detail(store, connections.get(store.store_code)) for store in found.stores]
+        return told, found.next_page_token
 
     async def create_store(self, new: Annotated[NewStore, Depends(json_body(NewStore))]) -> JSONResponse:
         """Answer 201 with the new store and what to do next."""
