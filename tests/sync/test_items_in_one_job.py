@@ -154,5 +154,5 @@ async def test_only_items_without_any_job_are_queued_again(suite: LivingSuite) -
         await idle.start(JOB_USER)
     await suite.pool.execute(AGED)
     carried = await orphans.requeue()
-    await suite.pool.execute("DELETE FROM reporting.pgqueuer")
-    assert (carried, await orphans.requeue(), await orphans.requeue()) == (0, 2 * JOBS_TO_SHARE + 1, 0)
+    await suite.pool.execute("DELETE FROM reporting.pgqueuer WHERE id = (SELECT min(id) FROM reporting.pgqueuer)")
+    assert (carried, await orphans.requeue(), await orphans.requeue()) == (0, 2, 0)

@@ -10,17 +10,21 @@ from services.sync.domain.subjects import Subject, SubjectKind
 MOST = 1_000  # items a look
 PORTION = 10_000  # lines a statement
 
-# Younger ones may be on their way: a job is deleted after its item has ended, not before. Nobody knows which items are
-# in a job of several, so that those of its run and kind are not looked for while there is one.
+# Younger ones may be on their way: a job is deleted after its item has ended, not before.
 FIND = f"""
 WITH together AS (
-    SELECT DISTINCT split_part(dedupe_key, '/', 1)::uuid AS run_id, split_part(dedupe_key, '/', 2) AS job
-    FROM pgqueuer WHERE entrypoint LIKE '%{TOGETHER_LANE}' AND status IN ('queued', 'picked')
+    SELECT split_part(dedupe_key, '/', 1)::uuid AS run_id, split_part(dedupe_key, '/', 2) AS job,
+           subject ->> 0 AS subject_kind, subject ->> 1 AS subject_id
+    FROM pgqueuer, jsonb_array_elements(convert_from(payload, 'UTF8')::jsonb -> 'items') AS subject
+    WHERE entrypoint LIKE '%{TOGETHER_LANE}' AND status IN ('queued', 'picked')
 )
 SELECT item.run_id, item.job, item.subject_kind, item.subject_id, run.subject_id IS NOT NULL AS is_urgent
 FROM sync_items item JOIN sync_runs run ON run.id = item.run_id
 WHERE item.state <> 'ended' AND item.updated_at < clock_timestamp() - interval '10 seconds'
-  AND NOT EXISTS (SELECT FROM together WHERE together.run_id = item.run_id AND together.job = item.job)
+  AND NOT EXISTS (
+    SELECT FROM together
+    WHERE (together.run_id, together.job, together.subject_kind, together.subject_id)
+        = (item.run_id, item.job, item.subject_kind, item.subject_id))
   AND NOT EXISTS (
     SELECT FROM pgqueuer queued
     WHERE queued.dedupe_key = concat_ws('/', item.run_id, item.job, item.subject_kind, item.subject_id)
