@@ -52,6 +52,11 @@ def carried() -> dict[str, str]:
     return carrier
 
 
+def carried_on(carrier: Mapping[str, str]) -> dict[str, str]:
+    """Return of what somebody carried here that which carries the same span on."""
+    return {name: carrier[name] for name in PROPAGATOR.fields if name in carrier}
+
+
 def carrier_in(carrier: Mapping[str, str]) -> Context:
     """Return the context that somebody carried here, an empty one for none."""
     return PROPAGATOR.extract(carrier, context=Context())

@@ -24,6 +24,10 @@ RUN = "7f9c24e5-2c0a-4f57-9d3e-1f5a6b7c8d90"
 FEW = [ItemKey(RUN, Job.USER, Subject.store(f"shop_{number}")) for number in range(2 * JOBS_TO_SHARE - 1)]
 MANY = [ItemKey(RUN, Job.USER, Subject.store(f"shop_{number}")) for number in range(5 * JOBS_TO_SHARE)]
 UNLUCKY = MANY[0]
+TRACED = """
+UPDATE reporting.pgqueuer SET payload =
+    convert_to((convert_from(payload, 'UTF8')::jsonb || jsonb_build_object('traceparent', $1::text))::text, 'UTF8')
+"""
 AGED = "UPDATE reporting.sync_items SET updated_at = now() - interval '1 minute'"
 
 
@@ -41,6 +45,9 @@ class Queue:
 
     async def jobs(self) -> list[asyncpg.Record]:
         return await self._pool.fetch("SELECT entrypoint, dedupe_key, payload FROM reporting.pgqueuer ORDER BY id")
+
+    async def trace(self, traceparent: str) -> None:
+        await self._pool.execute(TRACED, traceparent)
 
     async def work_until(self, done: asyncio.Event, work: Work) -> None:
         async def counted(key: ItemKey) -> float | None:
@@ -108,6 +115,20 @@ async def test_an_item_that_waits_does_so_apart_while_a_slow_one_goes_on(queue: 
 
     await queue.work_until(done, work)
     assert (queue.attempts[UNLUCKY], queue.attempts[slow]) == (2, 1)
+
+
+async def test_an_item_that_leaves_for_its_own_job_stays_in_its_trace(queue: Queue) -> None:
+    await queue.share_out(MANY)
+    await queue.trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    begun = asyncio.Event()
+
+    async def work(key: ItemKey) -> float | None:
+        begun.set()
+        return 60.0 if key == UNLUCKY else None
+
+    await queue.work_until(begun, work)
+    assert all("traceparent" in json.loads(job["payload"]) for job in await queue.jobs())
+    assert (await queue.jobs())[-1]["entrypoint"] == Job.USER
 
 
 async def test_items_come_once_more_when_one_could_not_be_worked_on(queue: Queue) -> None:

@@ -10,6 +10,7 @@ from pgqueuer.ports import RepositoryPort
 from pgqueuer.ports.driver import Driver
 
 from libs.database.pool import Borrowed
+from libs.tracing import carried
 from services.sync.adapters.queue_schema import queue_settings
 from services.sync.adapters.queued_jobs import NewJob, alone, shared_out
 from services.sync.domain.items import ItemKey
@@ -31,11 +32,12 @@ class JobQueue:
 
     async def enqueue(self, connection: Borrowed, keys: Iterable[ItemKey], *, is_urgent: bool) -> None:
         """Add a job for each item."""
-        await add(over(connection), [alone(key, is_urgent=is_urgent) for key in keys])
+        trace = carried()
+        await add(over(connection), [alone(key, trace=trace, is_urgent=is_urgent) for key in keys])
 
     async def share_out(self, connection: Borrowed, keys: Iterable[ItemKey]) -> None:
         """Add jobs for many new items that nobody waits for."""
-        await add(over(connection), shared_out(keys))
+        await add(over(connection), shared_out(keys, carried()))
 
 
 def over(connection: Borrowed) -> Queries:

@@ -8,7 +8,6 @@ from functools import partial
 
 import anyio
 import structlog
-from opentelemetry.context import Context
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as QueuedJob
@@ -18,7 +17,7 @@ from libs.clock import SystemClock
 from libs.database.pool import Pool, PoolLimits, open_pool
 from libs.errors import StorageUnavailable
 from libs.rpc.request_id import bind_request_id
-from libs.tracing import carrier_in, span
+from libs.tracing import carried_on, carrier_in, span
 from libs.waiting import wait_at_most
 from services.sync.adapters.queue import add, queries_over
 from services.sync.adapters.queue_schema import queue_settings
@@ -42,17 +41,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a job brings, and the trace it belongs to."""
+    """What a job brings, and what carries the trace it belongs to."""
 
     entrypoint: str
     keys: Sequence[ItemKey]
-    trace: Context
+    trace: Mapping[str, str]
 
     @classmethod
     def of(cls, job: QueuedJob) -> "Delivery":
         """Read a job."""
         content = from_json(job.payload or b"{}")
-        return cls(job.entrypoint, to_keys(job.entrypoint, content), carrier_in(content))
+        return cls(job.entrypoint, to_keys(job.entrypoint, content), carried_on(content))
 
 
 class QueueConsumer:
@@ -112,7 +111,7 @@ class QueueConsumer:
 
     async def _attempt(self, stock: Stock, delivery: Delivery, key: ItemKey) -> float | None:
         try:
-            with span(f"item {key.job}", context=delivery.trace):
+            with span(f"item {key.job}", context=carrier_in(delivery.trace)):
                 return await self._work(key)
         except StorageUnavailable as error:
             return error.retry_after
@@ -131,7 +130,8 @@ class QueueConsumer:
         """Work on one of several; if it has to wait, it does so in a job of its own and not for the others."""
         again_in = await self._attempt(manager.stock, delivery, key)
         if again_in is not None:
-            await add(manager.queries, [alone(key, is_urgent=False)], after=timedelta(seconds=again_in))
+            own = alone(key, trace=delivery.trace, is_urgent=False)
+            await add(manager.queries, [own], after=timedelta(seconds=again_in))
 
 
 async def forward(source: asyncio.Event, target: asyncio.Event) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from libs.tracing import carried
 from services.sync.core.places import MOST_URGENT
 from services.sync.domain.items import ItemKey
 from services.sync.domain.jobs import Job
@@ -46,28 +45,28 @@ class NewJob:
     priority: int
 
 
-def alone(key: ItemKey, *, is_urgent: bool) -> NewJob:
-    """Return the job of one item."""
+def alone(key: ItemKey, *, trace: Mapping[str, str], is_urgent: bool) -> NewJob:
+    """Return the job of one item; the trace is what carries it."""
     return NewJob(
         entrypoint=f"{key.job}{URGENT_LANE if is_urgent else ''}",
         name=f"{key.run_id}/{key.job}/{key.subject.kind}/{key.subject.id}",
-        payload=to_payload(key.run_id, {"kind": key.subject.kind, "id": key.subject.id}),
+        payload=to_payload(key.run_id, {"kind": key.subject.kind, "id": key.subject.id}, trace),
         priority=URGENT if is_urgent else USUAL,
     )
 
 
-def together(keys: Sequence[ItemKey]) -> NewJob:
+def together(keys: Sequence[ItemKey], trace: Mapping[str, str]) -> NewJob:
     """Return the job of several items of one run and kind."""
     first = keys[0]
     return NewJob(
         entrypoint=f"{first.job}{TOGETHER_LANE}",
         name=f"{first.run_id}/{first.job}{TOGETHER_LANE}/{first.subject.kind}/{first.subject.id}",
-        payload=to_payload(first.run_id, {"items": [(key.subject.kind, key.subject.id) for key in keys]}),
+        payload=to_payload(first.run_id, {"items": [(key.subject.kind, key.subject.id) for key in keys]}, trace),
         priority=USUAL,
     )
 
 
-def shared_out(keys: Iterable[ItemKey]) -> list[NewJob]:
+def shared_out(keys: Iterable[ItemKey], trace: Mapping[str, str]) -> list[NewJob]:
     """Return jobs for the items of a run that nobody waits for; there are enough of them for several replicas."""
     of_job: defaultdict[Job, list[ItemKey]] = defaultdict(list)
     for key in keys:
@@ -76,15 +75,15 @@ def shared_out(keys: Iterable[ItemKey]) -> list[NewJob]:
     for same in of_job.values():
         size = min(TOGETHER, len(same) // JOBS_TO_SHARE)
         if size > 1:
-            jobs += [together(same[at : at + size]) for at in range(0, len(same), size)]
+            jobs += [together(same[at : at + size], trace) for at in range(0, len(same), size)]
         else:
-            jobs += [alone(key, is_urgent=False) for key in same]
+            jobs += [alone(key, trace=trace, is_urgent=False) for key in same]
     return jobs
 
 
-def to_payload(run_id: str, items: Mapping[str, object]) -> bytes:
+def to_payload(run_id: str, items: Mapping[str, object], trace: Mapping[str, str]) -> bytes:
     """Return what a job says about its items, and its trace if there is one; the job's entrypoint says the rest."""
-    return json.dumps({"run_id": run_id, **items, **carried()}).encode()
+    return json.dumps({"run_id": run_id, **items, **trace}).encode()
 
 
 def to_keys(entrypoint: str, content: Mapping[str, Any]) -> list[ItemKey]:
