@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from libs.database.pool import Pool, open_pool
 from services.sync.adapters.orphans import Orphans
@@ -141,7 +142,9 @@ async def test_items_come_once_more_when_one_could_not_be_worked_on(queue: Queue
         if key == UNLUCKY:
             done.set()
 
-    await queue.work_until(done, work)
+    with capture_logs() as lines:
+        await queue.work_until(done, work)
+    assert [line["subject"] for line in lines if "exc_info" in line] == [UNLUCKY.subject.id]
     assert queue.attempts[UNLUCKY] == 2
     assert queue.attempts.keys() == set(MANY)
 

@@ -121,10 +121,13 @@ class QueueConsumer:
     async def _attempt_together(self, manager: StockedQueueManager, delivery: Delivery) -> float | None:
         """Return when to bring the items once more, if one of them could neither end nor leave."""
         attempts = (self._end_or_leave(manager, delivery, key) for key in delivery.keys)
-        failed = [error for error in await asyncio.gather(*attempts, return_exceptions=True) if error]
-        if failed:
-            log.warning("Items are brought once more", job=delivery.entrypoint, error=type(failed[0]).__name__)
-        return AGAIN_AFTER if failed else None
+        errors = await asyncio.gather(*attempts, return_exceptions=True)
+        failed = [(key, error) for key, error in zip(delivery.keys, errors, strict=True) if error]
+        if not failed:
+            return None
+        key, error = failed[0]
+        log.warning("Items are brought once more", job=key.job, subject=key.subject.id, exc_info=error)
+        return AGAIN_AFTER
 
     async def _end_or_leave(self, manager: StockedQueueManager, delivery: Delivery, key: ItemKey) -> None:
         """Work on one of several; if it has to wait, it does so in a job of its own and not for the others."""
