@@ -95,8 +95,9 @@ class Recollection:
         self._moments.pop(address, None)
 
     def forgotten_in(self, address: str) -> float:
-        """Return the seconds until the oldest moment of an address is forgotten."""
-        return self._moments[address][0] + self.seconds - self._clock.monotonic()
+        """Return the seconds until the oldest moment of an address is forgotten, none when there is no moment left."""
+        moments = self.recall(address)
+        return max(moments[0] + self.seconds - self._clock.monotonic(), 0.0) if moments else 0.0
 
 
 class Waits:

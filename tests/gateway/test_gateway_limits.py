@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from starlette.requests import HTTPConnection
 
+from libs.clock import SystemClock
 from libs.errors import LockedOut, RateLimited
 from services.gateway import limits
 from services.gateway.addresses import address_of
@@ -66,6 +67,29 @@ async def test_a_refusal_says_when_the_next_one_passes() -> None:
         await budget.spend("a")
 
     assert 39 < refused.value.retry_after <= 40
+
+
+class MovingClock(SystemClock):
+    """A clock that moves on by a step whenever it is read."""
+
+    step = 0.0
+    at = 1_000.0
+
+    def monotonic(self) -> float:
+        self.at += self.step
+        return self.at
+
+
+async def test_a_refusal_in_the_moment_the_budget_is_whole_again_asks_for_no_wait() -> None:
+    clock = MovingClock()
+    budget = MinuteBudget(clock=clock, per_minute=1)
+    await budget.spend("a")
+    clock.step = 30.0
+
+    with pytest.raises(RateLimited) as refused:
+        await budget.spend("a")
+
+    assert refused.value.retry_after == 0
 
 
 async def test_addresses_do_not_pay_for_each_other() -> None:
