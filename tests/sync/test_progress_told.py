@@ -64,6 +64,15 @@ def test_percent_is_the_share_of_stores(processed: int, percent: float) -> None:
     assert run(processed).percent == percent
 
 
+def test_a_cancelled_run_stands_where_it_was_left() -> None:
+    assert run(30, RunState.CANCELLED).percent == 10.0
+
+
+def test_a_run_with_nothing_in_it_is_done_once_it_has_ended() -> None:
+    empty = [replace(RUN, total=0, processed=0, state=state) for state in (RunState.RUNNING, RunState.SUCCEEDED)]
+    assert [run.percent for run in empty] == [0.0, 100.0]
+
+
 async def test_the_pool_is_reported_in_known_words(suite: LivingSuite) -> None:
     with capture_logs() as lines:
         await Database(suite.reporting).report()

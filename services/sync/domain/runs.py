@@ -95,10 +95,10 @@ class Run:
 
     @property
     def percent(self) -> float:
-        """Share of the subjects that have ended, 0 to 100."""
-        if self.state.is_final:
-            return 100.0
-        return round(100 * self.processed / self.total, 2) if self.total else 0.0
+        """Share of the subjects that have ended, 0 to 100; of none, all once the run has ended."""
+        if not self.total:
+            return 100.0 if self.state.is_final else 0.0
+        return round(100 * self.processed / self.total, 2)
 
 
 @dataclass(frozen=True, kw_only=True)

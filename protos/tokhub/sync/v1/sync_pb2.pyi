@@ -686,7 +686,7 @@ class Progress(_message.Message):
     videos: _builtins.int
     """Videos stored."""
     percent: _builtins.float
-    """Work done, 0 to 100."""
+    """Stores that have ended, 0 to 100; a run that was cancelled stays where it stood."""
     @_builtins.property
     def eta(self) -> _duration_pb2.Duration:
         """Estimated time left; absent until enough is done to tell, and at the end."""
