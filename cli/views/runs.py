@@ -38,6 +38,11 @@ def started_text(run: sync_pb2.Run) -> str:
     )
 
 
+def waiting_text(run_id: str, patience: float) -> str:
+    """Return what a watcher does that hears nothing, for patience seconds."""
+    return f"Nothing is told of run {run_id} now: waiting up to {patience:g} s for the sync service.\n"
+
+
 def left_text(run_id: str) -> str:
     """Return what becomes of a run that is no longer watched."""
     return (

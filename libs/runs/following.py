@@ -1,6 +1,6 @@
 """Follows a run to its end, across restarts of the service that tells about it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -10,31 +10,39 @@ from libs.clock import Clock
 from libs.errors import TryLater, UpstreamUnavailable
 
 ACTIVE = frozenset({sync_pb2.RUN_STATE_QUEUED, sync_pb2.RUN_STATE_RUNNING})
-PATIENCE = 180.0  # seconds without a word, after which nobody is going to finish the run
+PATIENCE = 180.0  # seconds without the service, after which nobody is going to finish the run
 PAUSE = 0.5  # seconds between two attempts
 BEFORE_ANY = -1  # sequences begin at 0
 
 
+def unsaid() -> None:
+    """Tell nobody that the service is waited for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Follower:
-    """Asks for progress; of a channel that also has short calls these must not wait behind long streams."""
+    """Asks for progress; of a channel that also has short calls these must not wait behind long streams.
+
+    It calls waits each time the service goes away, and once only until it is back.
+    """
 
     watches: sync_pb2_grpc.SyncServiceStub
     clock: Clock
     patience: float = PATIENCE
+    waits: Callable[[], None] = unsaid
 
     async def follow(self, run_id: str, seen: int = BEFORE_ANY) -> AsyncGenerator[sync_pb2.Progress, None]:
         """Yield the run's progress with sequences above seen, each once, until it has told how it ended.
 
-        UpstreamUnavailable when nothing has been told for patience seconds.
+        UpstreamUnavailable when the service has been away for patience seconds.
         """
-        heard = self.clock.monotonic()
+        away_since: float | None = None
         while True:
             ended = False
             try:
                 async with aclosing(self._watch(run_id, seen)) as messages:
                     async for progress in messages:
-                        heard = self.clock.monotonic()
+                        away_since = None
                         ended = has_ended(progress.state)
                         if progress.sequence > seen:
                             seen = progress.sequence
@@ -43,7 +51,11 @@ class Follower:
                 if ended:
                     return
             except TryLater as error:
-                if self.clock.monotonic() - heard > self.patience:
+                # Counted from the break: before it a run may well have had nothing to tell for longer.
+                if away_since is None:
+                    away_since = self.clock.monotonic()
+                    self.waits()
+                if self.clock.monotonic() - away_since > self.patience:
                     raise UpstreamUnavailable(f"Run {run_id} can no longer be followed: {error.message}") from None
             await self.clock.sleep(PAUSE)
 

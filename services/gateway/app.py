@@ -70,7 +70,7 @@ NO_TELEMETRY: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
-FOLLOWED = 30.0  # seconds that a run is followed without a word of it
+FOLLOWED = 30.0  # seconds that a run is followed while the sync service is away
 CORS_REQUEST_HEADERS = ["X-API-KEY", "Authorization", "Content-Type", "Prefer", "Last-Event-ID", "X-Request-Id"]
 CORS_ANSWER_HEADERS = [
     "X-Request-Id",

@@ -7,14 +7,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import typer
 
+from cli.commands import watching
 from tests.cli.operator_seat import STORES, OperatorSeat
+from tests.suite.local_suite import free_ports
 
 BAR = re.compile(r"refresh tokens\s+━+ +4/4 +0 failed")
 DONE = re.compile(rf"SUCCEEDED: {STORES} of {STORES} stores succeeded, 0 failed, 0 skipped; \d+ videos")
 PATIENCE = 60.0
+NO_RUN = "00000000-0000-0000-0000-000000000000"
 
 
 class Terminal:
@@ -95,6 +100,38 @@ def test_ctrl_c_leaves_the_run_to_itself(seat: OperatorSeat) -> None:
     assert (watched.returncode, watched.stdout.splitlines()[-1].partition(":")[0]) == (1, "CANCELLED")
 
 
+def test_a_watcher_outlives_the_death_of_the_service(seat: OperatorSeat) -> None:
+    seat.fault("latency", seconds=60, count=None, endpoint="user", open_id=seat.account_of("store_0002"))
+    run = seat.json("sync", "run", "--job", "user", "--store", "store_0002", "--detach")["id"]
+    terminal = Terminal(seat, "sync", "watch", run)
+    try:
+        terminal.until(re.compile(r"user\s+━+"))
+        os.kill(seat.home.pid("sync"), signal.SIGKILL)
+        terminal.until(re.compile(rf"Nothing is told of run {run} now: waiting up to 60 s for the sync service\."))
+        deadline = time.monotonic() + PATIENCE
+        while seat.run("sync", "cancel", run).returncode and time.monotonic() < deadline:
+            time.sleep(0.2)
+        said = terminal.until(re.compile(r"CANCELLED: 0 of 1 stores"))
+        assert (terminal.process.wait(PATIENCE), said.count("Nothing is told")) == (1, 1)
+    finally:
+        terminal.close()
+        seat.sandbox.delete("/sandbox/faults").raise_for_status()
+
+
+def test_a_watcher_that_gives_up_says_how_to_watch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SYNC_TARGET", f"127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setattr(watching, "PATIENCE", 0.0)
+    with pytest.raises(typer.Exit) as ended:
+        watching.watch_to_end(NO_RUN, as_json=True)
+    said = capsys.readouterr().err
+    assert ended.value.exit_code == 75
+    assert f"Run {NO_RUN} can no longer be followed: " in said
+    assert f"Run {NO_RUN} goes on without you.\n`tokhub sync watch {NO_RUN}` follows it again" in said
+
+
 def test_a_run_is_told_line_by_line_to_programs(seat: OperatorSeat) -> None:
     said = seat.says("sync", "run", "--job", "video", "--store", "store_0002", "--json")
     lines = [json.loads(line) for line in said.splitlines()]
@@ -133,7 +170,7 @@ def test_a_second_run_of_a_scope_names_the_first(seat: OperatorSeat) -> None:
 
 def test_a_run_that_is_none_is_told_as_such(seat: OperatorSeat) -> None:
     for command in (("status",), ("watch",), ("cancel",)):
-        ended = seat.run("sync", *command, "00000000-0000-0000-0000-000000000000")
+        ended = seat.run("sync", *command, NO_RUN)
         assert ended.returncode == 3
         assert "`tokhub sync status` lists the runs." in ended.stderr
 

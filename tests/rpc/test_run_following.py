@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -6,7 +6,7 @@ from tokhub.sync.v1 import sync_pb2
 
 from libs.clock import SystemClock
 from libs.errors import StorageUnavailable, UpstreamUnavailable
-from libs.runs.following import Follower
+from libs.runs.following import Follower, unsaid
 from tests.rpc.served_rpc import WATCHED, serve
 
 RUNNING, PARTIAL = sync_pb2.RUN_STATE_RUNNING, sync_pb2.RUN_STATE_PARTIAL
@@ -26,7 +26,9 @@ class Hurried(SystemClock):
 
 
 @asynccontextmanager
-async def following(*streams: Sequence[sync_pb2.Progress | None]) -> AsyncIterator[Follower]:
+async def following(
+    *streams: Sequence[sync_pb2.Progress | None], waits: Callable[[], None] = unsaid
+) -> AsyncIterator[Follower]:
     """Yield a follower of a service that plays a stream for each watch; it goes away at None, and after the last."""
     left = list(streams)
 
@@ -38,7 +40,7 @@ async def following(*streams: Sequence[sync_pb2.Progress | None]) -> AsyncIterat
 
     async with serve() as rpc:
         rpc.behaviour.stream = play
-        yield Follower(watches=rpc.runs, clock=Hurried())
+        yield Follower(watches=rpc.runs, clock=Hurried(), waits=waits)
 
 
 def told(sequence: int, state: sync_pb2.RunState.ValueType, *failed: str) -> sync_pb2.Progress:
@@ -62,3 +64,20 @@ async def test_a_run_of_which_nothing_is_told_is_given_up() -> None:
         with pytest.raises(UpstreamUnavailable, match=f"Run {RUN} can no longer be followed"):
             _ = [one async for one in follower.follow(RUN)]
         assert follower.clock.monotonic() > follower.patience
+
+
+async def test_a_break_after_a_long_quiet_is_waited_for() -> None:
+    heard = []
+    async with following([told(1, RUNNING), None], [None], [told(2, PARTIAL)]) as follower:
+        async for one in follower.follow(RUN):
+            heard.append(one.sequence)
+            await follower.clock.sleep(follower.patience + 1)
+    assert heard == [1, 2]
+
+
+async def test_each_absence_is_told_once() -> None:
+    said: list[str] = []
+    streams = [told(1, RUNNING), None], [None], [None], [told(2, RUNNING), None], [told(3, PARTIAL)]
+    async with following(*streams, waits=lambda: said.append("waits")) as follower:
+        assert [one.sequence async for one in follower.follow(RUN)] == [1, 2, 3]
+    assert said == ["waits", "waits"]
