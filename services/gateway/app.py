@@ -40,7 +40,7 @@ from services.gateway.errors import KeyMayOnlyRead, error_response, refusal_resp
 from services.gateway.gates import AdminGate, CreatorGate, OAuthGate, UserGate
 from services.gateway.openapi.document import complete
 from services.gateway.pages.render import Pages
-from services.gateway.parameters import once_each
+from services.gateway.parameters import known_only, once_each
 from services.gateway.refreshing import Refreshing
 from services.gateway.results import Results
 from services.gateway.routes.audit import AuditRoutes
@@ -177,7 +177,7 @@ def add_routes(app: FastAPI, parts: Parts, faces: Faces) -> list[APIRoute]:
         dated(backends=backends, pages=faces.console, clock=life.clock).add_to(console)
     RefreshPage(refreshing=refreshing, pages=faces.console).add_to(console)
     CreatorPage(accounts=accounts, sync=backends.sync, pages=faces.console).add_to(console)
-    admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each)])
+    admin = APIRouter(dependencies=[Depends(parts.gates.admin), Depends(once_each), Depends(known_only)])
     StoreRoutes(backends=backends).add_to(admin)
     ConnectionRoutes(backends=backends).add_to(admin)
     RefreshRoutes(refreshing=refreshing, stopping=life.stopping).add_to(admin)

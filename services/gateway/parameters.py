@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import Path, Query, Request
+from fastapi.dependencies.models import Dependant
 from pydantic import AfterValidator, BeforeValidator
 
 from libs.errors import InvalidField
@@ -87,6 +88,21 @@ async def once_each(request: Request) -> None:
     for name in names:
         if names.count(name) > 1:
             raise InvalidField(name[:50], "must be given once")
+
+
+async def known_only(request: Request) -> None:
+    """Raise InvalidField for a parameter the route does not have: without it, more may be done than was meant."""
+    if request.query_params:
+        known = declared(request.scope["route"].dependant)
+        for name in request.query_params:
+            if name not in known:
+                raise InvalidField(name[:50], "is not a parameter of this request")
+
+
+def declared(route: Dependant) -> set[str]:
+    """Return the names of a route's query parameters."""
+    own = {parameter.alias for parameter in route.query_params}
+    return own.union(*(declared(dependency) for dependency in route.dependencies))
 
 
 def last_event_id(request: Request) -> int | None:

@@ -126,6 +126,7 @@ async def test_completeness_names_the_missing(gateway: Gateway) -> None:
         ("to=2026-1-1", "to must be a day, YYYY-MM-DD"),
         ("format=xlsx", "format must be json or csv; an export may be parquet, too"),
         ("from=2026-01-01&from=2026-01-02", "from must be given once"),
+        ("form=2026-01-01", "form is not a parameter of this request"),
     ],
 )
 async def test_a_wrong_parameter_is_named(gateway: Gateway, query: str, message: str) -> None:

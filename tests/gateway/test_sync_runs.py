@@ -200,6 +200,12 @@ async def test_respond_async_answers_before_the_run(gateway: Gateway) -> None:
     }
 
 
+async def test_a_store_in_the_wrong_place_does_not_start_a_run_over_all(gateway: Gateway) -> None:
+    answer = await gateway.client.post(f"/admin/sync/run?store_code={STORE}", headers=ADMIN)
+    assert (answer.status_code, gateway.suite.sync.runs) == (400, {})
+    assert answer.json()["error"]["message"] == "store_code is not a parameter of this request"
+
+
 async def test_the_location_of_a_run_shows_it(gateway: Gateway) -> None:
     location = (await order(gateway, Prefer="respond-async")).headers["Location"]
     run = gateway.suite.sync.runs[location.rpartition("/")[2]]

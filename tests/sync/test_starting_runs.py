@@ -41,6 +41,14 @@ async def test_one_idempotency_key_is_one_run(suite: LivingSuite, idle: Replica)
     assert len({run.id for run in runs}) == 1
 
 
+async def test_an_idempotency_key_of_another_run_is_refused(suite: LivingSuite, idle: Replica) -> None:
+    await suite.connect("shop")
+    await idle.start(JOB_ALL, key="nightly")
+    for job, code in ((JOB_USER, None), (JOB_ALL, "shop")):
+        with pytest.raises(InvalidField, match="idempotency_key has started another run than this: take a new one"):
+            await idle.start(job, code, key="nightly")
+
+
 async def test_an_idempotency_key_outlives_its_run(suite: LivingSuite, replica: Replica) -> None:
     await suite.connect("shop")
     first = await replica.start(JOB_USER, key="nightly")

@@ -1255,7 +1255,7 @@ class StartSyncRequest(_message.Message):
     user_id: _builtins.str
     """One creator, a user of the host application who is no store, by id: 1-64 letters, digits, underscores or hyphens."""
     idempotency_key: _builtins.str
-    """Chosen by the caller: the same key again returns the same run. Empty for none."""
+    """Chosen by the caller: the same key again returns the same run, and is refused for another one. Empty for none."""
     @_builtins.property
     def all(self) -> Global___AllStores:
         """All connected stores."""
@@ -1377,7 +1377,7 @@ class RunSyncRequest(_message.Message):
     user_id: _builtins.str
     """One creator, a user of the host application who is no store, by id: 1-64 letters, digits, underscores or hyphens."""
     idempotency_key: _builtins.str
-    """Chosen by the caller: the same key again returns the same run. Empty for none."""
+    """Chosen by the caller: the same key again returns the same run, and is refused for another one. Empty for none."""
     @_builtins.property
     def all(self) -> Global___AllStores:
         """All connected stores."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 import asyncpg
 
 from libs.database.pool import Borrowed
-from libs.errors import RunAlreadyActive, StorageUnavailable
+from libs.errors import InvalidField, RunAlreadyActive, StorageUnavailable
 from services.sync.adapters.postgres.arrays import columns, parameters
 from services.sync.adapters.postgres.channels import NOTIFY_RUN
 from services.sync.adapters.postgres.database import Database
@@ -104,10 +104,15 @@ class RunCreation:
         self._queue = queue
 
     async def already_started(self, scope: Scope, idempotency_key: str | None) -> Run | None:
-        """Return the run that was started with the key; RunAlreadyActive when another one of the scope is active."""
+        """Return the run that was started with the key; RunAlreadyActive when another one of the scope is active.
+
+        InvalidField for a key of a run over something else, which the caller would take for the one asked for.
+        """
         active = await self._runs.active(scope)
         # Behind the look at the scope: an active run that has this very key must not be taken for another one.
         if idempotency_key and (known := await self._runs.by_idempotency_key(idempotency_key)):
+            if known.scope.key != scope.key:
+                raise InvalidField("idempotency_key", "has started another run than this: take a new one")
             return known
         if active:
             raise RunAlreadyActive(metadata={"run_id": active.id})
