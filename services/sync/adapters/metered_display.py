@@ -1,6 +1,7 @@
 """Counts what TikTok's Display API answers: how calls end, how long they take, and fields that make no sense."""
 
 from collections.abc import Awaitable
+from functools import cache
 from time import perf_counter
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ class MeteredDisplay:
 
     def __init__(self, *, client: DisplayClient, registry: CollectorRegistry) -> None:
         self._client = client
-        self._calls = Counter(
+        calls = Counter(
             "tokhub_tiktok_calls", "Calls to TikTok, by outcome.", ["endpoint", "outcome"], registry=registry
         )
         seconds = Histogram(
@@ -30,6 +31,8 @@ class MeteredDisplay:
         oddities = Counter(
             "tokhub_tiktok_oddities", "Fields that made no sense and were left out.", ["endpoint"], registry=registry
         )
+        # Looking labels up costs more than counting.
+        self._calls = cache(calls.labels)
         self._seconds = {endpoint: seconds.labels(endpoint) for endpoint in (USER_INFO, VIDEO_LIST)}
         self._oddities = {endpoint: oddities.labels(endpoint) for endpoint in (USER_INFO, VIDEO_LIST)}
 
@@ -51,7 +54,7 @@ class MeteredDisplay:
             raise
         finally:
             self._seconds[endpoint].observe(perf_counter() - began)
-            self._calls.labels(endpoint, outcome).inc()
+            self._calls(endpoint, outcome).inc()
         if answer.oddities:
             self._oddities[endpoint].inc(answer.oddities)
         return answer
